@@ -3,9 +3,9 @@
     python benchmarks/accounts.py --accounts 1000 --rounds 3
     python benchmarks/accounts.py --accounts 1000 --rounds 3 --database postgresql
 
-Every account costs eight provider calls of 50 ms each in both; how many there were is counted by the provider.
-Baseline and subject take turns; each is a process of its own, measured whole (start included) by the system.
-What a PostgreSQL server takes beside them is told apart.
+Every account needs eight provider calls of 50 ms each in both; the provider counts them. Baseline and subject run in
+turn; each is a process of its own, and the system measures it whole, its start included. The CPU of a PostgreSQL
+server is reported separately.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from server import Server, postgresql
 
 
 def bare(url: str, accounts: int, folder: Path) -> Cost:
-    """The yardstick."""
+    """Run the reference script."""
     file = folder / "training.jsonl"
     file.write_bytes(b"x" * 30_000)
     return measure([sys.executable, str(HERE / "bare.py"), url, str(accounts), str(CONCURRENCY), str(file)], folder)
@@ -82,7 +82,7 @@ def _calls(url: str) -> int:
 
 
 def main() -> None:
-    """Tell the comparison as JSON."""
+    """Print the comparison as JSON."""
     parser = argparse.ArgumentParser(description="Compare the main job with a bare script.")
     parser.add_argument("--accounts", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)

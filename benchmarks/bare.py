@@ -1,4 +1,4 @@
-"""The yardstick: the same calls with the same SDK, one HTTP client and the same concurrency. Remembers nothing.
+"""The reference: the same calls with the same SDK, one HTTP client and the same concurrency, and no storage.
 
 python benchmarks/bare.py BASE_URL ACCOUNTS CONCURRENCY FILE
 """
@@ -14,7 +14,7 @@ from openai import AsyncOpenAI
 
 
 async def account(client: AsyncOpenAI, file: Path) -> str | None:
-    """What one account costs: eight calls."""
+    """Make the eight calls of one account."""
     await client.models.list()
     await client.files.list(purpose="fine-tune", limit=100)
     with file.open("rb") as handle:
@@ -34,7 +34,7 @@ async def account(client: AsyncOpenAI, file: Path) -> str | None:
 
 
 async def main() -> None:
-    """All accounts, so many at once."""
+    """Process all accounts with limited concurrency."""
     url, accounts, concurrency, file = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     http = httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(limits=limits))

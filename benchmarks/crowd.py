@@ -1,4 +1,4 @@
-"""A crowd: an accounts file, and a database in which its jobs have come so far as a benchmark asks for."""
+"""Builds an accounts file of many accounts, and a database with their jobs in the state that a benchmark needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ n_epochs = 3
 
 
 def write_accounts(folder: Path, url: str, accounts: int) -> None:
-    """An accounts file of so many accounts, each with a key of its own."""
+    """Write an accounts file with the given number of accounts, each with a key of its own."""
     (folder / "keys").mkdir()
     for number in range(accounts):
         (folder / "keys" / str(number)).write_text(f"key-{number}")
@@ -42,7 +42,7 @@ def write_accounts(folder: Path, url: str, accounts: int) -> None:
 def prepare(
     folder: Path, url: str, jobs: int, *, state: str, spread: float = 60.0, finished: int = 0, database: str = ""
 ) -> None:
-    """A run of so many jobs in this state, due within the next `spread` seconds; and old runs of finished ones.
+    """Store a run of jobs in one state, due within the next `spread` seconds, and old runs of finished jobs.
 
     In a SQLite file in the folder, unless another `database` is given, which has no old runs.
     """
@@ -74,7 +74,7 @@ async def _fill(folder: Path, state: str, spread: float, database: str) -> None:
 
 
 async def _move(tx: Transaction, state: str, spread: float) -> None:
-    """Let every job have come so far."""
+    """Store every job in the given state."""
     from orchestrator.store.queries.jobs import list_overdue
 
     sqlite = tx.connection.sync_connection.dialect.name == "sqlite"
@@ -100,7 +100,7 @@ async def _move(tx: Transaction, state: str, spread: float) -> None:
 
 
 def _finish(database: sqlite3.Connection, run: str, jobs: int) -> None:
-    """A run of before, with so many finished jobs."""
+    """Store an earlier run of finished jobs."""
     _copy(database, "runs", {"id": f"'{run}'", "current": "0"}, "WHERE current = 1")
     changes = {
         "id": f"'{run}-' || rowid",

@@ -62,7 +62,7 @@ def _sentences(chance: random.Random) -> Iterator[str]:
 
 
 def make(path: Path, megabytes: int, seed: int) -> int:
-    """Write so many megabytes of chats; returns how many chats they are."""
+    """Write the given megabytes of chats, and return the number of chats."""
     size = count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines(seed):

@@ -48,7 +48,7 @@ def measure(command: Sequence[str], folder: Path, environment: dict[str, str] | 
 
 
 def clean(**settings: str) -> dict[str, str]:
-    """This process's environment without settings of ours, and then with these. Modules are compiled once."""
+    """Return this process's environment with these settings only, and with compiled modules."""
     left_out = ("ORCHESTRATOR_", "PYTHONDONTWRITEBYTECODE")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**plain, "PYTHONPATH": str(ROOT), **settings}

@@ -44,7 +44,7 @@ def rows(folder: Path) -> int:
 def watch(
     served: Served, url: str, seconds: float, server: Server | None, count: Callable[[], int]
 ) -> dict[str, Any]:
-    """What so many seconds cost."""
+    """Measure the CPU and the rows of the given number of seconds."""
     time.sleep(START_SECONDS)
     before, cpu, asked = count(), served.cpu, _calls(url)
     of_server, begin = server.cpu if server else 0.0, time.perf_counter()
@@ -72,7 +72,7 @@ def _calls(url: str) -> int:
 
 
 def main() -> None:
-    """Tell the figures as JSON."""
+    """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description="Measure a service whose jobs only wait.")
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=120)

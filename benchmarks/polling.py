@@ -1,4 +1,4 @@
-"""What a look costs and what it finds: adaptive polling against a look every 10 s and every 60 s, in virtual time.
+"""Requests and delay of polling: adaptive against fixed intervals of 10 s and 60 s, in virtual time.
 
     python benchmarks/polling.py --jobs 1000 --seed 1
 
@@ -56,7 +56,7 @@ DURATIONS: dict[str, Callable[[random.Random], float]] = {
 
 
 def simulate(rule: Rule, lasts: list[float], fails: list[bool], seed: int) -> dict[str, float]:
-    """Follow every job to the look that finds its end."""
+    """Poll every job until its end is detected."""
     chance = random.Random(seed)
     begins = [chance.uniform(0, 600) for _ in lasts]
     looks = [(begin + SHORTEST, job) for job, begin in enumerate(begins)]

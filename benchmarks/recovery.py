@@ -37,7 +37,7 @@ CREATING = [f"creating-{number}" for number in range(4)]
 
 
 def kill(site: Site, sandbox: Sandbox, replicas: int) -> dict[str, float]:
-    """The seconds until every waiting job was looked at, and until the last create was found."""
+    """Return the seconds until every waiting job was polled, and until the last create was found."""
     site.accounts(*WAITING)
     serve = [site.start("serve") for _ in range(replicas)]
     eventually(lambda: len(told(serve, "remote started")) == len(WAITING), "jobs that train", PATIENCE)
@@ -85,7 +85,7 @@ def at(line: dict[str, Any]) -> float:
 
 
 def looks(sandbox: Sandbox) -> int:
-    """How often a job was asked for."""
+    """Count the polls of a job."""
     return sum(sandbox.state()["requests"].get("jobs.retrieve", {}).values())
 
 

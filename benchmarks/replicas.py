@@ -48,7 +48,7 @@ SHARES = "SELECT count(*) FROM jobs GROUP BY replica ORDER BY 1 DESC"
 
 @contextmanager
 def replicas(folder: Path, server: Server, count: int) -> Iterator[list[int]]:
-    """So many services on an empty database; their process ids."""
+    """Start the services on an empty database; yield their process ids."""
     environment = clean(**SETTINGS, ORCHESTRATOR_DATABASE_URL=server.create())
     with (folder / "serve.log").open("wb") as log:
         started = [
@@ -98,7 +98,7 @@ def writing(url: str) -> Iterator[Counter[str]]:
 
 
 def measure(accounts: int, count: int, server: Server) -> dict[str, Any]:
-    """Let so many replicas do the main job."""
+    """Run the main job with the given number of replicas."""
     with provider_process(0.05) as (url, pid), tempfile.TemporaryDirectory() as place:
         write_accounts(Path(place), url, accounts)
         before, begin = server.cpu, time.time()  # noqa: TID251
@@ -115,7 +115,7 @@ def measure(accounts: int, count: int, server: Server) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Tell the comparison as JSON."""
+    """Print the comparison as JSON."""
     parser = argparse.ArgumentParser(description="Compare one replica with two.")
     parser.add_argument("--accounts", type=int, default=10_000)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A FastAPI route that returns the bytes of a file, and nothing else: the yardstick of `status.py`."""
+"""A FastAPI route that returns the bytes of a file, and nothing else: the reference of `status.py`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def _calls(url: str) -> int:
 
 
 def main() -> None:
-    """Tell the figures as JSON."""
+    """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description="Measure the start of the service.")
     parser.add_argument("--open", type=int, default=10_000)
     parser.add_argument("--finished", type=int, default=100_000)

@@ -110,7 +110,7 @@ def resting(folder: Path, url: str, jobs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Tell the figures as JSON."""
+    """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description="Measure how the status is told.")
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=20)

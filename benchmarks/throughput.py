@@ -84,7 +84,7 @@ def _taken(url: str) -> int:
 
 
 def main() -> None:
-    """Tell the comparison as JSON."""
+    """Print the comparison as JSON."""
     parser = argparse.ArgumentParser(description="Compare many uploads at once with the bare SDK's.")
     parser.add_argument("--megabytes", type=int, default=512)
     parser.add_argument("--uploads", type=int, default=20)

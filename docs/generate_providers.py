@@ -55,8 +55,9 @@ The program works with either answer.
 
 ## Add a provider
 
-[Add a provider](how-to/add-a-provider.md) lists the files to change. The contract is the same for all providers: about sixty
-behaviours, from a wrong key to a create whose response was lost. A complete seventh provider that passes it:
+[Add a provider](how-to/add-a-provider.md) lists the files to change. The contract is the same for all providers:
+about sixty behaviours, from a wrong key to a create whose response was lost. A complete seventh provider that
+passes it:
 
 ```python
 {example}

@@ -1,5 +1,5 @@
-"""What the operator says: the accounts file, and the keys that its references lead to.
+"""The operator's inputs: the accounts file, the keys it refers to, and the files of prices and retirement dates.
 
-Reads files, the environment and the output of commands; never the network, never the database. Every fault is
-reported at once, with its line, and no message repeats a value: it could be a key.
+Reads files, the environment and the output of commands; never the network, never the database. All problems are
+reported at once, with their lines, and no message repeats a value, because it could be a key.
 """

@@ -1,7 +1,7 @@
-"""Settings: what one process is told. The names are `ORCHESTRATOR_` and the field in capitals.
+"""The settings of one process. Their names are `ORCHESTRATOR_` and the field's name in capitals.
 
-They come from the environment; what is not there may come from the file that `ORCHESTRATOR_SETTINGS_FILE` names. A
-secret can have a file to itself, as containers hand them in: `ORCHESTRATOR_TOKEN_FILE` names the token's.
+They come from the environment, and those that are not set there from the file that `ORCHESTRATOR_SETTINGS_FILE`
+names. A secret can have a file of its own, as containers provide them: `ORCHESTRATOR_TOKEN_FILE` names the token's.
 """
 
 from orchestrator.settings.loader import EffectiveSetting, list_effective_settings, list_setting_names, load_settings

@@ -1,4 +1,4 @@
-"""Reading: the environment checked, and everything that is wrong with it told at once."""
+"""Loads and validates the settings, and reports every problem with them at once."""
 
 from __future__ import annotations
 
@@ -24,46 +24,51 @@ _SERVICE_LINK_PATTERN = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in this environment; one ConfigError with everything that is wrong. Empty is as good as unset."""
-    given, problems = collect_settings(environ)
+    """Load the settings from an environment; an empty variable counts as unset.
+
+    Raises one ConfigError with all problems.
+    """
+    raw_settings, problems = collect_settings(environ)
     problems += _find_unknown_names(
-        [*(name.upper() for name in environ if name.upper().startswith(PREFIX)), *given], given
+        [*(name.upper() for name in environ if name.upper().startswith(PREFIX)), *raw_settings], raw_settings
     )
     source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): found.text for name, found in given.items()}
+    source.env_vars = {name.lower(): raw.text for name, raw in raw_settings.items()}
     try:
         settings = Settings(**source())
     except ValidationError as error:
-        for found in error.errors(include_input=False):
-            name = PREFIX + str(found["loc"][0]).upper()
-            problems.append(f"{_format_location(name, given)}: {_format_message(found['msg'])}")
+        for details in error.errors(include_input=False):
+            name = PREFIX + str(details["loc"][0]).upper()
+            problems.append(f"{_format_location(name, raw_settings)}: {_format_message(details['msg'])}")
     else:
         if not problems:
             return settings
     raise ConfigError(
-        "the environment has " + ("a fault" if len(problems) == 1 else f"{len(problems)} faults"),
-        hint="Correct or unset the variables that are listed and start again.",
+        "the settings have " + ("a problem" if len(problems) == 1 else f"{len(problems)} problems"),
+        hint="Correct or unset the listed variables and start again.",
         problems=problems,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One setting as it is, fit to be shown: of a secret only that it is set. `source` is where it comes from."""
+    """One setting for display."""
 
-    name: str
-    value: str | None
-    source: str
+    name: str  # with the prefix
+    value: str | None  # "set" for a secret; None where the setting has no value
+    source: str  # "environment", "default", or the path of a file
 
 
 def list_effective_settings(environ: Mapping[str, str]) -> list[EffectiveSetting]:
-    """Every setting in force. Raises ConfigError as `load_settings` does."""
-    settings, (given, _) = load_settings(environ), collect_settings(environ)
+    """Return every setting and its source. Raises ConfigError as `load_settings` does."""
+    settings, (raw_settings, _) = load_settings(environ), collect_settings(environ)
     return [
         EffectiveSetting(
             name=PREFIX + field.upper(),
             value=_format_value(field, value),
-            source=given[PREFIX + field.upper()].source if PREFIX + field.upper() in given else "default",
+            source=raw_settings[PREFIX + field.upper()].source
+            if PREFIX + field.upper() in raw_settings
+            else "default",
         )
         for field, value in settings
     ]
@@ -78,7 +83,7 @@ def _format_value(field: str, value: object) -> str | None:
 
 
 def list_setting_names() -> list[str]:
-    """Every variable that means something, without the prefix."""
+    """Return the names of all known variables, without the prefix."""
     return [
         *(name.upper() for name in Settings.model_fields),
         *(f"{option}_FILE" for option in OPTIONS_WITH_FILE),
@@ -91,7 +96,6 @@ def _format_message(text: str) -> str:
 
 
 def _format_location(name: str, raw_settings: Mapping[str, RawSetting]) -> str:
-    """The variable, and the file it is from."""
     source = raw_settings[name].source if name in raw_settings else ENVIRONMENT_SOURCE
     return name if source == ENVIRONMENT_SOURCE else f"{name} (in {source})"
 

@@ -1,4 +1,4 @@
-"""Model: every setting, its default, and what it may be."""
+"""The settings of one process: their types, limits, defaults and descriptions."""
 
 from __future__ import annotations
 
@@ -22,70 +22,84 @@ Days = Seconds
 
 
 class Settings(BaseSettings):
-    """The environment, checked. Nothing is read by making one: `load_settings` hands the environment in."""
+    """All settings. Constructing it reads nothing: `load_settings` passes the values in.
+
+    The descriptions are printed by `orchestrator settings` and in docs/reference/settings.md.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", validate_default=True
     )
 
-    accounts_file: Path = Field(default=Path("accounts.toml"), description="the accounts file")
+    accounts_file: Path = Field(default=Path("accounts.toml"), description="path of the accounts file")
     data_dir: Path = Field(default=Path("data"), description="folder for the database and the canonical datasets")
     database_url: str = Field(
-        default="", description="SQLite or PostgreSQL; default orchestrator.db in DATA_DIR", repr=False
+        default="",
+        description="URL of the SQLite or PostgreSQL database; default: orchestrator.db in DATA_DIR",
+        repr=False,
     )
-    host: str = Field(default="127.0.0.1", description="address to listen on; any but loopback needs TOKEN")
-    port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; any address but loopback requires TOKEN"
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 picks a free port")
     token: SecretStr | None = Field(
         default=None,
-        description="bearer token of the operator; with 32 or more characters wrong ones never lock it out",
+        description="bearer token with full access; failed logins never lock out one of 32 or more characters",
     )
     read_token: SecretStr | None = Field(
-        default=None, description="bearer token of those who may only look; as long as TOKEN"
+        default=None, description="bearer token with read-only access; same minimum length as TOKEN"
     )
-    poll_min_seconds: Seconds = Field(default=2, description="shortest wait between two looks at a remote job")
-    poll_max_seconds: Seconds = Field(default=60, description="longest wait between two looks at a remote job")
+    poll_min_seconds: Seconds = Field(default=2, description="minimum polling interval of a remote job, in seconds")
+    poll_max_seconds: Seconds = Field(default=60, description="maximum polling interval of a remote job, in seconds")
     intent_seconds: Seconds = Field(
-        default=30, description="deadline of an intent; a replica silent for longer counts as dead"
+        default=30, description="lifetime of an intent, and heartbeat timeout of a replica, in seconds"
     )
-    max_in_flight: int = Field(default=50, ge=1, description="provider calls under way at once")
+    max_in_flight: int = Field(default=50, ge=1, description="maximum number of concurrent provider calls")
     max_connections: int | None = Field(
         default=None,
         ge=8,
-        description="HTTP connections open at once; –: what the limit of open files leaves, 1000 at most",
+        description="maximum of open HTTP connections to this service; –: as the open-files limit allows, up to 1000",
     )
     request_seconds: Seconds = Field(
-        default=30, description="time in which a client must have sent its request; a slower one is disconnected"
+        default=30,
+        description="time limit for sending a request, in seconds; a slower client is disconnected",
     )
-    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="format of log lines; auto: console on a terminal, else json"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="least level that is logged"
+        default="info", description="minimum level of log lines"
     )
     moderation_tokens_per_minute: int = Field(
-        default=10_000, ge=1, description="the moderation account's limit; the default is that of the lowest tier"
+        default=10_000,
+        ge=1,
+        description="token limit of the moderation account, per minute; the default is that of the lowest tier",
     )
     stalled_after_hours: Hours = Field(
-        default=6, description="time without any change after which an open job is reported as stalled"
+        default=6, description="hours without any change after which an unfinished job is reported as stalled"
     )
     events_keep_days: Days | None = Field(
         default=None,
-        description="how long the history of ended jobs is kept, but for each job's last line; –: forever",
+        description="days to keep the events of ended jobs; each job's last event stays; –: forever",
     )
     dataset_memory_mb: int | None = Field(
         default=None,
         ge=256,
-        description="memory limit of the process that reads the chats, in MB; –: three quarters of what there is",
+        description="memory limit of the process that reads the chats, in MB; –: three quarters of all memory",
     )
     dataset_watch_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=30,
-        description="how often `serve` compares the dataset's file names, sizes and times; a change counts once two "
-        "comparisons in a row found the same; 0: never",
+        description="interval, in seconds, at which `serve` compares the dataset's file names, sizes and times; a "
+        "change counts when two comparisons in a row agree; 0: never",
     )
     ca_file: Path | None = Field(
-        default=None, description="PEM file of certificate authorities that are trusted as well as the system's"
+        default=None, description="PEM file of certificate authorities to trust besides the system's"
     )
-    prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
+    prices_file: Path | None = Field(
+        default=None, description="path of a file of training prices, instead of the built-in one"
+    )
     retirements_file: Path | None = Field(
-        default=None, description="when base models end, instead of the dates that come along"
+        default=None, description="path of a file of model retirement dates, instead of the built-in one"
     )
 
     @classmethod
@@ -119,7 +133,7 @@ class Settings(BaseSettings):
             )
         if driver == "postgresql+asyncpg":
             _validate_database_port(rest)
-            rest = re.sub(r"(?<=[?&])sslmode=", "ssl=", rest)  # asyncpg's own word for libpq's option
+            rest = re.sub(r"(?<=[?&])sslmode=", "ssl=", rest)  # asyncpg's name for libpq's option
         return f"{driver}://{rest}"
 
     @field_validator("port", mode="before")
@@ -135,7 +149,7 @@ class Settings(BaseSettings):
         host = info.data.get("host", "127.0.0.1")
         if value is None and not is_loopback(host):
             raise ValueError(
-                f"is missing: whoever reaches {host} could do anything; set it, or {PREFIX}TOKEN_FILE, "
+                f"is missing: without it anyone who can reach {host} has full access; set it, or {PREFIX}TOKEN_FILE, "
                 f"or {PREFIX}HOST=127.0.0.1"
             )
         return _validate_token_length(value)
@@ -144,7 +158,7 @@ class Settings(BaseSettings):
     @classmethod
     def _validate_read_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and value == info.data.get("token"):
-            raise ValueError(f"is the same as {PREFIX}TOKEN: readers could act; choose another")
+            raise ValueError(f"is the same as {PREFIX}TOKEN, so readers would have full access; choose another token")
         return _validate_token_length(value)
 
     @field_validator("poll_max_seconds")
@@ -156,7 +170,7 @@ class Settings(BaseSettings):
 
 
 def _validate_database_port(rest: str) -> None:
-    """Raises ValueError without repeating anything: what looks like a port may be a part of the password."""
+    """Raise ValueError for an invalid port. The message does not repeat it: it may be a part of the password."""
     try:
         _ = urlsplit("//" + rest.partition("?")[0].rpartition("@")[2]).port
     except ValueError:
@@ -167,19 +181,19 @@ def _validate_database_port(rest: str) -> None:
 
 
 def _validate_token_length(token: SecretStr | None) -> SecretStr | None:
-    """A short token can be guessed, and wherever it occurs by chance the log would show a key instead."""
+    """Raise ValueError for a short token: it can be guessed, and redaction would replace ordinary words by it."""
     if token is not None and len(token.get_secret_value()) < MIN_TOKEN_LENGTH:
-        raise ValueError(f"is shorter than {MIN_TOKEN_LENGTH} characters; make one with: openssl rand -hex 16")
+        raise ValueError(f"is shorter than {MIN_TOKEN_LENGTH} characters; generate one with: openssl rand -hex 16")
     return token
 
 
 def format_database_label(url: str) -> str:
-    """The database's address for people: without password and without options, which may hold one."""
+    """Return the database's URL for display: without password and without options, which may hold one."""
     scheme, _, rest = url.partition("?")[0].partition("://")
     user, at, place = rest.rpartition("@")
     return f"{scheme}://{user.partition(':')[0]}{at}{place}"
 
 
 def format_service_link_problem() -> str:
-    """What is wrong with a variable that Kubernetes made for a service called orchestrator."""
+    """Return the message about a variable that Kubernetes set for a service called orchestrator."""
     return "comes from a Kubernetes service of this name; set enableServiceLinks: false in the pod"

@@ -1,4 +1,4 @@
-"""Sources: where a setting's value comes from. The environment goes before the settings file."""
+"""Collects the texts of the settings from the environment and the settings file. The environment wins."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ENVIRONMENT_SOURCE = "environment"
 
 @dataclass(frozen=True, slots=True)
 class RawSetting:
-    """A setting's text. `source` is `environment` or the file it is from."""
+    """The text of one setting, before validation."""
 
-    text: str = field(repr=False)
-    source: str = ENVIRONMENT_SOURCE
+    text: str = field(repr=False)  # may be a secret
+    source: str = ENVIRONMENT_SOURCE  # or the path of the file it was read from
 
 
 def collect_settings(environ: Mapping[str, str]) -> tuple[dict[str, RawSetting], list[str]]:
-    """Every variable of ours that is not empty, by its name in capitals, and what is wrong with their files."""
+    """Return the non-empty settings by variable name in capitals, and the problems with the files they come from."""
     problems: list[str] = []
     found = {
         name.upper(): RawSetting(text) for name, text in environ.items() if text and name.upper().startswith(PREFIX)
@@ -38,13 +38,13 @@ def collect_settings(environ: Mapping[str, str]) -> tuple[dict[str, RawSetting],
             continue
         try:
             found[name] = RawSetting(_read_text(Path(file.text)), file.text)
-        except ValueError as fault:
-            problems.append(f"{name}_FILE: {file.text} {fault}")
+        except ValueError as error:
+            problems.append(f"{name}_FILE: {file.text} {error}")
     return found, problems
 
 
 def _merge(environment: dict[str, RawSetting], file_settings: dict[str, RawSetting]) -> dict[str, RawSetting]:
-    """A setting from above hides the file's, whichever of its two names either uses."""
+    """Merge two sources. NAME in the environment also hides NAME_FILE in the file, and the other way round."""
 
     def plain(name: str) -> str:
         return (
@@ -54,22 +54,22 @@ def _merge(environment: dict[str, RawSetting], file_settings: dict[str, RawSetti
         )
 
     hidden = {plain(name) for name in environment}
-    return {name: given for name, given in file_settings.items() if plain(name) not in hidden} | environment
+    return {name: raw for name, raw in file_settings.items() if plain(name) not in hidden} | environment
 
 
 def _read_settings_file(path: Path, problems: list[str]) -> dict[str, RawSetting]:
-    """What the file says, one `NAME=value` a line."""
+    """Parse the settings file, which has one `NAME=value` in each line."""
     try:
         lines = _read_text(path).splitlines()
-    except ValueError as fault:
-        problems.append(f"{PREFIX}{SETTINGS_FILE_OPTION}: {path} {fault}")
+    except ValueError as error:
+        problems.append(f"{PREFIX}{SETTINGS_FILE_OPTION}: {path} {error}")
         return {}
     found: dict[str, RawSetting] = {}
     for number, name, text in _parse_lines(lines):
         if not name.startswith(PREFIX) or name == PREFIX + SETTINGS_FILE_OPTION:
-            problems.append(f"{path}:{number}: a line is {PREFIX}NAME=value, or begins with #")
+            problems.append(f"{path}:{number}: is not a setting; a line is {PREFIX}NAME=value, or begins with #")
         elif name in found:
-            problems.append(f"{path}:{number}: {name} is there twice; remove one of the lines")
+            problems.append(f"{path}:{number}: {name} occurs twice; remove one of the lines")
         elif text:
             found[name] = RawSetting(text, str(path))
     return found

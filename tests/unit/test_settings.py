@@ -285,9 +285,9 @@ def test_faulty_settings_file_is_reported_with_its_lines(tmp_path: Path) -> None
     lines = ["PORT=1", "ORCHESTRATOR_PORT=x", "ORCHESTRATOR_PORT=2", "canary", "ORCHESTRATOR_PROT=3"]
     file = settings_file(tmp_path, "\n".join(lines))
     assert problems(SETTINGS_FILE=file) == [
-        f"{file}:1: a line is ORCHESTRATOR_NAME=value, or begins with #",
-        f"{file}:3: ORCHESTRATOR_PORT is there twice; remove one of the lines",
-        f"{file}:4: a line is ORCHESTRATOR_NAME=value, or begins with #",
+        f"{file}:1: is not a setting; a line is ORCHESTRATOR_NAME=value, or begins with #",
+        f"{file}:3: ORCHESTRATOR_PORT occurs twice; remove one of the lines",
+        f"{file}:4: is not a setting; a line is ORCHESTRATOR_NAME=value, or begins with #",
         f"ORCHESTRATOR_PROT (in {file}): is not a known setting; did you mean ORCHESTRATOR_PORT?",
         f"ORCHESTRATOR_PORT (in {file}): must be a valid integer, unable to parse string as an integer",
     ]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reads, validates and loads the accounts file."""

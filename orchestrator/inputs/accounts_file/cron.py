@@ -1,10 +1,10 @@
-"""Cron: checks a five-field cron line and writes its weekdays as names."""
+"""Validates a five-field cron line and replaces its weekday numbers by names."""
 
 from __future__ import annotations
 
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_SHORT_MONTH_LENGTHS = {  # the others have 31 days, and February 29 now and then
+_SHORT_MONTH_LENGTHS = {  # the others have 31 days; February has 29 in leap years
     2: ("February", 29),
     4: ("April", 30),
     6: ("June", 30),
@@ -21,10 +21,10 @@ _FIELDS = (
 
 
 def normalise_cron_line(line: str) -> str:
-    """The cron line with its weekdays as names; ValueError says which field is wrong.
+    """Return the cron line with names of weekdays. Raises ValueError, which names the field.
 
-    Cron counts weekdays from Sunday, APScheduler from Monday: names are the same for both. A day of the month
-    together with a weekday is refused, because cron takes either of them and APScheduler both.
+    Cron counts weekdays from Sunday and APScheduler from Monday; names mean the same to both. A day of the month
+    together with a weekday is refused: cron fires when one of them matches, APScheduler when both do.
     """
     fields = line.lower().split()
     if len(fields) != len(_FIELDS):
@@ -54,7 +54,7 @@ def _check_date(days: list[int], months: list[int]) -> None:
 
 
 def _parse_field(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> list[int]:
-    """The values that a field stands for."""
+    """Return the values that a field matches."""
     values: list[int] = []
     for part in text.split(","):
         span, _, step = part.partition("/")

@@ -1,4 +1,4 @@
-"""Document: the accounts file as TOML, taken apart into its three kinds of table."""
+"""Reads the accounts file as TOML and splits it into its tables."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KNOWN_TABLES = "[run], [run.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]
 
 @dataclass(frozen=True, slots=True)
 class AccountsDocument:
-    """The options as they are written; None where there is no usable `[run]`."""
+    """The options as they are written, before validation."""
 
-    run: Options | None
+    run: Options | None  # None if there is no usable [run]
     provider_blocks: Mapping[ProviderName, Options]
     accounts: tuple[Options, ...]
     webhooks: tuple[Options, ...] = ()
@@ -32,13 +32,13 @@ class AccountsDocument:
 
 
 def read_accounts_file(path: Path) -> str:
-    """The file's text; ConfigError when it is not there or cannot be read."""
+    """Read the text of the file. Raises ConfigError if that is impossible."""
     try:
         return read_regular_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"there is no accounts file at {path}",
-            hint=f"Make one from the example: cp accounts.example.toml {path}. Then put your accounts into it.",
+            hint=f"Create it from the example: cp accounts.example.toml {path}. Then add your accounts.",
         ) from None
     except OSError as fault:
         raise ConfigError(
@@ -50,7 +50,7 @@ def read_accounts_file(path: Path) -> str:
 
 
 def parse_toml(path: Path, text: str) -> Options:
-    """The TOML as plain values; ConfigError with the line when it is not TOML."""
+    """Parse the TOML. Raises ConfigError, with the line if it is known."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
@@ -58,41 +58,45 @@ def parse_toml(path: Path, text: str) -> Options:
         number = re.match(r"line (\d+)", place)
         line = number[1] if number else len(text.rstrip().splitlines())
         raise ConfigError(
-            f"{path} is not TOML",
-            hint="Text needs quotes: name = \"value\"; a backslash needs single ones: dataset = 'C:\\chats'.",
+            f"{path} is not valid TOML",
+            hint="Text needs quotes: name = \"value\"; a backslash needs single quotes: dataset = 'C:\\chats'.",
             problems=[f"{path.name}:{line}: {reason}"],
         ) from None
     except (ValueError, RecursionError) as fault:
         raise ConfigError(
-            f"{path} cannot be read as TOML: {format_toml_error(fault)}", hint="Correct that value, or remove it."
+            f"{path} cannot be read as TOML: {format_toml_error(fault)}", hint="Correct or remove that value."
         ) from None
 
 
 def format_toml_error(fault: Exception) -> str:
-    """Render what the TOML library refuses with an error of Python's own."""
-    return "it is nested too deep" if isinstance(fault, RecursionError) else "a number has too many digits"
+    """Describe an error that the TOML library does not wrap in its own."""
+    return (
+        "its tables or lists are nested too deeply"
+        if isinstance(fault, RecursionError)
+        else "a number has too many digits"
+    )
 
 
 def split_tables(values: Options, problems: ProblemCollector) -> AccountsDocument:
-    """The tables, after adding a fault for each that is unknown, missing or of the wrong shape."""
+    """Split the file into tables, and report those that are unknown, missing or of the wrong shape."""
     for key, value in values.items():
         if key in frozenset(ProviderName) and isinstance(value, dict):
-            problems.add((key,), None, f"a provider's block is written [run.{key}]")
+            problems.add((key,), None, f"a provider's table is written [run.{key}]")
         elif key in RunTable.model_fields:
             problems.add((), key, "belongs below the header [run]")
         elif key not in TABLE_NAMES:
-            close = format_suggestion(key, TABLE_NAMES) or f"; known are {KNOWN_TABLES}"
+            close = format_suggestion(key, TABLE_NAMES) or f"; the known tables are {KNOWN_TABLES}"
             problems.add((), key, f"is not known{close}")
     run = _extract_run(values, problems)
     if values.get("accounts", []) == []:
-        problems.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
+        problems.add((), None, "has no account; add [[accounts]] with name, provider and api_key below it")
     accounts, webhooks, alerts = (_extract_entries(values, name, problems) for name in TABLE_NAMES[1:])
     return AccountsDocument(run, _extract_provider_blocks(run or {}, problems), accounts, webhooks, alerts)
 
 
 def _extract_run(values: Options, problems: ProblemCollector) -> Options | None:
     if "run" not in values:
-        problems.add((), None, 'there is no [run]; add it, with name = "…" below it')
+        problems.add((), None, 'has no [run]; add it, with name = "…" below it')
         return None
     if not isinstance(values["run"], dict):
         problems.add((), "run", "must be a table: write [run] on a line of its own and its options below it")
@@ -101,7 +105,7 @@ def _extract_run(values: Options, problems: ProblemCollector) -> Options | None:
 
 
 def _extract_provider_blocks(run: Options, problems: ProblemCollector) -> dict[ProviderName, Options]:
-    """Takes the providers' blocks out of `run`."""
+    """Remove the providers' tables from `run` and return them."""
     blocks: dict[ProviderName, Options] = {}
     for name in ProviderName:
         block = run.pop(name, None)

@@ -1,4 +1,4 @@
-"""Accounts: reads the accounts file, the desired state of one deployment."""
+"""Loads the accounts file, which describes the desired state of one deployment."""
 
 from __future__ import annotations
 
@@ -31,70 +31,70 @@ from orchestrator.inputs.secrets.references import list_key_variables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsFile:
-    """What the operator wants. Paths are absolute; `warnings` are for the log and the plan."""
+    """The content of a valid accounts file. All paths are absolute."""
 
     path: Path
-    options: RunOptions
-    dataset: Path
-    specs: Mapping[ProviderName, TrainingSpec]
+    options: RunOptions  # [run]
+    dataset: Path  # file or folder of chats
+    specs: Mapping[ProviderName, TrainingSpec]  # [run.PROVIDER]
     accounts: tuple[Account, ...]
-    targets: tuple[NotificationTarget, ...] = ()
+    targets: tuple[NotificationTarget, ...] = ()  # [[webhooks]] and [[alerts]]
     tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # for the log and the plan; none prevents the run
 
     @property
     def folder(self) -> Path:
-        """Where relative paths start."""
+        """The folder that relative paths start from."""
         return self.path.parent
 
     @property
     def validation_path(self) -> Path | None:
-        """The operator's own validation set."""
+        """The separate validation set, if the file names one."""
         return _resolve_path(self.path, self.options.validation) if self.options.validation else None
 
     @property
     def chat_paths(self) -> Path | tuple[Path, ...]:
-        """Everything that is sent to providers: the dataset, and the validation set where there is one."""
+        """The paths of all chats that are sent to providers: the dataset, and the validation set if there is one."""
         return (self.dataset, self.validation_path) if self.validation_path else self.dataset
 
     @property
     def key_variables(self) -> frozenset[str]:
-        """The variables of the environment that hold a key or a secret of this file."""
+        """The names of the environment variables that contain a key or a secret of this file."""
         keys = [account.api_key for account in self.accounts]
         others = (*list_secret_references(self.accounts, self.targets), *list_proxy_references(self.accounts))
         return list_key_variables([*keys, *(each.reference for each in others)])
 
 
 def load_accounts_file(path: Path) -> AccountsFile:
-    """The accounts file as values; one ConfigError with every fault of the file, each with its line."""
+    """Load and validate the accounts file. Raises one ConfigError with every problem, each with its line."""
     text = document.read_accounts_file(path)
     values = document.parse_toml(path, text)
-    faults = ProblemCollector(path, text)
-    tables = document.split_tables(values, faults)
-    _set_entry_names(tables, faults)
-    run = None if tables.run is None else validate_table(RunTable, tables.run, ("run",), faults)
+    problems = ProblemCollector(path, text)
+    tables = document.split_tables(values, problems)
+    _set_entry_names(tables, problems)
+    run = None if tables.run is None else validate_table(RunTable, tables.run, ("run",), problems)
     blocks = {
-        name: validate_table(SpecTable, block, ("run", name), faults)
+        name: validate_table(SpecTable, block, ("run", name), problems)
         for name, block in tables.provider_blocks.items()
     }
-    accounts = tuple(_build_accounts(tables, faults))
+    accounts = tuple(_build_accounts(tables, problems))
     for name, block in tables.provider_blocks.items():
-        _check_block(name, block, faults)
-        _check_tokenizer(path, name, block, faults)
-    _check_path(path, (tables.run or {}).get("dataset"), ("run",), "dataset", faults)
-    _check_validation(path, tables.run or {}, faults)
-    targets = parse_targets(tables, faults)
-    _check_entries(tables, faults)
-    _check_moderation(tables, faults)
-    faults.raise_if_any()
+        _check_block(name, block, problems)
+        _check_tokenizer(path, name, block, problems)
+    _check_path(path, (tables.run or {}).get("dataset"), ("run",), "dataset", problems)
+    _check_validation(path, tables.run or {}, problems)
+    targets = parse_targets(tables, problems)
+    _check_entries(tables, problems)
+    _check_moderation(tables, problems)
+    problems.raise_if_any()
 
     options = RunOptions(**_explicit_options(run))
-    given = {name: _explicit_options(block) for name, block in blocks.items()}
-    files = {name: block.pop("tokenizer", None) for name, block in given.items()}
-    pinning = frozenset(name for name, block in given.items() if block.pop("pin_auto", False))
+    options_by_provider = {name: _explicit_options(block) for name, block in blocks.items()}
+    files = {name: block.pop("tokenizer", None) for name, block in options_by_provider.items()}
+    pinning = frozenset(name for name, block in options_by_provider.items() if block.pop("pin_auto", False))
     specs = {
         name: TrainingSpec(**block, seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix)
-        for name, block in given.items()
+        for name, block in options_by_provider.items()
     }
     return AccountsFile(
         path=path.absolute(),
@@ -113,21 +113,20 @@ def load_accounts_file(path: Path) -> AccountsFile:
 
 
 def _resolve_path(path: Path, name: str) -> Path:
-    """A path in the accounts file is relative to the file."""
     return resolve_path(path.absolute().parent, name)
 
 
 def _explicit_options(table: RunTable | SpecTable | AccountTable | None) -> dict[str, Any]:
-    """What the file says, without defaults: those live in the core values."""
-    assert table is not None  # a table is None only beside a fault, and faults have been raised
+    """Return the options that the file contains, without defaults: those are in the core values."""
+    assert table is not None  # a table is None only if it has problems, and those have been raised
     return table.model_dump(exclude_unset=True)
 
 
 def _build_accounts(tables: AccountsDocument, problems: ProblemCollector) -> Iterator[Account]:
     for index, entry in enumerate(tables.accounts):
         if table := validate_table(AccountTable, entry, ("accounts", index), problems):
-            given = _explicit_options(table)
-            yield Account(**{**given, "labels": tuple(given.get("labels", ()))})
+            options = _explicit_options(table)
+            yield Account(**{**options, "labels": tuple(options.get("labels", ()))})
 
 
 def _set_entry_names(tables: AccountsDocument, problems: ProblemCollector) -> None:
@@ -137,7 +136,7 @@ def _set_entry_names(tables: AccountsDocument, problems: ProblemCollector) -> No
 
 
 def _check_block(provider: ProviderName, block: Mapping[str, Any], problems: ProblemCollector) -> None:
-    """What this provider is asked for and does not know; what no provider knows has been said already."""
+    """Report the options that this provider lacks. Options that no provider has are reported by `validate_table`."""
     offers = CAPABILITIES[provider]
     for option in block:
         if option in SpecTable.model_fields and (why := unsupported_reason(provider, option)):
@@ -154,31 +153,31 @@ def _check_tokenizer(
     if not isinstance(tokenizer, str) or not _check_path(path, tokenizer, ("run", provider), "tokenizer", problems):
         return
     if not _resolve_path(path, tokenizer).is_file():
-        why = "is not a file; write the path of the tokenizer.json published with the base model, or remove the line"
+        why = "is not a file; write the path of the tokenizer.json of the base model, or remove the line"
         problems.add(("run", provider), "tokenizer", why)
 
 
 def _check_validation(path: Path, run: Mapping[str, Any], problems: ProblemCollector) -> None:
-    """Whether the validation set is a set of its own."""
+    """Report a validation set that is, or contains, the dataset."""
     validation, dataset = run.get("validation"), run.get("dataset", RunOptions(name="").dataset)
     if not isinstance(validation, str) or not _check_path(path, validation, ("run",), "validation", problems):
         return
     if run.get("validation_fraction"):
-        why = "is given beside validation_fraction; write one of them, a file of your own or a share of the chats"
+        why = "cannot be used together with validation_fraction; remove one of the two lines"
         problems.add(("run",), "validation", why)
-    with suppress(ValueError, TypeError):  # a `dataset` that is no path is a fault of its own
+    with suppress(ValueError, TypeError):  # a `dataset` that is no path is reported separately
         if _resolve_path(path, dataset).resolve().is_relative_to(_resolve_path(path, validation).resolve()):
-            why = "is the dataset itself or holds it; name a file or folder with chats that are not trained with"
+            why = "is the dataset or contains it; name a file or folder with chats that are not used for training"
             problems.add(("run",), "validation", why)
 
 
 def _check_path(path: Path, text: object, table: TablePath, option: str, problems: ProblemCollector) -> bool:
-    """Whether the value can be a path at all."""
+    """Return whether the value can be a path, after reporting one that cannot."""
     try:
         if isinstance(text, str):
             _resolve_path(path, text)
-    except ValueError as fault:
-        problems.add(table, option, str(fault))
+    except ValueError as error:
+        problems.add(table, option, str(error))
         return False
     return True
 
@@ -189,7 +188,7 @@ def _check_entries(tables: AccountsDocument, problems: ProblemCollector) -> None
         table, name, provider = ("accounts", index), entry.get("name"), entry.get("provider")
         if isinstance(name, str) and first.setdefault(name, index) != index:
             line = problems.find_line(("accounts", first[name]), "name")
-            problems.add(table, "name", f"is already used in line {line}; give each account a name of its own")
+            problems.add(table, "name", f"is already used in line {line}; give each account a unique name")
         if provider not in list(ProviderName):
             continue
         if provider not in tables.provider_blocks:
@@ -224,11 +223,14 @@ def _unused_block_warnings(
 def _missing_seed_warnings(specs: Mapping[ProviderName, TrainingSpec]) -> Iterator[str]:
     for name in specs:
         if not CAPABILITIES[name].seed:
-            yield f"[run.{name}] trains without a seed: {name} has none, so its models may differ more than others"
+            yield (
+                f"[run.{name}] trains without a seed, because {name} does not support one: "
+                "its models may differ more from each other"
+            )
 
 
 def _same_account_warnings(accounts: tuple[Account, ...]) -> Iterator[str]:
-    """Accounts that lead to the same place at the provider, as far as the file tells."""
+    """Warn about entries that are one account at the provider, as far as the file shows."""
 
     def place(account: Account) -> tuple[str, ...]:
         key = "" if account.organization and account.project else account.api_key
@@ -238,4 +240,4 @@ def _same_account_warnings(accounts: tuple[Account, ...]) -> Iterator[str]:
     for _, group in groupby(sorted(accounts, key=place), key=place):
         names = [account.name for account in group]
         if len(names) > 1:
-            yield f"{', '.join(names)} lead to the same place at the provider: each is trained and paid for"
+            yield f"{', '.join(names)} are one account at the provider: each trains, and pays for, a model of its own"

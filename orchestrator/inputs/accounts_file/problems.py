@@ -1,4 +1,4 @@
-"""Faults: everything wrong with an accounts file, each with its line, its table and what to do."""
+"""Collects the problems of an accounts file, each with its line, its table and its correction."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _KEY_PATTERN = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
 
 
 def format_suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean "…"?`, or nothing."""
+    """Return `; did you mean "…"?`, or an empty text if no known name is similar."""
     close = get_close_matches(name.lower(), list(known), n=1)
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
 class LineLocator:
-    """Finds the line of an option. A small text search: it need not be right for TOML nobody writes by hand."""
+    """Finds the line of an option by a text search, which need not understand TOML that nobody writes by hand."""
 
     def __init__(self, text: str) -> None:
         self._lines: dict[tuple[TablePath, str | None], int] = {}
@@ -45,7 +45,7 @@ class LineLocator:
         return (*path, index)
 
     def find_line(self, table: TablePath, key: str | None = None) -> int | None:
-        """The line of the option (or of the header it has become), else of its table, else None."""
+        """Return the line of the option, or of a header in its place, else of its table, else None."""
         for place in ((table, key), ((*table, key), None), ((*table, key, 0), None), (table, None)):
             if place in self._lines:
                 return self._lines[place]
@@ -53,7 +53,7 @@ class LineLocator:
 
 
 class ProblemCollector:
-    """Collects the faults of one file, to be raised together."""
+    """Collects the problems of one file, to raise them together."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
@@ -63,17 +63,17 @@ class ProblemCollector:
 
     @cached_property
     def _locator(self) -> LineLocator:
-        return LineLocator(self._text)  # as large as the file's options are many, and most files have no fault
+        return LineLocator(self._text)  # built on demand: it grows with the file, and most files have no problem
 
     def set_name(self, table: TablePath, name: str) -> None:
-        """Call this table by a name in messages from now on."""
+        """Use this name for a table in all further messages."""
         self._names[table] = name
 
     def find_line(self, table: TablePath, key: str | None = None) -> int | None:
         return self._locator.find_line(table, key)
 
     def format_label(self, table: TablePath) -> str:
-        """The table as the operator knows it: `[run.openai]`, `[[accounts]] acme-eu`."""
+        """Return the table's name for messages, such as `[run.openai]` or `[[accounts]] acme-eu`."""
         if not table:
             return ""
         if isinstance(table[-1], int):
@@ -81,18 +81,18 @@ class ProblemCollector:
         return f"[{'.'.join(str(part) for part in table)}]"
 
     def add(self, table: TablePath, key: str | None, text: str) -> None:
-        """One fault: what is wrong with this option and what to do."""
+        """Add a problem with an option. `text` says what is wrong and what to do."""
         line = self.find_line(table, key)
         place = f"{self._path.name}:{line}" if line else self._path.name
         self._problems.append((line or 0, ": ".join(filter(None, (place, self.format_label(table), key, text)))))
 
     def raise_if_any(self) -> None:
-        """Raise one ConfigError for all that was found, in the order of the file."""
+        """Raise one ConfigError with all problems, in the order of the file."""
         if not self._problems:
             return
         count = len(self._problems)
         raise ConfigError(
-            f"{self._path} has {'a fault' if count == 1 else f'{count} faults'}",
-            hint="Correct what is listed and start again; accounts.example.toml explains every option.",
-            problems=[text for _, text in sorted(self._problems, key=lambda found: found[0])],
+            f"{self._path} has {'a problem' if count == 1 else f'{count} problems'}",
+            hint="Correct the listed lines and start again; accounts.example.toml explains every option.",
+            problems=[text for _, text in sorted(self._problems, key=lambda problem: problem[0])],
         )

@@ -1,7 +1,7 @@
-"""Schema: the options of each table of the accounts file, their types and limits.
+"""The options of each table of the accounts file, their types and limits.
 
-Defaults live in the core values (`RunOptions`, `TrainingSpec`, `AccountSchema`): only what the file says is handed
-on.
+The defaults are in the core values (`RunOptions`, `TrainingSpec`, `Account`): only options that the file contains are
+passed on. An error message never repeats a value that could be a key.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MISSING_HINTS = {
     "name": 'add name = "…"',
     "provider": f"add provider = one of {', '.join(ProviderName)}",
     "api_key": 'add api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"',
-    "base_model": 'add base_model = "…", the model that is trained',
-    "url": 'add url = "…", the address that is told',
-    "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs what is sent',
+    "base_model": 'add base_model = "…", the model to fine-tune',
+    "url": 'add url = "…", the address that notifications are sent to',
+    "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs the notifications',
 }
 
 _API_CALL_PATHS = (
@@ -59,9 +59,9 @@ def _validate_not_blank(value: str) -> str:
 
 
 def _validate_printable(value: str) -> str:
-    """A name at the provider, which is sent in a header or an address as it is."""
+    """Validate a name at the provider: it is sent in a header or a URL as it is."""
     if not _validate_not_blank(value).isprintable():
-        raise ValueError("holds a line break or another control character; write it on one line, without escapes")
+        raise ValueError("contains a line break or another control character; write it on one line, without escapes")
     return value
 
 
@@ -102,7 +102,7 @@ def _validate_webhook_url(value: str) -> str:
     try:
         references.parse_reference(value)
     except ValueError:
-        return _validate_address(value, "what is announced")
+        return _validate_address(value, "the notifications")
     return value
 
 
@@ -118,12 +118,12 @@ def _parse_topics(value: Any) -> frozenset[Topic]:
 
 
 def _validate_base_url(value: str, info: ValidationInfo) -> str:
-    """A base URL. One that was copied from somewhere else is refused with what it should be."""
+    """Validate a base URL. The message says how to correct one that was copied from a console or a request."""
     if any(character.isspace() for character in value):
-        raise ValueError("holds a space; remove it")
+        raise ValueError("contains a space; remove it")
     if "?api-version=" in value:
         raise ValueError(
-            "has a query: the API that this program speaks needs no api-version; write only "
+            "has a query, and the API that this program uses needs no api-version; write only "
             '"https://RESOURCE.openai.azure.com/openai/v1/"'
         )
     _validate_address(value, "the key", allow_http=bool(info.data.get("allow_http")))
@@ -131,11 +131,11 @@ def _validate_base_url(value: str, info: ValidationInfo) -> str:
     path = url.path.rstrip("/")
     if call := next((call for call in _API_CALL_PATHS if path.endswith(call)), None):
         rest = f"{url.scheme}://{url.netloc}{path.removesuffix(call)}"
-        raise ValueError(f'ends with the path of one call; write only what stands before it: "{rest}"')
+        raise ValueError(f'ends with the path of one call; write only the part before it: "{rest}"')
     provider = info.data.get("provider")  # absent when its own value is wrong
     if not url.path and provider and PROVIDERS[provider].base_url_needs_path:
         raise ValueError(
-            f'has no path; most servers want "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
+            f'has no path; most servers need "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
         )
     return value
 
@@ -148,7 +148,10 @@ def _validate_proxy(value: str) -> str:
     except ValueError as fault:
         raise ValueError(f'{fault}, "none", or a reference such as "env:NAME"') from None
     if proxy.credentials is not None or "@" in value:
-        raise ValueError('holds a user or password, which is a secret; write proxy = "env:NAME" and put it there')
+        raise ValueError(
+            'contains a user or password, which is a secret; write proxy = "env:NAME" '
+            "and put the address into that variable"
+        )
     return value
 
 
@@ -161,13 +164,13 @@ def _validate_address(value: str, content: str, *, allow_http: bool = False) -> 
     if not host or url.scheme not in ("http", "https"):
         raise ValueError('must be an address such as "https://host/v1"')
     if "@" in url.netloc or url.query or url.fragment:
-        raise ValueError("must be only scheme, host and path; a password or key does not belong in it")
+        raise ValueError("must consist of scheme, host and path only; remove any password, key and query")
     if url.scheme == "https" or is_loopback(host):
         return value
     if not allow_http:
         raise ValueError(
-            f"would send {content} unencrypted, where anyone on the way can read it; use https:// "
-            "(http:// is allowed to this machine only: localhost, 127.0.0.1; and with the account's option "
+            f"would send {content} unencrypted over the network; use https:// "
+            "(http:// is allowed to this machine: localhost, 127.0.0.1; and with the account's option "
             "allow_http = true to a private network)"
         )
     if _is_public(host):
@@ -176,7 +179,7 @@ def _validate_address(value: str, content: str, *, allow_http: bool = False) -> 
 
 
 def _is_public(host: str) -> bool:
-    """Whether it is an address of the internet. Where a name leads is looked at when it is connected to."""
+    """Return whether the host is a public IP address. The address of a name is checked when connecting to it."""
     try:
         return ip_address(host).is_global
     except ValueError:
@@ -184,13 +187,13 @@ def _is_public(host: str) -> bool:
 
 
 def _integer_or_auto(low: int, high: int | None = None) -> PlainValidator:
-    wanted = f"a whole number from {low} to {high}" if high else f"a whole number of at least {low}"
+    expected = f"a whole number from {low} to {high}" if high else f"a whole number of at least {low}"
 
     def check(value: Any) -> int | Auto:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if value == "auto" or (whole and value >= low and (high is None or value <= high)):
             return value  # type: ignore[no-any-return]
-        raise ValueError(f'must be {wanted}, or "auto"')
+        raise ValueError(f'must be {expected}, or "auto"')
 
     return PlainValidator(check)
 
@@ -231,9 +234,9 @@ class RunTable(_OptionsTable):
 
 
 class SpecTable(_OptionsTable):
-    """`[run.PROVIDER]`: what is identical in all accounts of one provider, of all providers together.
+    """`[run.PROVIDER]`: the options that are identical in all accounts of a provider.
 
-    Which provider understands which option is said in `core.capabilities`.
+    This is the union for all providers; `core.capabilities` has the options that each one supports.
     """
 
     base_model: PrintableName
@@ -260,7 +263,7 @@ class AccountTable(_OptionsTable):
     api_key: Annotated[str, _reference_validator("api_key")]
     organization: PrintableName | None = None
     project: PrintableName | None = None
-    allow_http: bool | None = None  # before base_url, which is checked by it
+    allow_http: bool | None = None  # before base_url, whose validation reads it
     base_url: Annotated[str, AfterValidator(_validate_base_url)] | None = None
     proxy: Annotated[str, AfterValidator(_validate_proxy)] | None = None
     webhook_secret: Annotated[str, _reference_validator("webhook_secret")] | None = None
@@ -273,7 +276,7 @@ class AccountTable(_OptionsTable):
 
 
 class WebhookTable(_OptionsTable):
-    """One `[[webhooks]]` entry: who is told by a signed request."""
+    """One `[[webhooks]]` entry: an endpoint that receives signed requests."""
 
     url: Annotated[str, AfterValidator(_validate_webhook_url)]
     secret: Annotated[str, _reference_validator("secret")]
@@ -281,7 +284,7 @@ class WebhookTable(_OptionsTable):
 
 
 class AlertTable(_OptionsTable):
-    """One `[[alerts]]` entry: who is told by a message."""
+    """One `[[alerts]]` entry: a service that receives messages for people."""
 
     url: Annotated[str, _reference_validator("url")]
     events: Annotated[frozenset[Topic], PlainValidator(_parse_topics)] | None = None
@@ -297,28 +300,28 @@ TABLE_SCHEMAS: tuple[tuple[str, type[_OptionsTable]], ...] = (
 
 
 def validate_table(kind: type[T], values: dict[str, Any], table: TablePath, problems: ProblemCollector) -> T | None:
-    """The table's options as a value, or None after adding every fault in it."""
+    """Return the validated options of a table, or None after adding every problem with them."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        for found in error.errors(include_url=False, include_input=False):
-            key = str(found["loc"][0])
-            problems.add(table, key, _format_error(found, key, kind))
+        for details in error.errors(include_url=False, include_input=False):
+            key = str(details["loc"][0])
+            problems.add(table, key, _format_error(details, key, kind))
         return None
 
 
-def _format_error(found: ErrorDetails, key: str, kind: type[_OptionsTable]) -> str:
-    if found["type"] == "missing":
+def _format_error(details: ErrorDetails, key: str, kind: type[_OptionsTable]) -> str:
+    if details["type"] == "missing":
         return f"is missing; {_MISSING_HINTS[key]}"
-    if found["type"] == "extra_forbidden":
+    if details["type"] == "extra_forbidden":
         return format_unknown_option(key, kind)
-    return found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def format_unknown_option(key: str, kind: type[_OptionsTable]) -> str:
-    """Where a misplaced option belongs, or which known one is nearest."""
+    """Return the message for an unknown option: the table where it belongs, or the most similar known option."""
     for home, other in TABLE_SCHEMAS:
         if other is not kind and key in other.model_fields and key not in kind.model_fields:
-            return f"does not belong here but in {home}; an option belongs to the last [header] above it"
+            return f"does not belong here but in {home}; an option belongs to the nearest [header] above it"
     known = [*kind.model_fields, *(ProviderName if kind is RunTable else ())]
-    return f"is not a known option{format_suggestion(key, known) or '; known are ' + ', '.join(known)}"
+    return f"is not a known option{format_suggestion(key, known) or '; known options: ' + ', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Targets: who is told what, and the ways to the secrets that webhooks and alerts need."""
+"""Parses `[[webhooks]]` and `[[alerts]]`, and lists the secrets that they, and the proxies, refer to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.inputs.secrets.references import (
 
 
 def parse_targets(tables: AccountsDocument, problems: ProblemCollector) -> tuple[NotificationTarget, ...]:
-    """The entries of `[[webhooks]]` and `[[alerts]]`, after adding every fault in them."""
+    """Parse the entries of `[[webhooks]]` and `[[alerts]]`, and report every problem with them."""
     _check_addresses(tables, problems)
     targets = []
     for index, entry in enumerate(tables.webhooks):
@@ -35,7 +35,7 @@ def parse_targets(tables: AccountsDocument, problems: ProblemCollector) -> tuple
 def list_secret_references(
     accounts: Iterable[Account], targets: Iterable[NotificationTarget]
 ) -> Iterator[SecretReference]:
-    """The ways to all secrets of webhooks and alerts, each with what takes it over."""
+    """Yield the references to the secrets of webhooks and alerts, each with the function that registers it."""
     for account in accounts:
         if account.webhook_secret:
             place = f"[[accounts]] {account.name}: webhook_secret"
@@ -50,20 +50,20 @@ def list_secret_references(
 
 
 def list_proxy_references(accounts: Iterable[Account]) -> Iterator[SecretReference]:
-    """The ways to the proxies of the accounts that name one by a reference, each once."""
+    """Yield each reference to a proxy address once."""
     first = {account.proxy: account for account in accounts if account.proxy and is_reference(account.proxy)}
     for reference, account in first.items():
         assert reference is not None
         yield SecretReference(f"[[accounts]] {account.name}: proxy", reference, register_proxy, is_address=True)
 
 
-def _build_target(way: Channel, options: dict[str, Any]) -> NotificationTarget:
+def _build_target(channel: Channel, options: dict[str, Any]) -> NotificationTarget:
     topics = {"topics": options["events"]} if "events" in options else {}
-    return NotificationTarget(channel=way, url=options["url"], secret=options.get("secret"), **topics)
+    return NotificationTarget(channel=channel, url=options["url"], secret=options.get("secret"), **topics)
 
 
 def _check_addresses(tables: AccountsDocument, problems: ProblemCollector) -> None:
-    """An address is what a delivery is found by, so it stands there once."""
+    """Report an address that occurs twice: deliveries are identified by their address."""
     first: dict[str, TablePath] = {}
     places: list[tuple[TablePath, Any]] = [
         (("webhooks", i), entry.get("url")) for i, entry in enumerate(tables.webhooks)
@@ -72,4 +72,4 @@ def _check_addresses(tables: AccountsDocument, problems: ProblemCollector) -> No
     for table, url in places:
         if isinstance(url, str) and first.setdefault(url, table) != table:
             line = problems.find_line(first[url], "url")
-            problems.add(table, "url", f"is already used in line {line}; list all its events there")
+            problems.add(table, "url", f"is already used in line {line}; list all its events in that entry")

@@ -1,4 +1,4 @@
-"""Command: runs the program behind a `cmd:` reference and takes what it prints."""
+"""Runs the program of a `cmd:` reference and returns its output."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from typing import IO
 from orchestrator.system.child_processes import ChildProcesses
 
 COMMAND_TIMEOUT_SECONDS = 10.0
-
-
-SERVICE_VARIABLE_PREFIX = "ORCHESTRATOR_"  # the service's tokens and its database's password
+SERVICE_VARIABLE_PREFIX = "ORCHESTRATOR_"  # among them are the service's tokens and its database's password
 
 
 def run_command(
@@ -28,11 +26,11 @@ def run_command(
     hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> bytes:
-    """At most `limit` bytes of what the program prints; ValueError when it fails or takes too long.
+    """Return at most `max_bytes` of the program's output. Raises ValueError if it fails or takes too long.
 
-    There is no shell. The program gets the environment without the service's own variables and without the `hidden`
-    ones, which hold the keys of accounts. What it writes to stderr is thrown away: it may hold the key. `children`
-    ends the program, and the programs that it started, when the service stops.
+    There is no shell. The program gets the environment without the service's own variables and without the
+    `hidden_variables`, which contain the keys of accounts. Its stderr is discarded: it may contain the key.
+    `children` ends the program, and the programs that it started, when the service stops.
     """
     try:
         process = subprocess.Popen(
@@ -42,17 +40,17 @@ def run_command(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # a process group of its own, so that its children can be killed as well
         )
-    except OSError as fault:
-        raise ValueError(f"cannot be run ({fault.strerror}); is the program installed and on the PATH?") from None
+    except OSError as error:
+        raise ValueError(f"cannot be run ({error.strerror}); install the program or add it to PATH") from None
     try:
         with (children or ChildProcesses()).register(partial(_kill, process)):
             output, status = _read_output(process, max_bytes)
     finally:
         _kill_and_reap(process)
     if status != 0 and len(output) < max_bytes:
-        raise ValueError(f"ended with exit code {status}; run it by hand to see why")
+        raise ValueError(f"ended with exit code {status}; run it in a shell to see why")
     return output
 
 
@@ -65,19 +63,19 @@ def _build_environment(hidden_variables: Collection[str]) -> dict[str, str]:
 
 
 def _read_output(process: subprocess.Popen[bytes], max_bytes: int) -> tuple[bytes, int]:
-    taken: list[bytes] = []
-    reader = Thread(target=_read_stream, args=(process.stdout, max_bytes, taken), daemon=True)
+    output: list[bytes] = []
+    reader = Thread(target=_read_stream, args=(process.stdout, max_bytes, output), daemon=True)
     reader.start()
-    reader.join(COMMAND_TIMEOUT_SECONDS)  # a thread, because a read of a pipe cannot be given a time limit
-    if not taken:
-        raise ValueError(f"gave no answer within {COMMAND_TIMEOUT_SECONDS:g} seconds; run it by hand to see why")
-    if len(taken[0]) == max_bytes:
-        return taken[0], 0
+    reader.join(COMMAND_TIMEOUT_SECONDS)  # in a thread, because reading a pipe has no time limit
+    if not output:
+        raise ValueError(f"printed nothing within {COMMAND_TIMEOUT_SECONDS:g} seconds; run it in a shell to see why")
+    if len(output[0]) == max_bytes:
+        return output[0], 0
     try:
-        return taken[0], process.wait(COMMAND_TIMEOUT_SECONDS)
+        return output[0], process.wait(COMMAND_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise ValueError(
-            f"did not end within {COMMAND_TIMEOUT_SECONDS:g} seconds; run it by hand to see why"
+            f"did not end within {COMMAND_TIMEOUT_SECONDS:g} seconds; run it in a shell to see why"
         ) from None
 
 
@@ -87,8 +85,8 @@ def _read_stream(stream: IO[bytes], max_bytes: int, output: list[bytes]) -> None
 
 
 def _kill_and_reap(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of it running, its children included. Once it is reaped its number may be another's."""
-    _kill(process)
+    """Kill the program and its children, then reap it."""
+    _kill(process)  # first: once it is reaped, its number may belong to another process
     process.wait()
 
 

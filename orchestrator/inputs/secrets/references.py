@@ -1,4 +1,26 @@
-"""Secrets: follows `env:NAME`, `file:PATH` and `cmd:COMMAND` to the key. No message holds what it found there."""
+"""Resolves the references `env:NAME`, `file:PATH` and `cmd:COMMAND` to keys and secrets."""
+
+# Theory of operation
+#
+# The accounts file never contains a key, only a reference to one. People make mistakes, so each step assumes that a
+# key may be in the wrong place:
+#
+#   * No message repeats a value that was read, nor the text of a reference that is not well-formed: the operator may
+#     have put the key itself there. `looks_like_key` also hides a name, path or program that resembles a key.
+#   * A value is registered with the `Redactor` before it is returned, so that the log and the error messages show a
+#     placeholder whatever happens to it next. Addresses and proxy passwords are registered whole: a part of them,
+#     such as a host name, occurs in ordinary texts, and redacting it would make those unreadable.
+#   * A command gets no key of another account and none of the service's own secrets in its environment
+#     (`hidden_variables`): the commands come from the accounts file, but what they start may come from anywhere.
+#   * Reading is limited in size and, for commands, in time. A reference to /dev/zero or to a pipe that nobody writes
+#     must not stop the service: `open_regular_file` refuses everything that is not a regular file.
+#
+# One account without a key does not stop the others: it is put on hold (`HoldKind.KEY_MISSING`). Only when no account
+# has a key does `resolve_account_keys` raise, because then the mistake is most likely common to all.
+#
+# The functions block, commands for up to ten seconds each. Callers run them in a thread; up to
+# `_MAX_CONCURRENT_COMMANDS` commands run at once, and equal references are resolved once, because many
+# accounts of one customer often share a command.
 
 from __future__ import annotations
 
@@ -21,21 +43,22 @@ from orchestrator.inputs.secrets.command import run_command
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 
-MAX_SECRET_BYTES = 16 * 1024  # bytes; no provider's key comes near it
+MAX_SECRET_BYTES = 16 * 1024  # far more than any provider's key has
 _MAX_CONCURRENT_COMMANDS = 8
-MIN_SIGNING_KEY_BYTES = 16
+MIN_SIGNING_KEY_BYTES = 16  # a shorter key could be guessed, and requests forged
+# Prefixes by which vendors mark their keys. It is used to hide text, never to accept or refuse a key.
 _VENDOR_KEY_PATTERN = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk|tgp|fw|hf|gsk|ghp|whsec|nvapi|xox[a-z])[-_]|AIza|AKIA|eyJ)[A-Za-z0-9_-]{12,}"
 )
 
 
 def parse_reference(reference: str, option: str = "api_key") -> tuple[str, str]:
-    """Scheme and rest of a well-formed reference; ValueError otherwise. It may be a key: never repeat it."""
+    """Return the scheme and the rest of a reference. Raises ValueError, whose text does not repeat the reference."""
     scheme, colon, rest = reference.partition(":")
     rest = rest.strip()
     if not colon or scheme not in ("env", "file", "cmd"):
         how = f'write {option} = "env:NAME", "file:PATH" or "cmd:COMMAND"'
-        raise ValueError(f"must lead to the key, not be the key; put the key elsewhere and {how}")
+        raise ValueError(f"must be a reference to the key and not the key itself; put the key elsewhere and {how}")
     if scheme == "env" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
         raise ValueError("must name an environment variable (letters, digits and _) after env:")
     if scheme == "file" and not rest:
@@ -46,7 +69,7 @@ def parse_reference(reference: str, option: str = "api_key") -> tuple[str, str]:
 
 
 def is_reference(text: str) -> bool:
-    """Whether the text leads to a value elsewhere."""
+    """Return whether the text is a well-formed reference."""
     try:
         parse_reference(text)
     except ValueError:
@@ -55,7 +78,7 @@ def is_reference(text: str) -> bool:
 
 
 def list_key_variables(references: Iterable[str]) -> frozenset[str]:
-    """The variables of the environment that hold keys, by the `env:` references among these."""
+    """Return the names of the environment variables that the `env:` references among these point to."""
     return frozenset(text.removeprefix("env:").strip() for text in references if text.startswith("env:"))
 
 
@@ -68,21 +91,21 @@ def resolve_reference(
     children: ChildProcesses | None = None,
     redact_parts: bool = True,
 ) -> Secret:
-    """The key that a reference leads to, made known to `redact`, with `parts` also by its beginning.
+    """Return the key that a reference points to, after registering it with `redact`.
 
-    Raises ConfigError when there is none.
-
-    `base` is the folder of the accounts file, `hidden` the variables that a command does not get. A command may take
-    up to ten seconds: call this from a thread, and `children` ends it when the program stops.
+    `base_folder` is the folder of the accounts file. A command does not get the `hidden_variables`, and `children`
+    ends it when the program stops. `redact_parts` also registers the beginning of the key. Blocks for up to ten
+    seconds. Raises ConfigError.
     """
     try:
         scheme, rest = parse_reference(reference)
-    except ValueError as fault:
-        raise ConfigError(f"the reference {fault}") from None
+    except ValueError as error:
+        raise ConfigError(f"the reference {error}") from None
     try:
         secret = Secret(_validate_key(_read_value(scheme, rest, base_folder, hidden_variables, children)))
-    except ValueError as fault:
-        raise ConfigError(f"{_format_reference(scheme, rest)} {fault}") from None
+    except ValueError as error:
+        raise ConfigError(f"{_format_reference(scheme, rest)} {error}") from None
+    # Before anything else can happen to the key: an error on the way could quote it.
     redact.add(secret, parts=redact_parts)
     return secret
 
@@ -95,12 +118,12 @@ def resolve_each_key(
     hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> dict[str, Secret | ConfigError]:
-    """Each account's key, or why there is none, by the account's name. A reference is followed only once.
+    """Return each account's key, or the error that explains why there is none, by account name.
 
-    No command gets the `hidden` variables or another account's key.
+    Equal references are resolved once. No command gets the `hidden_variables` or another account's key.
     """
-    wanted = {account.name: account.api_key for account in accounts}
-    hidden_variables = list_key_variables(wanted.values()) | frozenset(hidden_variables)
+    references = {account.name: account.api_key for account in accounts}
+    hidden_variables = list_key_variables(references.values()) | frozenset(hidden_variables)
 
     def attempt(reference: str) -> Secret | ConfigError:
         try:
@@ -111,26 +134,25 @@ def resolve_each_key(
                 hidden_variables=hidden_variables,
                 children=children,
             )
-        except ConfigError as fault:
-            return fault
+        except ConfigError as error:
+            return error
 
-    commands = list(dict.fromkeys(reference for reference in wanted.values() if reference.startswith("cmd:")))
-    with ThreadPoolExecutor(
-        _MAX_CONCURRENT_COMMANDS
-    ) as pool:  # only a command takes long enough to be worth a thread
-        found = dict(zip(commands, pool.map(attempt, commands), strict=True))
-    for reference in wanted.values():
-        if reference not in found:
-            found[reference] = attempt(reference)
-    return {name: found[reference] for name, reference in wanted.items()}
+    commands = list(dict.fromkeys(reference for reference in references.values() if reference.startswith("cmd:")))
+    # In threads only commands: a variable or a file is read faster than a thread starts.
+    with ThreadPoolExecutor(_MAX_CONCURRENT_COMMANDS) as pool:
+        results = dict(zip(commands, pool.map(attempt, commands), strict=True))
+    for reference in references.values():
+        if reference not in results:
+            results[reference] = attempt(reference)
+    return {name: results[reference] for name, reference in references.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class AccountKeys:
-    """The accounts' keys by name, and why those are held that have none."""
+    """The keys of all accounts, by account name."""
 
     by_account: Mapping[str, Secret]
-    missing: Mapping[str, Hold]
+    missing: Mapping[str, Hold]  # the holds of the accounts without a key
 
 
 def resolve_account_keys(
@@ -141,40 +163,42 @@ def resolve_account_keys(
     hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> AccountKeys:
-    """Each account's key, or its hold. One ConfigError with all faults when not a single account has a key."""
+    """Return each account's key or its hold. Raises one ConfigError with all problems if no account has a key."""
     each = resolve_each_key(
         accounts, base_folder=base_folder, redact=redact, hidden_variables=hidden_variables, children=children
     )
-    found = {name: key for name, key in each.items() if isinstance(key, Secret)}
-    faults = {name: fault for name, fault in each.items() if isinstance(fault, ConfigError)}
-    if faults and not found:
+    keys = {name: key for name, key in each.items() if isinstance(key, Secret)}
+    errors = {name: error for name, error in each.items() if isinstance(error, ConfigError)}
+    if errors and not keys:
         raise ConfigError(
-            "no key for " + ("the account" if len(faults) == 1 else f"any of the {len(faults)} accounts"),
+            "no key for " + ("the account" if len(errors) == 1 else f"any of the {len(errors)} accounts"),
             hint="Put each key where its reference points, or correct the reference, and start again.",
-            problems=[f"[[accounts]] {name}: api_key: {fault.message}" for name, fault in faults.items()],
+            problems=[f"[[accounts]] {name}: api_key: {error.message}" for name, error in errors.items()],
         )
     listed = {account.name: account for account in accounts}
-    return AccountKeys(found, {name: _build_missing_key_hold(listed[name], fault) for name, fault in faults.items()})
+    return AccountKeys(keys, {name: _build_missing_key_hold(listed[name], error) for name, error in errors.items()})
 
 
-def _build_missing_key_hold(account: Account, fault: ConfigError) -> Hold:
-    """What holds an account without a key, until the key is there."""
+def _build_missing_key_hold(account: Account, error: ConfigError) -> Hold:
     if account.api_key.startswith("env:"):
-        hint = "Set the variable in the service's environment and start it again, or correct the reference."
+        # A process cannot see a later change of its environment: only a restart helps.
+        hint = "Set the variable in the service's environment and restart it, or correct the reference."
     else:
-        hint = "Put the key where the reference points, or correct the reference: a running service notices the key."
-    return Hold(HoldKind.KEY_MISSING, f"api_key: {fault.message}", hint)
+        hint = (
+            "Put the key where the reference points, or correct the reference. "
+            "A running service finds the new key by itself."
+        )
+    return Hold(HoldKind.KEY_MISSING, f"api_key: {error.message}", hint)
 
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """A reference, where it stands in the accounts file, and what takes over the secret it leads to."""
+    """A reference to a secret other than an account's key."""
 
-    location: str
+    location: str  # in the accounts file, for messages
     reference: str
-    register: Callable[[Secret, Redactor], None]
-    is_address: bool = False
-    """An address begins with a host or a user, which texts about other things hold as well."""
+    register: Callable[[Secret, Redactor], None]  # validates the secret and makes it known; raises ValueError
+    is_address: bool = False  # whether its beginning is a host or a user, which must not be redacted alone
 
 
 def resolve_secrets(
@@ -185,8 +209,8 @@ def resolve_secrets(
     hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> dict[str, Secret]:
-    """The secret behind each reference; one ConfigError with all faults when one has none or an unfit one."""
-    found: dict[str, Secret] = {}
+    """Return the secret of each reference. Raises one ConfigError with all missing and invalid ones."""
+    secrets: dict[str, Secret] = {}
     hidden_variables = list_key_variables(each.reference for each in references) | frozenset(hidden_variables)
     problems = []
     for each in references:
@@ -199,12 +223,12 @@ def resolve_secrets(
                 children=children,
                 redact_parts=not each.is_address,
             )
-            found[each.reference] = secret
+            secrets[each.reference] = secret
             each.register(secret, redact)
-        except ConfigError as fault:
-            problems.append(f"{each.location}: {fault.message}")
-        except ValueError as fault:
-            problems.append(f"{each.location}: {_format_reference(*parse_reference(each.reference))} {fault}")
+        except ConfigError as error:
+            problems.append(f"{each.location}: {error.message}")
+        except ValueError as error:
+            problems.append(f"{each.location}: {_format_reference(*parse_reference(each.reference))} {error}")
     if problems:
         raise ConfigError(
             "no secret for "
@@ -212,11 +236,11 @@ def resolve_secrets(
             hint="Put each secret where its reference points, or correct the reference, and start again.",
             problems=problems,
         )
-    return found
+    return secrets
 
 
 def register_signing_secret(secret: Secret, redact: Redactor) -> None:
-    """ValueError when nobody should sign with it: with an empty or short key anyone could."""
+    """Register a key that signs webhooks. Raises ValueError for a short one, with which anyone could sign."""
     prefix, _, text = secret.reveal().partition("_")
     try:
         key = b64decode(text, validate=True)
@@ -224,20 +248,21 @@ def register_signing_secret(secret: Secret, redact: Redactor) -> None:
         key = b""
     if prefix != "whsec" or len(key) < MIN_SIGNING_KEY_BYTES:
         raise ValueError(
-            'must lead to "whsec_" and base64 of 16 bytes or more, as in: whsec_$(openssl rand -base64 32)'
+            'must be "whsec_" and base64 of 16 bytes or more; generate one with: whsec_$(openssl rand -base64 32)'
         )
     redact.add(Secret(text))
 
 
 def register_address(secret: Secret, redact: Redactor) -> None:
-    """Make the address and its parts known to `redact`."""
+    """Register an address and its secret parts."""
     redact.add_address(secret)
 
 
 def register_proxy(secret: Secret, redact: Redactor) -> None:
-    """Make the proxy's password known to `redact`. ValueError when there is no proxy at the address."""
+    """Register the credentials of a proxy. Raises ValueError if the address is not one of a proxy."""
     for form in parse_proxy(secret.reveal(), "proxy").secrets():
-        redact.add(form, parts=False)  # people choose user and password
+        # Not in parts: people choose user and password, and a part may be an ordinary word.
+        redact.add(form, parts=False)
 
 
 def _read_value(
@@ -262,7 +287,7 @@ def _read_value(
 def _read_variable(name: str) -> bytes:
     value = os.environ.get(name)
     if value is None:
-        shown = "it" if looks_like_key(name) else name
+        shown = "it" if looks_like_key(name) else name  # `env:sk-…`: the key was put in the place of a name
         raise ValueError(f"is not set in the environment; export {shown} before starting")
     return os.fsencode(value)
 
@@ -273,12 +298,14 @@ def _read_file(name: str, base_folder: Path) -> bytes:
         with open_regular_file(path) as file:
             return file.read(MAX_SECRET_BYTES + 1)
     except FileNotFoundError:
-        place = "" if looks_like_key(name) else f" (looked for {path})"
-        raise ValueError(f"does not exist{place}; a relative path starts at the accounts file") from None
-    except NotRegularFile as fault:
-        raise ValueError(f"cannot be read: {fault.strerror}; name the file that holds the key") from None
-    except OSError as fault:
-        raise ValueError(f"cannot be read ({fault.strerror}); check who may read it") from None
+        place = "" if looks_like_key(name) else f" (expected at {path})"
+        raise ValueError(
+            f"does not exist{place}; a relative path starts at the folder of the accounts file"
+        ) from None
+    except NotRegularFile as error:
+        raise ValueError(f"cannot be read: {error.strerror}; name the file that contains the key") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror}); check its permissions") from None
 
 
 def _split_command(command: str) -> list[str]:
@@ -292,25 +319,26 @@ def _split_command(command: str) -> list[str]:
 
 
 def _validate_key(raw: bytes) -> str:
-    """The key in these bytes; ValueError when they cannot be one, without repeating them."""
+    """Return the key in these bytes. Raises ValueError, which does not repeat them, if they cannot be one."""
     if len(raw) > MAX_SECRET_BYTES:
-        raise ValueError("holds more than 16 KiB, which cannot be a key")
+        raise ValueError("has more than 16 KiB, which cannot be a key; name the file or variable with the key alone")
+    # An editor may add a byte-order mark and a line end. Anything that is not UTF-8 is refused below.
     value = raw.decode("utf-8-sig", errors="replace").strip()
     if not value:
         raise ValueError("is empty; put the key there")
     if "\n" in value or "\r" in value:
-        raise ValueError("holds several lines; leave only the key")
+        raise ValueError("has several lines; leave only the key")
     if not re.fullmatch(r"[!-~]+", value):
-        raise ValueError("holds spaces or characters that no key has; leave only the key")
+        raise ValueError("has spaces or characters that no key has; leave only the key")
     if len(value) < MIN_KEY_LENGTH:
-        raise ValueError(f"holds fewer than {MIN_KEY_LENGTH} characters, which is no key; put the whole key there")
+        raise ValueError(f"has fewer than {MIN_KEY_LENGTH} characters, which is no key; put the complete key there")
     return value
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a key seems to stand where its variable, file or command belongs: then no message may repeat it.
+    """Return whether a text resembles a key, so that no message may repeat it.
 
-    A false alarm costs a name in a message, so this need not be exact.
+    A false positive costs a name in a message, so this need not be exact.
     """
     if _VENDOR_KEY_PATTERN.search(text):
         return True
@@ -319,8 +347,8 @@ def looks_like_key(text: str) -> bool:
 
 
 def _format_reference(scheme: str, rest: str) -> str:
-    """The reference for a message. Of a command only the program: its arguments might hold a key."""
+    """Format a reference for a message. Of a command only the program: its arguments may contain a key."""
     program, *arguments = _split_command(rest) if scheme == "cmd" else [rest]
     if looks_like_key(program):
-        return f"{scheme}:… (what follows looks like a key; put the key elsewhere, and here only how it is found)"
+        return f"{scheme}:… (the rest looks like a key; put the key elsewhere and write a reference to it here)"
     return f"{scheme}:{program}{' …' if arguments else ''}"

@@ -63,6 +63,11 @@ class ApiClient:
         self._redact = redact
         self._error_codes = error_codes
 
+    @property
+    def _call_errors(self) -> tuple[type[Exception], ...]:
+        """The exceptions of a failed call, which become `ProviderError`s."""
+        return (*self.sdk_errors, UnsuccessfulResponse, httpx2.HTTPError, OSError, *DECODE_ERRORS)
+
     def _build_read_headers(self) -> Mapping[str, str]:
         """Return the headers of a read, the key among them."""
         raise NotImplementedError
@@ -93,7 +98,7 @@ class ApiClient:
         try:
             async with asyncio.timeout(seconds):
                 yield
-        except (*self.sdk_errors, UnsuccessfulResponse, httpx2.HTTPError, OSError, *DECODE_ERRORS) as error:
+        except self._call_errors as error:
             raise self._to_provider_error(self._unwrap_error(error)) from error
 
     @asynccontextmanager
@@ -107,7 +112,7 @@ class ApiClient:
             with send_deadline(deadline):
                 async with asyncio.timeout(max(deadline.seconds_left, 0)):
                     yield
-        except (*self.sdk_errors, UnsuccessfulResponse, httpx2.HTTPError, OSError, *DECODE_ERRORS) as error:
+        except self._call_errors as error:
             cause = self._unwrap_error(error)
             known = self._to_provider_error(cause)
             # A ConnectError, and so DeadlinePassed, means that nothing was sent.

@@ -2,8 +2,8 @@
 
 Only errors of the database itself start an outage: no connection, no disk space, no lock, no permission. An error
 that a value causes (a text for a number, a number too large, NUL on PostgreSQL, a missing row) belongs to the one job
-or request with that value. If it counted as an outage, one unusual answer of one provider would make `/readyz` fail and
-take the whole service out of the load balancer.
+or request with that value. If it counted as an outage, one unusual answer of one provider would make `/readyz` fail
+and take the whole service out of the load balancer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _POSTGRESQL_OUTAGE_CODES: Final = (
 
 
 class Outage:
-    """Starts with a failed call and ends with a committed change; not with a read, which succeeds on a full disk too."""
+    """Starts with a failed call, ends with a committed change; not with a read: that works on a full disk too."""
 
     def __init__(self) -> None:
         self.reason: str | None = None  # may name hosts and paths: for the log only

@@ -101,7 +101,7 @@ async def _pooled_connection(engine: Engine) -> AsyncIterator[Connection]:
 
 
 def _acquire_write_lock(connection: Connection) -> None:
-    # One writer at a time, as on SQLite: what a change has read (a free slot, the spent budget) stays true until it is
-    # committed. The lock is released with the transaction, also when the server ends the session.
+    # One writer at a time, as on SQLite: what a change has read (a free slot, the spent budget) stays true until it
+    # is committed. The lock is released with the transaction, also when the server ends the session.
     if connection.get_execution_options().get("writing"):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")

@@ -165,7 +165,11 @@ MISTAKES = [
     ('name = "tone"', 'name = " "', "accounts.toml:2: [run]: name: is empty"),
     ('name = "tone"', "name = 3", "accounts.toml:2: [run]: name: must be a valid string"),
     ('"tone"', '"t"\nseeed = 1', 'accounts.toml:3: [run]: seeed: is not a known option; did you mean "seed"?'),
-    ('"tone"', '"t"\nxyzzy = 1', "accounts.toml:3: [run]: xyzzy: is not a known option; known are name, dataset"),
+    (
+        '"tone"',
+        '"t"\nxyzzy = 1',
+        "accounts.toml:3: [run]: xyzzy: is not a known option; known options: name, dataset",
+    ),
     ('"tone"', '"t"\nseed = -1', "[run]: seed: must be greater than or equal to 0"),
     ('"tone"', '"t"\nseed = 1.5', "[run]: seed: must be a valid integer"),
     ('"tone"', '"t"\nseed = "1"', "[run]: seed: must be a valid integer"),
@@ -176,11 +180,11 @@ MISTAKES = [
     (
         '"tone"',
         '"t"\nvalidation = "v.jsonl"\nvalidation_fraction = 0.1',
-        "validation: is given beside validation_fracti",
+        "validation: cannot be used together with valida",
     ),
-    ('"tone"', '"t"\nvalidation = "chats"', "[run]: validation: is the dataset itself or holds it"),
-    ('"tone"', '"t"\nvalidation = "./"', "[run]: validation: is the dataset itself or holds it"),
-    ('"tone"', '"t"\ndataset = "x/y"\nvalidation = "x"', "[run]: validation: is the dataset itself or holds it"),
+    ('"tone"', '"t"\nvalidation = "chats"', "[run]: validation: is the dataset or contains it"),
+    ('"tone"', '"t"\nvalidation = "./"', "[run]: validation: is the dataset or contains it"),
+    ('"tone"', '"t"\ndataset = "x/y"\nvalidation = "x"', "[run]: validation: is the dataset or contains it"),
     ('"tone"', '"t"\nvalidation = "\\u0000"', "[run]: validation:"),
     ('"tone"', '"t"\nmax_total_usd = 0', "max_total_usd: must be greater than 0"),
     ('"tone"', '"t"\nmax_total_usd = inf', "max_total_usd: must be a finite number"),
@@ -219,10 +223,14 @@ MISTAKES = [
     (
         '"env:A_KEY"',
         '"env:A_KEY"\norganization = "org\\nX: y"',
-        "organization: holds a line break or another control",
+        "organization: contains a line break or another control",
     ),
-    ('"env:A_KEY"', '"env:A_KEY"\nproject = "p\\u202e"', "project: holds a line break or another control character"),
-    ('-mini"', '-mini\\u0007"', "base_model: holds a line break or another control character"),
+    (
+        '"env:A_KEY"',
+        '"env:A_KEY"\nproject = "p\\u202e"',
+        "project: contains a line break or another control character",
+    ),
+    ('-mini"', '-mini\\u0007"', "base_model: contains a line break or another control character"),
     ('"env:A_KEY"', '"env:A_KEY"\nbudget_usd = 0', "budget_usd: must be greater than 0"),
     ('"env:A_KEY"', '"env:A_KEY"\nbudget_period = "year"', "budget_period: must be 'total', 'month' or 'run'"),
     ('"env:A_KEY"', '"env:A_KEY"\nmax_running_jobs = 0', "max_running_jobs: must be greater than or equal to 1"),
@@ -235,7 +243,7 @@ MISTAKES = [
     ('"env:A_KEY"', '"cmd: "', "api_key: must name a command after cmd:"),
     ('"env:A_KEY"', '"cmd:pass \'a"', "api_key: has a quote that is not closed"),
     ("[run]", "[runs]", None),
-    ("[run.openai]", "[openai]", "accounts.toml:4: [openai]: a provider's block is written [run.openai]"),
+    ("[run.openai]", "[openai]", "accounts.toml:4: [openai]: a provider's table is written [run.openai]"),
     ("[[accounts]]", "[accounts]", "accounts.toml:7: accounts: must be written [[accounts]], with two brackets"),
     ("[[accounts]]", "[[account]]", 'accounts.toml:7: account: is not known; did you mean "accounts"?'),
     ("[run]\n", "", "accounts.toml:1: name: belongs below the header [run]"),
@@ -245,7 +253,7 @@ MISTAKES = [
         'openai = "m"',
         "[run]: openai: must be a table: write [run.openai]",
     ),
-    (GOOD[GOOD.index("[[accounts]]") :], "", "accounts.toml: there is no account; add [[accounts]]"),
+    (GOOD[GOOD.index("[[accounts]]") :], "", "accounts.toml: has no account; add [[accounts]]"),
 ]
 
 
@@ -318,8 +326,8 @@ def test_a_literal_key_is_refused_and_never_repeated(read: Read, reference: str)
         ("example.com/v1", "must be an address"),
         ("https://", "must be an address"),
         ("https://h:port/v1", "must be an address"),
-        ("https://user:canary@example.com/v1", "must be only scheme, host and path"),
-        ("https://example.com/v1?key=canary", "must be only scheme, host and path"),
+        ("https://user:canary@example.com/v1", "must consist of scheme, host and path only"),
+        ("https://example.com/v1?key=canary", "must consist of scheme, host and path only"),
     ],
 )
 def test_an_unsafe_address_is_refused(problems: Problems, url: str, fault: str) -> None:
@@ -332,12 +340,12 @@ def test_an_unsafe_address_is_refused(problems: Problems, url: str, fault: str) 
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
-        ("https://h /v1", "holds a space; remove it"),
-        (" https://h/v1", "holds a space; remove it"),
-        ("https://h", 'has no path; most servers want "https://h/v1". If the API is at the root'),
-        ("https://h/v1/chat/completions", 'ends with the path of one call; write only what stands before it: "'),
-        ("https://h/v1/fine_tuning/jobs/", 'ends with the path of one call; write only what stands before it: "'),
-        ("https://r.openai.azure.com/openai?api-version=2024-10-21", "has a query: the API that"),
+        ("https://h /v1", "contains a space; remove it"),
+        (" https://h/v1", "contains a space; remove it"),
+        ("https://h", 'has no path; most servers need "https://h/v1". If the API is at the root'),
+        ("https://h/v1/chat/completions", 'ends with the path of one call; write only the part before it: "'),
+        ("https://h/v1/fine_tuning/jobs/", 'ends with the path of one call; write only the part before it: "'),
+        ("https://r.openai.azure.com/openai?api-version=2024-10-21", "has a query, and the API that"),
     ],
 )
 def test_copied_base_url_is_corrected(problems: Problems, url: str, fault: str) -> None:
@@ -367,7 +375,7 @@ def test_account_may_have_its_own_proxy(read: Read, proxy: str) -> None:
 @pytest.mark.parametrize(
     ("proxy", "fault"),
     [
-        ("http://user:canary@proxy:3128", "holds a user or password, which is a secret; write proxy = "),
+        ("http://user:canary@proxy:3128", "contains a user or password, which is a secret; write proxy = "),
         ("socks5://user:canary@proxy:1", "is a SOCKS proxy, which is not supported"),
         ("http://", "must be an address such as http://proxy.example:3128"),
     ],
@@ -450,5 +458,5 @@ base_model = "m"
     )
     assert file.warnings == (
         "[run.nebius] is not used: no account has this provider",
-        "a, b lead to the same place at the provider: each is trained and paid for",
+        "a, b are one account at the provider: each trains, and pays for, a model of its own",
     )

@@ -52,7 +52,7 @@ def test_unknown_home_folder_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError) as raised:
         load_accounts_file(path)
-    with pytest.raises(ConfigError, match=r"begins with ~nosuchuser, .*; write the path in full"):
+    with pytest.raises(ConfigError, match=r"begins with ~nosuchuser, .*; write the full path"):
         resolve_reference("file:~nosuchuser/key", base_folder=tmp_path, redact=Redactor())
 
     assert [problem.partition(", ")[0] for problem in raised.value.problems] == [
@@ -68,7 +68,7 @@ def test_nul_character_in_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load_accounts_file(path)
 
-    assert [problem for problem in raised.value.problems if "holds a NUL character" in problem] == list(
+    assert [problem for problem in raised.value.problems if "contains a NUL character" in problem] == list(
         raised.value.problems
     )
 

@@ -83,7 +83,7 @@ def test_an_unset_variable_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    assert f"file:a.key does not exist (looked for {tmp_path / 'a.key'})" in fault("file:a.key", tmp_path)
+    assert f"file:a.key does not exist (expected at {tmp_path / 'a.key'})" in fault("file:a.key", tmp_path)
     assert "is a folder, not a regular file" in fault("file:.", tmp_path)
 
 
@@ -92,13 +92,13 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         (" \n", "is empty"),
-        (f"{KEY}\n{KEY}", "holds several lines"),
-        (f"{KEY}\r{KEY}", "holds several lines"),
-        (f"{KEY} {KEY}", "holds spaces"),
-        (f"{KEY}\x00", "holds spaces or characters"),
-        (f"“{KEY}”", "holds spaces or characters"),
-        ("canary" * 3000, "holds more than 16 KiB"),
-        ("seven-7", "holds fewer than 8 characters"),
+        (f"{KEY}\n{KEY}", "has several lines"),
+        (f"{KEY}\r{KEY}", "has several lines"),
+        (f"{KEY} {KEY}", "has spaces"),
+        (f"{KEY}\x00", "has spaces or characters"),
+        (f"“{KEY}”", "has spaces or characters"),
+        ("canary" * 3000, "has more than 16 KiB"),
+        ("seven-7", "has fewer than 8 characters"),
     ],
 )
 def test_invalid_key_is_refused(tmp_path: Path, content: str, expected: str) -> None:
@@ -114,10 +114,10 @@ def test_an_empty_variable_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (f"import sys; print({KEY!r}); sys.exit({KEY!r})", "ended with exit code 1; run it by hand"),
+        (f"import sys; print({KEY!r}); sys.exit({KEY!r})", "ended with exit code 1; run it in a shell"),
         ("", "is empty"),
-        (f"print({KEY!r}); print({KEY!r})", "holds several lines"),
-        (f"while True: print({KEY!r})", "holds more than 16 KiB"),
+        (f"print({KEY!r}); print({KEY!r})", "has several lines"),
+        (f"while True: print({KEY!r})", "has more than 16 KiB"),
     ],
 )
 def test_a_failing_command_is_explained(tmp_path: Path, code: str, expected: str) -> None:
@@ -136,7 +136,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeyp
     code = (
         "import os, time; pid = os.fork(); open('pid', 'w').write(str(os.getpid())) if not pid else 0; time.sleep(60)"
     )
-    assert "gave no answer within 1 second" in fault(program(tmp_path, code), tmp_path)
+    assert "printed nothing within 1 second" in fault(program(tmp_path, code), tmp_path)
     status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
     for _ in range(500):  # a killed process takes a moment to die
         if not status.exists() or status.read_text().split()[2] == "Z":
@@ -213,9 +213,9 @@ def test_an_account_without_a_key_is_held_with_what_to_do(
     assert list(keys.by_account) == ["a"]
     assert {name: hold.kind for name, hold in keys.missing.items()} == dict.fromkeys("bc", HoldKind.KEY_MISSING)
     assert "env:B_KEY is not set in the environment" in keys.missing["b"].reason
-    assert "start it again" in keys.missing["b"].hint
+    assert "restart it" in keys.missing["b"].hint
     assert "file:no does not exist" in keys.missing["c"].reason
-    assert "notices the key" in keys.missing["c"].hint
+    assert "finds the new key" in keys.missing["c"].hint
 
 
 def test_no_accounts_have_no_keys(tmp_path: Path, redact: Redactor) -> None:

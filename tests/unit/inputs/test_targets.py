@@ -92,11 +92,17 @@ def test_a_webhook_may_lead_to_this_machine_or_be_a_secret(tmp_path: Path, url: 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (WEBHOOK_TABLE.replace("https", "http"), "url: would send what is announced unencrypted"),
-        (WEBHOOK_TABLE.replace("host/path", f"host/?sig={CANARY}"), "url: must be only scheme, host and path"),
-        (WEBHOOK_TABLE.replace("host/path", f"me:{CANARY}@host"), "url: must be only scheme, host and path"),
+        (WEBHOOK_TABLE.replace("https", "http"), "url: would send the notifications unencrypted"),
+        (
+            WEBHOOK_TABLE.replace("host/path", f"host/?sig={CANARY}"),
+            "url: must consist of scheme, host and path only",
+        ),
+        (WEBHOOK_TABLE.replace("host/path", f"me:{CANARY}@host"), "url: must consist of scheme, host and path only"),
         (WEBHOOK_TABLE.replace("https://host/path", "host"), "url: must be an address"),
-        (WEBHOOK_TABLE.replace("file:hook", f"whsec_{CANARY}"), "secret: must lead to the key, not be the key"),
+        (
+            WEBHOOK_TABLE.replace("file:hook", f"whsec_{CANARY}"),
+            "secret: must be a reference to the key and not the key itself",
+        ),
         (
             WEBHOOK_TABLE.replace('secret = "file:hook"', ""),
             "[[webhooks]] number 1: secret: is missing; add secret =",
@@ -107,7 +113,7 @@ def test_a_webhook_may_lead_to_this_machine_or_be_a_secret(tmp_path: Path, url: 
         (WEBHOOK_TABLE + WEBHOOK_TABLE, "[[webhooks]] number 2: url: is already used in line 12"),
         (
             ALERT.replace("file:chat", f"slack://{CANARY}"),
-            "url: must lead to the key, not be the key; put the key els",
+            "url: must be a reference to the key and not the key itself; put the key els",
         ),
         (ALERT + 'secret = "file:x"\n', "secret: does not belong here but in [[webhooks]]"),
         (
@@ -115,7 +121,10 @@ def test_a_webhook_may_lead_to_this_machine_or_be_a_secret(tmp_path: Path, url: 
             "webhooks: must be written [[webhooks]], with two brackets",
         ),
         (WEBHOOK_TABLE.replace("webhooks", "webhook"), 'webhook: is not known; did you mean "webhooks"?'),
-        (f'webhook_secret = "{CANARY}"\n', "[[accounts]] a: webhook_secret: must lead to the key, not be the key"),
+        (
+            f'webhook_secret = "{CANARY}"\n',
+            "[[accounts]] a: webhook_secret: must be a reference to the key and not the key itself",
+        ),
         ('webhook_secrets = "env:X"\n', 'did you mean "webhook_secret"?'),
         (
             '[[accounts]]\nname = "t"\nprovider = "together"\napi_key = "env:T"\nwebhook_secret = "env:X"\n',
@@ -155,7 +164,7 @@ def test_weak_or_malformed_signing_secret_is_refused(tmp_path: Path, text: str) 
         resolve_secrets(
             list(list_secret_references(file.accounts, file.targets)), base_folder=file.folder, redact=Redactor()
         )
-    assert [problem.split(" must lead")[0] for problem in caught.value.problems] == [
+    assert [problem.split(" must be ")[0] for problem in caught.value.problems] == [
         "[[accounts]] a: webhook_secret: file:hook",
         "[[webhooks]] https://host/path: secret: file:hook",
     ]
