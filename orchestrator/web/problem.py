@@ -17,6 +17,7 @@ from orchestrator.web.page_renderer import render_page
 _JSON_ONLY_PREFIXES = ("/api/", "/webhooks/")  # paths that answer in JSON even to a browser
 _MAX_VALIDATION_ERRORS = 10  # reported for one request
 _OPENAPI_HINT = "`/api/v1/openapi.json` documents the parameters of this path."
+_DETAILS_BY_STATUS = {404: "There is nothing at this URL.", 405: "This URL does not support the request method."}
 _HINTS_BY_STATUS = {
     404: "The dashboard is at /, the status document at /status, and /api/v1/openapi.json documents the API.",
     405: "The Allow header lists the methods of this path.",
@@ -97,9 +98,9 @@ def add_error_handlers(app: FastAPI) -> None:
 def _handle_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = error.status_code
-    return error_response(
-        request, status, error.detail, _HINTS_BY_STATUS.get(status, _OPENAPI_HINT), headers=error.headers
-    )
+    # Starlette's own errors say no more than the reason phrase, which is the title already.
+    detail = _DETAILS_BY_STATUS.get(status, error.detail)
+    return error_response(request, status, detail, _HINTS_BY_STATUS.get(status, _OPENAPI_HINT), headers=error.headers)
 
 
 def _handle_problem_error(request: Request, error: Exception) -> Response:

@@ -13,5 +13,5 @@ def render_message(text: str) -> Markup:
 
 
 def format_identifier(name: str) -> str:
-    """Format an identifier such as `key_invalid` as words."""
-    return name.replace("_", " ")
+    """Format an identifier such as `key_invalid` or `n_epochs` as words."""
+    return name.removeprefix("n_").replace("_", " ")

@@ -17,6 +17,18 @@ from orchestrator.web.auth.principal import Principal
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError
 
+# Theory of operation. A client authenticates in one of three ways:
+#
+#  * Bearer token: the SHA-256 of the token is compared in constant time with the stored hash of every token. The
+#    database holds no token, only hashes.
+#  * Session cookie: the login page exchanges a token for a cookie "EXPIRY.NONCE.SIGNATURE". Sessions are not stored:
+#    the signature is an HMAC over the session, the token's name, role and hash, with a key that all replicas share if
+#    a token is configured in the settings. Revoking or replacing a token therefore ends its sessions at once.
+#  * No token at all: if no token was ever created, every client that uses a loopback host name is an operator.
+#    The middleware checks the host name.
+#
+# The CSRF token is an HMAC over the session with the same key, so that it does not have to be stored either.
+
 SESSION_COOKIE_NAME: Final = "orchestrator_session"
 SESSION_LIFETIME_SECONDS: Final = 12 * 3600
 MIN_STRONG_TOKEN_BYTES: Final = 32

@@ -107,7 +107,7 @@ def _build_warnings(overview: RunOverview) -> Sequence[str]:
     if moderation.get("state") == "waived":
         warnings.append(f"Chats are not moderated: waived by {moderation['by']} ({moderation['reason']}).")
     if held := overview.counts.get(HELD, 0):
-        warnings.append(f"{format_count(held, 'account')} on hold: no requests are sent for them.")
+        warnings.append(f"On hold: {format_count(held, 'account')}. No requests are sent until the hold is released.")
     return warnings
 
 

@@ -123,10 +123,10 @@ def listing_of(shown: StatusSnapshot, selection: JobFilter, limit: int = 50, ski
         return None
     anywhere = [job for job in shown.jobs if selection.text in job.account]
     anywhere = [job for job in anywhere if not selection.accounts or job.account in selection.accounts]
-    found = [job for job in anywhere if selection.state in {"", job.state} and selection.held in {None, job.held}]
+    matches = [job for job in anywhere if selection.state in {"", job.state} and selection.held in {None, job.held}]
     counts = dict(Counter(displayed_state(job) for job in anywhere))
-    page = tuple(found[skip : skip + limit])
-    return JobListing(run=shown.run, jobs=page, total=len(found), counts=counts, next=None)
+    page = tuple(matches[skip : skip + limit])
+    return JobListing(run=shown.run, jobs=page, total=len(matches), counts=counts, next=None)
 
 
 def _share(provider: str, state: str, jobs: Sequence[JobView]) -> StateCount:
@@ -155,7 +155,7 @@ def _cause(jobs: Sequence[JobView]) -> ProblemGroup:
 
 
 class WebServiceDouble:
-    """What the application is asked about. A test changes `status`, `health`, `tokens` and `now` as it goes on."""
+    """Stands in for the rest of the program. A test sets `status`, `health`, `tokens` and `now`."""
 
     def __init__(self, *jobs: JobView, token: str | None = None, read_token: str | None = None) -> None:
         self.status: StatusSnapshot | Exception = status(*jobs)
@@ -163,11 +163,11 @@ class WebServiceDouble:
         self.now = NOW
         self.set_by = 0.0  # how much the wall clock was set by
         self.tokens: list[AccessToken] | Exception = environment(token, read_token)
-        self.used: list[str] = []
+        self.used_tokens: list[str] = []
         self.answers: dict[Any, Any] = {}
         """What functions of `status` return or raise, and by action what `control.perform` does; None by default."""
-        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self.heard: list[tuple[str, bytes]] = []
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.received_webhooks: list[tuple[str, bytes]] = []
         self.accounts: dict[str, Account] = {}
 
     async def _get_status(self) -> StatusSnapshot:
@@ -184,7 +184,7 @@ class WebServiceDouble:
         return self.tokens
 
     async def _record_use(self, token: AccessToken) -> None:
-        self.used.append(token.name)
+        self.used_tokens.append(token.name)
 
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         if getattr(ask, "__func__", None) is StatusCache.read:
@@ -197,7 +197,7 @@ class WebServiceDouble:
         if isinstance(answer, Exception):
             raise answer
         if ask.__module__.startswith("orchestrator.control"):
-            self.asked.append((ask.__name__, arguments, options))
+            self.calls.append((ask.__name__, arguments, options))
         return answer
 
     def _action_result(self, action: OperatorAction, target: ActionTarget) -> Any:
@@ -205,7 +205,7 @@ class WebServiceDouble:
         return self.answers.get(action) or ActionResult(action=action, accounts=tuple(target.accounts or ()))
 
     async def _receive_webhook(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
-        self.heard.append((account, body))
+        self.received_webhooks.append((account, body))
         return headers.get("webhook-signature") == "good"
 
     def program(self, call: Any = None) -> WebBackend:
@@ -233,5 +233,5 @@ def repr_of(tally: Any) -> bytes:
 
 def environment(operator: str | None, reader: str | None) -> list[AccessToken]:
     """The tokens of the settings."""
-    given = {Role.OPERATOR: operator, Role.READER: reader}
-    return [token("environment", text, role) for role, text in given.items() if text]
+    texts = {Role.OPERATOR: operator, Role.READER: reader}
+    return [token("environment", text, role) for role, text in texts.items() if text]

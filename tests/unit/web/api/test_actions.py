@@ -17,7 +17,7 @@ OPERATOR = "orch_operator"
 READER = "orch_reader"
 RUN_BODIES: dict[OperatorAction, Any] = {
     OperatorAction.APPROVE: {},
-    OperatorAction.WAIVE: {"reason": " seen elsewhere "},
+    OperatorAction.WAIVE: {"reason": " moderated elsewhere "},
     OperatorAction.START: None,
 }
 
@@ -44,74 +44,76 @@ async def post_action(service: WebServiceDouble, verb: str, body: Any, who: str 
 
 @pytest.mark.parametrize("action", RUN_ACTIONS)
 async def test_action_applies_to_the_run(action: OperatorAction) -> None:
-    asked = service()
-    answer = await post_action(asked, action, RUN_BODIES[action])
+    web_service = service()
+    answer = await post_action(web_service, action, RUN_BODIES[action])
     assert (answer.status_code, answer.json()) == (200, {"action": action, "accounts": [], "count": 0})
-    assert asked.asked == [performed(action, "seen elsewhere" if action is OperatorAction.WAIVE else "")]
+    assert web_service.calls == [performed(action, "moderated elsewhere" if action is OperatorAction.WAIVE else "")]
 
 
 @pytest.mark.parametrize("action", ACCOUNT_ACTIONS)
 async def test_action_applies_to_named_accounts(action: OperatorAction) -> None:
-    asked = service()
-    asked.answers[action] = ActionResult(action=action, accounts=("one",))  # the job of "two" is in another state
+    web_service = service()
+    web_service.answers[action] = ActionResult(
+        action=action, accounts=("one",)
+    )  # the job of "two" is in another state
     body = {"accounts": ["one", "two", "one"], "reason": " tidy ", "expect": 2}
-    answer = await post_action(asked, action, body)
+    answer = await post_action(web_service, action, body)
     assert answer.json() == {"action": action, "accounts": ["one"], "count": 1}
-    assert asked.asked == [performed(action, "tidy", accounts=("one", "two"))]
+    assert web_service.calls == [performed(action, "tidy", accounts=("one", "two"))]
 
 
 @pytest.mark.parametrize("action", ACCOUNT_ACTIONS)
 async def test_action_applies_to_all_matching_accounts(action: OperatorAction) -> None:
-    asked = service()
+    web_service = service()
     answer = await post_action(
-        asked, action, {"filter": {"state": "failed", "text": " eu "}, "expect": 2, "reason": "tidy"}
+        web_service, action, {"filter": {"state": "failed", "text": " eu "}, "expect": 2, "reason": "tidy"}
     )
     assert answer.status_code == 200
-    assert asked.asked == [performed(action, "tidy", accounts=("one", "two"))]
+    assert web_service.calls == [performed(action, "tidy", accounts=("one", "two"))]
 
 
 async def test_a_remote_job_is_adopted() -> None:
-    asked = service()
-    asked.answers[OperatorAction.ADOPT] = ActionResult(action=OperatorAction.ADOPT, accounts=("one",))
-    answer = await post_action(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
+    web_service = service()
+    web_service.answers[OperatorAction.ADOPT] = ActionResult(action=OperatorAction.ADOPT, accounts=("one",))
+    answer = await post_action(web_service, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
     assert answer.json() == {"action": "adopt", "accounts": ["one"], "count": 1}
-    assert asked.asked == [performed(OperatorAction.ADOPT, job="j-1", remote_job="ftjob-2")]
-    asked.answers[OperatorAction.ADOPT] = ConfigError("there is no job j-1", hint="Look.")
-    assert (await post_action(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
+    assert web_service.calls == [performed(OperatorAction.ADOPT, job="j-1", remote_job="ftjob-2")]
+    web_service.answers[OperatorAction.ADOPT] = ConfigError("there is no job j-1", hint="Look.")
+    assert (await post_action(web_service, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
 
 
 async def test_empty_selection_selects_nothing() -> None:
-    asked = service()
-    asked.answers[status.preview_action] = status.ActionPreview(accounts=(), usd=0, unpriced=0)
-    answer = await post_action(asked, "cancel", {"filter": {}, "expect": 0})
-    assert (answer.json()["count"], asked.asked) == (0, [])
+    web_service = service()
+    web_service.answers[status.preview_action] = status.ActionPreview(accounts=(), usd=0, unpriced=0)
+    answer = await post_action(web_service, "cancel", {"filter": {}, "expect": 0})
+    assert (answer.json()["count"], web_service.calls) == (0, [])
 
 
 @pytest.mark.parametrize("body", [{"filter": {"state": "failed"}, "expect": 3}, {"accounts": ["one"], "expect": 2}])
 async def test_another_number_than_was_confirmed_does_nothing(body: dict[str, Any]) -> None:
-    asked = service()
-    answer = await post_action(asked, "retry", body)
+    web_service = service()
+    answer = await post_action(web_service, "retry", body)
     assert answer.status_code == 409
     assert "The selection now matches" in answer.json()["detail"]
     assert "confirm" in answer.json()["hint"]
-    assert asked.asked == []
+    assert web_service.calls == []
 
 
 async def test_another_price_than_was_confirmed_approves_nothing() -> None:
-    asked = service()
-    answer = await post_action(asked, "approve", {"expect_usd": 3.0})
-    assert (answer.status_code, asked.asked) == (409, [])
+    web_service = service()
+    answer = await post_action(web_service, "approve", {"expect_usd": 3.0})
+    assert (answer.status_code, web_service.calls) == (409, [])
     assert answer.json()["detail"] == "The price changed: now 3.1 USD, expected 3.0 USD."
-    assert (await post_action(asked, "approve", {"expect_usd": 3.1})).status_code == 200
+    assert (await post_action(web_service, "approve", {"expect_usd": 3.1})).status_code == 200
 
 
 async def test_refused_action_is_a_conflict_with_a_hint() -> None:
-    asked = service()
+    web_service = service()
     error = ConfigError("no run yet", hint="Start one.")
-    asked.answers |= {OperatorAction.START: error, OperatorAction.HOLD: error}
+    web_service.answers |= {OperatorAction.START: error, OperatorAction.HOLD: error}
     for answer in (
-        await post_action(asked, "start", None),
-        await post_action(asked, "hold", {"accounts": ["nobody"]}),
+        await post_action(web_service, "start", None),
+        await post_action(web_service, "hold", {"accounts": ["nobody"]}),
     ):
         assert (answer.status_code, answer.json()["detail"], answer.json()["hint"]) == (
             409,
@@ -139,12 +141,12 @@ async def test_refused_action_is_a_conflict_with_a_hint() -> None:
     ],
 )
 async def test_invalid_body_is_a_problem_with_a_hint(verb: str, body: Any) -> None:
-    asked = service()
-    answer = await post_action(asked, verb, body)
+    web_service = service()
+    answer = await post_action(web_service, verb, body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["hint"]
-    assert asked.asked == []
+    assert web_service.calls == []
 
 
 EVERY_ACTION: list[tuple[str, Any]] = (
@@ -156,18 +158,18 @@ EVERY_ACTION: list[tuple[str, Any]] = (
 
 @pytest.mark.parametrize(("verb", "body"), EVERY_ACTION)
 async def test_reader_cannot_act(verb: str, body: Any) -> None:
-    asked = service()
-    answer = await post_action(asked, verb, body, READER)
+    web_service = service()
+    answer = await post_action(web_service, verb, body, READER)
     assert (answer.status_code, answer.json()["detail"]) == (403, "Token eyes is read-only.")
     assert "orchestrator token create" in answer.json()["hint"]
-    assert asked.asked == []
+    assert web_service.calls == []
 
 
 @pytest.mark.parametrize(("verb", "body"), EVERY_ACTION)
 async def test_unauthenticated_client_cannot_act(verb: str, body: Any) -> None:
-    asked = service()
-    assert (await post_action(asked, verb, body, "orch_nobody")).status_code == 401
-    assert asked.asked == []
+    web_service = service()
+    assert (await post_action(web_service, verb, body, "orch_nobody")).status_code == 401
+    assert web_service.calls == []
 
 
 @pytest.mark.parametrize(
@@ -175,11 +177,11 @@ async def test_unauthenticated_client_cannot_act(verb: str, body: Any) -> None:
     [({}, None), ({"deliveries": [7], "expect": 1}, (7,)), ({"deliveries": [736229.0], "expect": 1.0}, (736229,))],
 )
 async def test_dead_deliveries_are_redelivered(body: Any, numbers: tuple[int, ...] | None) -> None:
-    asked = service()
+    web_service = service()
     retried = ActionResult(action=OperatorAction.REDELIVER, deliveries=(7,))
-    asked.answers |= {status.count_failed_deliveries: 1, OperatorAction.REDELIVER: retried}
-    assert (await post_action(asked, "redeliver", body)).json() == {"deliveries": [7], "count": 1}
-    assert asked.asked == [performed(OperatorAction.REDELIVER, deliveries=numbers)]
+    web_service.answers |= {status.count_failed_deliveries: 1, OperatorAction.REDELIVER: retried}
+    assert (await post_action(web_service, "redeliver", body)).json() == {"deliveries": [7], "count": 1}
+    assert web_service.calls == [performed(OperatorAction.REDELIVER, deliveries=numbers)]
 
 
 def test_every_action_is_tested() -> None:

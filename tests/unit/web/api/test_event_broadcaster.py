@@ -174,7 +174,7 @@ def test_stream_count_is_limited() -> None:
     with ExitStack() as places:
         for _ in range(199):
             places.enter_context(feed.acquire_slot())
-        seen = [feed.is_full]
+        states = [feed.is_full]
         places.enter_context(feed.acquire_slot())
-        seen.append(feed.is_full)
-    assert [*seen, feed.is_full] == [False, True, False]
+        states.append(feed.is_full)
+    assert [*states, feed.is_full] == [False, True, False]

@@ -17,7 +17,7 @@ async def test_a_webhook_needs_a_signature_and_no_token() -> None:
     service = locked()
     async with service.client("http://orchestrator.example") as client:
         assert (await client.post(PATH, content=b"{}", headers=GOOD)).status_code == 204
-    assert service.heard == [("acme", b"{}")]
+    assert service.received_webhooks == [("acme", b"{}")]
 
 
 @pytest.mark.parametrize("account", ["acme", "nobody", "a%2Fb", "%00"])
@@ -37,7 +37,7 @@ async def test_a_large_body_is_not_read() -> None:
         answer = await client.post(PATH, content=b"x" * (MAX_ANONYMOUS_BODY_BYTES + 1), headers=GOOD)
         assert (await client.post(PATH, content=b"x" * MAX_ANONYMOUS_BODY_BYTES, headers=GOOD)).status_code == 204
     assert answer.status_code == 413
-    assert len(service.heard) == 1
+    assert len(service.received_webhooks) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
@@ -51,4 +51,4 @@ async def test_webhook_host_is_checked_without_a_token() -> None:
     service = WebServiceDouble(ready("acme"))
     async with service.client("http://orchestrator.example") as client:
         assert (await client.post(PATH, content=b"{}", headers=GOOD)).status_code == 421
-    assert service.heard == []
+    assert service.received_webhooks == []

@@ -92,7 +92,7 @@ async def test_login_page_returns_to_the_requested_filters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "target"),
+    ("path", "target"),
     [
         ("/dataset?x=1", "/dataset?x=1"),
         ("//evil.example/", "/"),
@@ -102,9 +102,9 @@ async def test_login_page_returns_to_the_requested_filters() -> None:
         ("evil", "/"),
     ],
 )
-async def test_login_redirect_stays_on_the_same_site(wanted: str, target: str) -> None:
+async def test_login_redirect_stays_on_the_same_site(path: str, target: str) -> None:
     async with locked().client() as client:
-        entered = await client.post("/login", params={"to": wanted}, data={"token": TOKEN})
+        entered = await client.post("/login", params={"to": path}, data={"token": TOKEN})
     assert entered.headers["location"] == target
 
 
@@ -284,7 +284,7 @@ async def test_token_use_is_recorded_coarsely(before: float | None, noted: list[
     async with service.client() as client:
         await client.get("/status", headers=bearer(CREATED_TOKEN))
         await client.get("/status", headers=bearer("wrong"))
-    assert service.used == noted
+    assert service.used_tokens == noted
 
 
 async def test_database_outage_refuses_tokens_with_503() -> None:

@@ -25,17 +25,17 @@ async def csrf_token(client: httpx2.AsyncClient) -> str:
 
 
 async def test_session_needs_its_own_csrf_token() -> None:
-    asked = service()
-    async with asked.client() as one, asked.client() as other:
+    web_service = service()
+    async with web_service.client() as one, web_service.client() as other:
         for client in (one, other):
             await client.post("/login", data={"token": TOKEN})
         own, foreign = await csrf_token(one), await csrf_token(other)
         for wrong in ({}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": foreign}, {"X-CSRF-Token": own[:-1]}):
             refused = await one.post(PATH, json=HOLD, headers=wrong)
             assert (refused.status_code, bool(refused.json()["hint"])) == (403, True)
-        assert asked.asked == []
+        assert web_service.calls == []
         assert (await one.post(PATH, json=HOLD, headers={"X-CSRF-Token": own})).status_code == 200
-        assert len(asked.asked) == 1
+        assert len(web_service.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -51,32 +51,32 @@ async def test_session_needs_its_own_csrf_token() -> None:
 )
 @pytest.mark.parametrize("locked", [True, False])
 async def test_cross_site_request_changes_nothing(headers: dict[str, str], locked: bool) -> None:
-    asked = service()
-    asked.tokens = asked.tokens if locked else []
-    async with asked.client() as client:
+    web_service = service()
+    web_service.tokens = web_service.tokens if locked else []
+    async with web_service.client() as client:
         if locked:
             await client.post("/login", data={"token": TOKEN})
         right = headers | {"X-CSRF-Token": await csrf_token(client)}
         assert (await client.post(PATH, json=HOLD, headers=right)).status_code == 403
         assert (await client.post("/login", data={"token": TOKEN}, headers=headers)).status_code == 403
-    assert asked.asked == []
+    assert web_service.calls == []
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "same-origin"}, {"Origin": ORIGIN}])
 async def test_loopback_page_needs_a_csrf_token_and_a_program_does_not(headers: dict[str, str]) -> None:
-    asked = service()
-    asked.tokens = []
-    async with asked.client() as client:
+    web_service = service()
+    web_service.tokens = []
+    async with web_service.client() as client:
         assert (await client.post(PATH, json=HOLD, headers=headers)).status_code == 403
-        marked = headers | {"X-CSRF-Token": await csrf_token(client)}
-        assert (await client.post(PATH, json=HOLD, headers=marked)).status_code == 200
+        with_token = headers | {"X-CSRF-Token": await csrf_token(client)}
+        assert (await client.post(PATH, json=HOLD, headers=with_token)).status_code == 200
         assert (await client.post(PATH, json=HOLD)).status_code == 200
-    assert [options["actor"] for *_, options in asked.asked] == ["loopback"] * 2
+    assert [options["actor"] for *_, options in web_service.calls] == ["loopback"] * 2
 
 
 async def test_bearer_token_needs_no_csrf_token() -> None:
-    asked = service()
-    async with asked.client(Authorization=f"Bearer {TOKEN}") as client:
+    web_service = service()
+    async with web_service.client(Authorization=f"Bearer {TOKEN}") as client:
         assert (await client.post(PATH, json=HOLD, headers={"Origin": ORIGIN})).status_code == 200
 
 
@@ -86,8 +86,8 @@ async def test_a_huge_request_is_refused(declared: bool) -> None:
         for _ in range(20):
             yield b"x" * 100_000
 
-    asked = service()
-    async with asked.client(Authorization=f"Bearer {TOKEN}") as client:
+    web_service = service()
+    async with web_service.client(Authorization=f"Bearer {TOKEN}") as client:
         content = b"x" * 2_000_000 if declared else parts()
         answer = await client.post(PATH, content=content)  # type: ignore[arg-type]
     assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")

@@ -19,24 +19,24 @@ RUN = {"verb": "approve", "usd": "3.1"}
 
 
 def service() -> WebServiceDouble:
-    """Three failed accounts at 1.86 dollars, without a token, asked by a browser on this machine."""
-    asked = WebServiceDouble(*(job(name, "failed", error=REFUSED) for name in THREE))
-    asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.86, unpriced=0)
-    return asked
+    """Three failed accounts at 1.86 dollars, without a token; the client is a browser on this machine."""
+    web_service = WebServiceDouble(*(job(name, "failed", error=REFUSED) for name in THREE))
+    web_service.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.86, unpriced=0)
+    return web_service
 
 
-async def dialog(asked: WebServiceDouble, query: str) -> str:
-    async with asked.client() as client:
+async def dialog(web_service: WebServiceDouble, query: str) -> str:
+    async with web_service.client() as client:
         answer = await client.get(f"/confirm?{query}")
     assert answer.status_code == 200
     return answer.text
 
 
-async def act(asked: WebServiceDouble, form: dict[str, Any], **headers: str) -> httpx2.Response:
-    async with asked.client() as client:
-        marked = re.search(r'name="csrf" value="(\w+)"', (await client.get("/confirm?verb=approve")).text)
-        assert marked
-        return await client.post("/act", data=form | {"csrf": marked[1]}, headers=headers)
+async def act(web_service: WebServiceDouble, form: dict[str, Any], **headers: str) -> httpx2.Response:
+    async with web_service.client() as client:
+        match = re.search(r'name="csrf" value="(\w+)"', (await client.get("/confirm?verb=approve")).text)
+        assert match
+        return await client.post("/act", data=form | {"csrf": match[1]}, headers=headers)
 
 
 async def test_dialog_states_count_price_and_accounts() -> None:
@@ -49,9 +49,9 @@ async def test_dialog_states_count_price_and_accounts() -> None:
 
 
 async def test_dialog_reports_jobs_without_a_price() -> None:
-    asked = service()
-    asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.0, unpriced=2)
-    assert "$1.00, and 2 jobs without a known price" in await dialog(asked, "verb=release")
+    web_service = service()
+    web_service.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.0, unpriced=2)
+    assert "$1.00, and 2 jobs without a known price" in await dialog(web_service, "verb=release")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "hold"])
@@ -61,9 +61,9 @@ async def test_free_action_states_no_price(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel"])
 async def test_empty_selection_cannot_be_confirmed(verb: str) -> None:
-    asked = service()
-    asked.answers[read.preview_action] = read.ActionPreview(accounts=(), usd=0, unpriced=0)
-    html = await dialog(asked, f"verb={verb}&q=nobody")
+    web_service = service()
+    web_service.answers[read.preview_action] = read.ActionPreview(accounts=(), usd=0, unpriced=0)
+    html = await dialog(web_service, f"verb={verb}&q=nobody")
     assert f"Nothing to {verb}" in html
     assert 'id="yes"' not in html
 
@@ -77,9 +77,9 @@ async def test_an_approval_states_the_price_that_it_covers() -> None:
 
 @pytest.mark.parametrize("action", OperatorAction)
 async def test_every_action_has_a_dialog_with_its_texts(action: OperatorAction) -> None:
-    asked = service()
-    asked.answers[read.count_failed_deliveries] = 3
-    html = await dialog(asked, f"verb={action}&job=job-one")
+    web_service = service()
+    web_service.answers[read.count_failed_deliveries] = 3
+    html = await dialog(web_service, f"verb={action}&job=job-one")
     info = ACTION_INFO[action]
     assert info.confirmation in html.replace("&#39;", "'")
     assert ("Estimated cost" in html) is info.shows_price
@@ -93,12 +93,12 @@ async def test_a_waiver_needs_a_reason() -> None:
 
 
 async def test_confirmed_action_is_executed_and_reported() -> None:
-    asked = service()
+    web_service = service()
     form = {"verb": "retry", "state": "failed", "expect": "3", "back": "/?state=failed"}
-    answer = await act(asked, form, **{"HX-Request": "true"})
+    answer = await act(web_service, form, **{"HX-Request": "true"})
     assert answer.status_code == 204
     assert json.loads(answer.headers["hx-trigger"]) == {"actionPerformed": {"message": "Retrying 3 accounts"}}
-    [(_, arguments, _)] = asked.asked
+    [(_, arguments, _)] = web_service.calls
     assert arguments == (OperatorAction.RETRY, ActionTarget(accounts=THREE))
 
 
@@ -114,55 +114,55 @@ async def test_redirect_stays_on_the_same_site(back: str) -> None:
 
 
 async def test_changed_count_is_confirmed_again() -> None:
-    asked = service()
-    answer = await act(asked, {"verb": "retry", "expect": "300"})
+    web_service = service()
+    answer = await act(web_service, {"verb": "retry", "expect": "300"})
     assert answer.status_code == 409
     assert "The selection now matches 3 accounts, expected 300." in answer.text
     assert 'name="expect" value="3"' in answer.text
-    assert asked.asked == []
+    assert web_service.calls == []
 
 
 async def test_changed_price_is_confirmed_again() -> None:
-    asked = service()
-    assert (await act(asked, RUN | {"usd": "2.0"})).status_code == 409
-    assert (await act(asked, RUN)).status_code == 303
-    assert [arguments for _, arguments, _ in asked.asked] == [(OperatorAction.APPROVE, ActionTarget())]
+    web_service = service()
+    assert (await act(web_service, RUN | {"usd": "2.0"})).status_code == 409
+    assert (await act(web_service, RUN)).status_code == 303
+    assert [arguments for _, arguments, _ in web_service.calls] == [(OperatorAction.APPROVE, ActionTarget())]
 
 
 async def test_refused_action_shows_its_hint() -> None:
-    asked = service()
-    asked.answers[OperatorAction.APPROVE] = ConfigError("there is no run yet", hint="Start one.")
-    answer = await act(asked, RUN)
+    web_service = service()
+    web_service.answers[OperatorAction.APPROVE] = ConfigError("there is no run yet", hint="Start one.")
+    answer = await act(web_service, RUN)
     assert answer.status_code == 409
     assert "there is no run yet" in answer.text
     assert "Start one." in answer.text
 
 
 async def test_operator_selects_the_remote_job() -> None:
-    asked = service()
-    asked.answers[OperatorAction.ADOPT] = ActionResult(action=OperatorAction.ADOPT, accounts=("one",))
-    assert re.search(r'name="remote_job"[^>]* required', await dialog(asked, "verb=adopt&job=job-one"))
+    web_service = service()
+    web_service.answers[OperatorAction.ADOPT] = ActionResult(action=OperatorAction.ADOPT, accounts=("one",))
+    assert re.search(r'name="remote_job"[^>]* required', await dialog(web_service, "verb=adopt&job=job-one"))
     form = {"verb": "adopt", "job": "job-one", "remote_job": " ftjob-2 ", "back": "/accounts/one"}
-    answer = await act(asked, form)
+    answer = await act(web_service, form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/accounts/one")
-    [(_, arguments, _)] = asked.asked
+    [(_, arguments, _)] = web_service.calls
     assert arguments == (OperatorAction.ADOPT, ActionTarget(job="job-one", remote_job="ftjob-2"))
 
 
 async def test_redelivery_dialog_states_the_count() -> None:
-    asked = service()
-    asked.answers[read.count_failed_deliveries] = 2
-    html = await dialog(asked, "verb=redeliver&delivery=7&delivery=9")
+    web_service = service()
+    web_service.answers[read.count_failed_deliveries] = 2
+    html = await dialog(web_service, "verb=redeliver&delivery=7&delivery=9")
     assert "Retry 2 deliveries?" in html
     assert 'name="delivery" value="9"' in html
     form = {"verb": "redeliver", "delivery": ["7", "9"], "back": "/deliveries"}
-    assert (await act(asked, form | {"expect": "3"})).status_code == 409
-    assert asked.asked == []
-    assert (await act(asked, form | {"expect": "2"})).headers["location"] == "/deliveries"
-    [(_, arguments, _)] = asked.asked
+    assert (await act(web_service, form | {"expect": "3"})).status_code == 409
+    assert web_service.calls == []
+    assert (await act(web_service, form | {"expect": "2"})).headers["location"] == "/deliveries"
+    [(_, arguments, _)] = web_service.calls
     assert arguments == (OperatorAction.REDELIVER, ActionTarget(deliveries=(7, 9)))
-    asked.answers[read.count_failed_deliveries] = 0
-    assert 'id="yes"' not in await dialog(asked, "verb=redeliver")
+    web_service.answers[read.count_failed_deliveries] = 0
+    assert 'id="yes"' not in await dialog(web_service, "verb=redeliver")
 
 
 @pytest.mark.parametrize(
@@ -182,22 +182,22 @@ async def test_invalid_confirmation_query_is_refused(query: str) -> None:
 
 
 async def test_reader_sees_no_action_and_cannot_confirm() -> None:
-    asked = service()
-    asked.tokens = [token("eyes", "orch_reader", Role.READER)]
-    async with asked.client(Authorization="Bearer orch_reader") as client:
+    web_service = service()
+    web_service.tokens = [token("eyes", "orch_reader", Role.READER)]
+    async with web_service.client(Authorization="Bearer orch_reader") as client:
         page = (await client.get("/")).text
         refused = await client.get("/confirm?verb=retry")
         acted = await client.post("/act", data={"verb": "retry", "expect": "3"})
     assert "/confirm" not in page
     assert "<dialog" not in page
-    assert (refused.status_code, acted.status_code, asked.asked) == (403, 403, [])
+    assert (refused.status_code, acted.status_code, web_service.calls) == (403, 403, [])
 
 
 async def test_earlier_run_offers_no_actions() -> None:
-    asked = service()
-    seen = read.RunOverview(run=status().run, current=False, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
-    asked.answers[read.find_run_overview] = seen
-    async with asked.client() as client:
+    web_service = service()
+    overview = read.RunOverview(run=status().run, current=False, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
+    web_service.answers[read.find_run_overview] = overview
+    async with web_service.client() as client:
         page = (await client.get("/?run=run-0")).text
     assert "An earlier run" in page
     assert "/confirm" not in page

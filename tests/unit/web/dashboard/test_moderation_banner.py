@@ -37,8 +37,8 @@ def page(of: StatusSnapshot) -> RunPage:
 
 
 def test_banner_shows_moderation_progress() -> None:
-    seen = shown(record())
-    view = page(seen)
+    snapshot = shown(record())
+    view = page(snapshot)
     assert (view.headline, view.tone) == ("The chats are being moderated", "busy")
     [notice] = view.notices
     assert notice.action is None
@@ -47,29 +47,29 @@ def test_banner_shows_moderation_progress() -> None:
         "done at about 2026-09-21 15:53:20 UTC"
     )
     assert view.attention_items == ()
-    assert not seen.settled, "it needs no person"
-    assert (format_title(seen) or "").splitlines()[1].startswith("1,500 of 90,000 texts are moderated (1%)")
+    assert not snapshot.settled, "it needs no person"
+    assert (format_title(snapshot) or "").splitlines()[1].startswith("1,500 of 90,000 texts are moderated (1%)")
 
 
 def test_outage_banner_names_the_next_attempt_without_a_waiver() -> None:
     waits = replace(IN_PROGRESS, attempts=3, retry_at=NOW + 300)
-    seen = shown(record(progress=waits, reason=OUTAGE, hint="Nothing to do: it is tried again."))
-    view = page(seen)
+    snapshot = shown(record(progress=waits, reason=OUTAGE, hint="Nothing to do: it is tried again."))
+    view = page(snapshot)
     assert (view.headline, view.tone) == ("The moderation service is not responding", "warn")
     [notice] = view.notices
     assert notice.action is None
     assert OUTAGE in notice.failure.message
     assert notice.failure.hint.endswith("The next attempt is at 2026-09-21 14:18:20 UTC.")
     assert "waive" not in notice.failure.hint
-    assert not seen.settled
+    assert not snapshot.settled
 
 
 @pytest.mark.parametrize(("hint", "verb"), [(NOT_MODERATED_HINT, OperatorAction.WAIVE), ("Correct the key.", None)])
 def test_waive_button_is_shown_where_the_hint_names_it(hint: str, verb: OperatorAction | None) -> None:
-    seen = shown(record(progress=None, reason="account acme: 401", hint=hint))
-    view = page(seen)
+    snapshot = shown(record(progress=None, reason="account acme: 401", hint=hint))
+    view = page(snapshot)
     assert (view.headline, [notice.action for notice in view.notices]) == ("The run is on hold", [verb])
-    assert seen.settled
+    assert snapshot.settled
 
 
 def test_the_title_of_a_moderated_run_is_one_line() -> None:

@@ -27,7 +27,7 @@ RUN = status().run
 SPEC = {"base_model": "gpt-4.1-mini", "n_epochs": 3, "batch_size": "auto", "seed": None}
 
 
-def seen_account(*jobs: JobView, **values: Any) -> AccountView:
+def account_view(*jobs: JobView, **values: Any) -> AccountView:
     known: dict[str, Any] = {"name": "acme", "provider": "openai", "organization": "org-1", "project": None}
     known |= {"labels": ["eu"], "key_fingerprint": "1f2e3d4c", "verified_at": NOW, "removed_at": None, "hold": None}
     of_runs = [
@@ -50,18 +50,18 @@ async def html(service: WebServiceDouble, path: str) -> str:
 async def test_account_page_shows_ids_settings_cost_and_events() -> None:
     done = ready("acme", remote_job_id="ftjob-1", estimated_usd=0.5, trained_tokens=9, retires_on="2026-12-01")
     service = WebServiceDouble()
-    service.answers[read.find_account] = seen_account(done)
+    service.answers[read.find_account] = account_view(done)
     page = await html(service, "/accounts/acme")
-    for told in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
-        assert told in page
+    for text in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
+        assert text in page
 
 
 def test_settings_show_requested_and_used_values() -> None:
     done = ready("acme", hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 2.0})
-    view = account_page.build_account_page(seen_account(done), NOW, has_curve=False)
+    view = account_page.build_account_page(account_view(done), NOW, has_curve=False)
     assert [(each.name, each.requested, each.effective) for each in view.hyperparameters] == [
         ("base model", "gpt-4.1-mini", None),
-        ("n epochs", "3", "3"),
+        ("epochs", "3", "3"),
         ("batch size", "auto", "8"),
         ("learning rate multiplier", None, "2"),
     ]
@@ -77,19 +77,19 @@ def test_settings_show_requested_and_used_values() -> None:
     ],
 )
 def test_only_applicable_actions_are_offered(shown: JobView, verbs: list[str]) -> None:
-    assert account_page.build_account_page(seen_account(shown), NOW, has_curve=False).actions == tuple(verbs)
+    assert account_page.build_account_page(account_view(shown), NOW, has_curve=False).actions == tuple(verbs)
 
 
 async def test_ambiguous_job_offers_a_selection() -> None:
     service = WebServiceDouble()
-    service.answers[read.find_account] = seen_account(job("acme", "submitting", held=True, error=REFUSED))
+    service.answers[read.find_account] = account_view(job("acme", "submitting", held=True, error=REFUSED))
     assert "verb=adopt" in await html(service, "/accounts/acme")
-    service.answers[read.find_account] = seen_account(job("acme", "submitting"))
+    service.answers[read.find_account] = account_view(job("acme", "submitting"))
     assert "verb=adopt" not in await html(service, "/accounts/acme")
 
 
 def test_account_without_a_job_has_a_page() -> None:
-    view = account_page.build_account_page(seen_account(), NOW, has_curve=False)
+    view = account_page.build_account_page(account_view(), NOW, has_curve=False)
     assert (view.run, view.actions, view.ids) == (None, (), ())
 
 
@@ -111,9 +111,9 @@ async def test_plan_page_lists_the_planned_step_per_account() -> None:
         job("e", "failed", error=REFUSED, estimated_usd=None),
     ]
     page = await html(WebServiceDouble(*shown), "/plan")
-    for told in ("upload the file, then train", "in progress at the provider", "done", "not train"):
-        assert told in page
-    assert "1 account on hold" in page
+    for text in ("upload the file, then train", "in progress at the provider", "done", "not train"):
+        assert text in page
+    assert "On hold: 1 account." in page
     assert "unknown" in page
 
 
@@ -140,9 +140,9 @@ async def test_curves_are_a_chart_and_figures() -> None:
 
 def test_curve_limit_is_stated() -> None:
     many = {f"a{number}": CURVE for number in range(curves_page.MAX_CURVES)}
-    seen = RunOverview(run=RUN, current=True, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
-    assert curves_page.build_curves_page(seen, many, PageQuery()).is_truncated
-    assert not curves_page.build_curves_page(seen, {"a": CURVE}, PageQuery()).is_truncated
+    overview = RunOverview(run=RUN, current=True, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
+    assert curves_page.build_curves_page(overview, many, PageQuery()).is_truncated
+    assert not curves_page.build_curves_page(overview, {"a": CURVE}, PageQuery()).is_truncated
 
 
 def test_runs_and_datasets_are_listed_with_their_state() -> None:

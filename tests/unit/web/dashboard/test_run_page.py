@@ -18,7 +18,7 @@ BUDGET_FAILURE = Failure("quota_exhausted", "no credit is left", "Add credit.")
 PRICE_HOLD = Failure("run_too_dear", "the run is estimated at $50.00", "Approve it.")
 
 
-def seen(shown: StatusSnapshot, query: PageQuery | None = None, health: Health = HEALTHY) -> RunPage:
+def build_page(shown: StatusSnapshot, query: PageQuery | None = None, health: Health = HEALTHY) -> RunPage:
     query = query or PageQuery()
     listing = listing_of(shown, query.job_filter, ROWS_PER_PAGE, (query.page - 1) * ROWS_PER_PAGE)
     return build_run_page(glance_of(shown), listing, health, query, NOW)
@@ -50,22 +50,24 @@ def test_every_state_has_a_tone_and_a_meaning() -> None:
     ],
 )
 def test_headline_summarises_the_run(shown: StatusSnapshot, headline: str, tone: str) -> None:
-    view = seen(shown)
+    view = build_page(shown)
     assert (view.headline, view.tone) == (headline, tone)
 
 
 def test_progress_bar_covers_every_job_once() -> None:
-    view = seen(status(ready("a"), job("b", "running"), job("c", "queued"), job("d", "planned", held=True)))
+    view = build_page(status(ready("a"), job("b", "running"), job("c", "queued"), job("d", "planned", held=True)))
     assert [(part.tone, part.start, part.length) for part in view.segments] == [
         ("good", 0, 250),
         ("busy", 250, 500),
         ("warn", 750, 250),
     ]
-    assert seen(status()).segments == ()
+    assert build_page(status()).segments == ()
 
 
 def test_counts_are_of_the_whole_run_and_not_of_the_filter() -> None:
-    view = seen(status(ready("a"), job("b", "running"), job("c", "running", held=True)), PageQuery(state="succeeded"))
+    view = build_page(
+        status(ready("a"), job("b", "running"), job("c", "running", held=True)), PageQuery(state="succeeded")
+    )
     assert [(chip.state, chip.count, chip.chosen) for chip in view.chips] == [
         ("succeeded", 1, True),
         ("running", 1, False),
@@ -75,25 +77,27 @@ def test_counts_are_of_the_whole_run_and_not_of_the_filter() -> None:
 
 
 def test_state_chip_keeps_other_filters_and_toggles() -> None:
-    view = seen(status(ready("a"), job("b", "running")), PageQuery(state="running", text="", label="b c", page=3))
+    view = build_page(
+        status(ready("a"), job("b", "running")), PageQuery(state="running", text="", label="b c", page=3)
+    )
     assert [chip.href for chip in view.chips] == ["/?state=succeeded&label=b+c", "/?label=b+c"]
 
 
 def test_selected_empty_state_stays_visible() -> None:
-    view = seen(status(ready("a")), PageQuery(state="running"))
+    view = build_page(status(ready("a")), PageQuery(state="running"))
     assert [(chip.state, chip.count) for chip in view.chips] == [("succeeded", 1), ("running", 0)]
     assert view.rows == ()
 
 
 def test_held_job_is_filtered_as_held() -> None:
     shown = status(job("a", "running", held=True), job("b", "running"))
-    assert accounts(seen(shown, PageQuery(state="held"))) == ["a"]
-    assert accounts(seen(shown, PageQuery(state="running"))) == ["b"]
+    assert accounts(build_page(shown, PageQuery(state="held"))) == ["a"]
+    assert accounts(build_page(shown, PageQuery(state="running"))) == ["b"]
 
 
 def test_pages_cover_every_job_once() -> None:
     shown = status(*(job(f"a{number:05}", "queued") for number in range(ROWS_PER_PAGE * 2 + 1)))
-    pages = [seen(shown, PageQuery(page=page)) for page in (1, 2, 3)]
+    pages = [build_page(shown, PageQuery(page=page)) for page in (1, 2, 3)]
     assert [len(page.rows) for page in pages] == [ROWS_PER_PAGE, ROWS_PER_PAGE, 1]
     assert [name for page in pages for name in accounts(page)] == [each.account for each in shown.jobs]
     assert [page.first_row for page in pages] == [1, 51, 101]
@@ -117,7 +121,7 @@ def test_troubles_are_grouped_by_cause_the_largest_first() -> None:
         job(f"f{number}", "failed", error=replace(REFUSED, message=f"project {number} may not train"))
         for number in range(7)
     ]
-    view = seen(status(job("h", "planned", held=True, error=BUDGET_FAILURE), *failed, ready("fine")))
+    view = build_page(status(job("h", "planned", held=True, error=BUDGET_FAILURE), *failed, ready("fine")))
     assert view.attention_count == 8
     assert [(each.kind, each.count, each.same_message, each.hidden_count) for each in view.attention_items] == [
         ("training_not_allowed", 7, False, 2),
@@ -131,14 +135,16 @@ def test_troubles_are_grouped_by_cause_the_largest_first() -> None:
 
 
 def test_retried_error_needs_no_person() -> None:
-    view = seen(status(job("a", "queued", attempts=2, error=Failure("rate_limited", "slow down", "Nothing to do."))))
+    view = build_page(
+        status(job("a", "queued", attempts=2, error=Failure("rate_limited", "slow down", "Nothing to do.")))
+    )
     assert view.attention_items == ()
     assert [(row.error is not None, row.urgent) for row in view.rows] == [(True, False)]
 
 
 def test_running_job_with_a_warning_is_marked() -> None:
     stalled = Failure("job_stalled", "nothing has changed for 6 h", "Look at it.")
-    view = seen(status(job("a", "running", warning=stalled, progress=0.4), job("b", "running"), ready("c")))
+    view = build_page(status(job("a", "running", warning=stalled, progress=0.4), job("b", "running"), ready("c")))
     assert [row.warning for row in view.rows] == [stalled, None, None]
     assert (view.headline, view.tone, view.attention_count) == ("1 job has a warning", "warn", 0)
     assert view.notices == (Notice(failure=replace(stalled, message="a: nothing has changed for 6 h")),)
@@ -152,13 +158,13 @@ def test_many_warnings_are_summarised() -> None:
 
 
 def test_row_shows_the_reason_for_waiting() -> None:
-    view = seen(status(job("a", "ready", waits_for="a slot", wake_at=NOW + 7200), job("b", "queued")))
+    view = build_page(status(job("a", "ready", waits_for="a slot", wake_at=NOW + 7200), job("b", "queued")))
     assert [row.waiting for row in view.rows] == ["waits for a slot, next check in about 2 h", None]
 
 
 def test_run_hold_is_shown_once() -> None:
     waiting = [job(name, "planned", held=True, error=PRICE_HOLD) for name in "abc"]
-    view = seen(status(*waiting, job("d", "planned", held=True, error=BUDGET_FAILURE), holds=[PRICE_HOLD]))
+    view = build_page(status(*waiting, job("d", "planned", held=True, error=BUDGET_FAILURE), holds=[PRICE_HOLD]))
     assert view.notices == (Notice(failure=PRICE_HOLD, action=OperatorAction.APPROVE),)
     assert [each.kind for each in view.attention_items] == ["quota_exhausted"]
 
@@ -173,7 +179,7 @@ def test_run_hold_is_shown_once() -> None:
     ],
 )
 def test_unhealthy_service_is_shown(health: Health, kinds: list[str]) -> None:
-    notices = seen(status(), health=health).notices
+    notices = build_page(status(), health=health).notices
     assert [notice.failure.kind for notice in notices] == kinds
     assert all(notice.failure.hint for notice in notices)
 
@@ -188,7 +194,7 @@ def test_unhealthy_service_is_shown(health: Health, kinds: list[str]) -> None:
     ],
 )
 def test_submitted_cost_covers_submitted_jobs(jobs: list[JobView], usd: float | None) -> None:
-    assert seen(status(*jobs)).submitted_usd == usd
+    assert build_page(status(*jobs)).submitted_usd == usd
 
 
 @pytest.mark.parametrize(
@@ -202,11 +208,11 @@ def test_submitted_cost_covers_submitted_jobs(jobs: list[JobView], usd: float | 
     ],
 )
 def test_remaining_time_is_shown(state: str, seconds: float, said: str) -> None:
-    assert seen(status(job("a", state, state_since=NOW - seconds))).rows[0].since == said
+    assert build_page(status(job("a", state, state_since=NOW - seconds))).rows[0].since == said
 
 
 def test_view_depends_on_shown_values_only() -> None:
     before = status(job("a", "running"))
     after = replace(before, jobs=tuple(replace(each, wake_at=NOW, attempts=1) for each in before.jobs))
-    assert seen(before) == seen(after)
-    assert seen(before) != seen(replace(before, run=run(planned_usd=4)))
+    assert build_page(before) == build_page(after)
+    assert build_page(before) != build_page(replace(before, run=run(planned_usd=4)))
