@@ -1,4 +1,4 @@
-"""Asked: whom a verb would reach, and what that would cost, for its confirmation."""
+"""Preview of an operator action: which accounts it would reach and what that would cost, for its confirmation."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from orchestrator.store.queries import job_search, runs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPreview:
-    """The accounts, and the estimated price of the jobs that would be sent; `unpriced` counts those without one."""
+    """The effect of an operator action."""
 
     accounts: tuple[str, ...]
     usd: float
+    """Estimated price of the jobs that would be submitted, as far as it is known."""
     unpriced: int
+    """Number of these jobs without a known price."""
 
 
 async def preview_action(
     database: Database, action: OperatorAction, job_filter: JobFilter, now: float
 ) -> ActionPreview:
-    """The accounts of the current run that the selection means and the verb would change."""
+    """Return the accounts of the current run that match the filter and that the action would change."""
     async with database.read_long() as connection:
         run = await runs.find_current(connection)
-        marks = await job_search.list_candidates(connection, run, job_filter, now) if run else []
-    meant = [mark for mark in marks if is_applicable(action, mark.state, held=mark.held, error_kind=mark.kind)]
-    prices = [mark.usd for mark in meant if action is OperatorAction.RETRY or not mark.sent]
+        candidates = await job_search.list_candidates(connection, run, job_filter, now) if run else []
+    affected = [
+        candidate
+        for candidate in candidates
+        if is_applicable(action, candidate.state, held=candidate.held, error_kind=candidate.kind)
+    ]
+    prices = [each.usd for each in affected if action is OperatorAction.RETRY or not each.sent]
     return ActionPreview(
-        accounts=tuple(dict.fromkeys(mark.account for mark in meant)),
+        accounts=tuple(dict.fromkeys(each.account for each in affected)),
         usd=sum(usd for usd in prices if usd is not None),
         unpriced=prices.count(None),
     )
