@@ -1,7 +1,7 @@
-"""Exports: the model ids in the forms that other programs read. Pure: the read model in, text out.
+"""Exports of the model ids in formats that other programs read. Pure functions: read model in, text out.
 
-A key is never in it, only where it is found. Whatever an account is called and a provider answers, the text is well
-formed: every name and id passes the form's own quoting.
+Exports never contain a key, only where it is found. The text is well-formed whatever an account is called or a
+provider returns: every name and id passes the quoting of its format.
 """
 
 from orchestrator.exports.formats import MEDIA_TYPES, ExportFormat, ExportResult, export

@@ -1,4 +1,4 @@
-"""Forms: which there are, and what each leaves out."""
+"""The export formats, and which accounts each of them lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.exports.sillytavern import render_sillytavern
 
 
 class ExportFormat(StrEnum):
-    """For people, for programs, for a spreadsheet, for a shell; and two programs' own configurations."""
+    """A format of the model list. The last two are configurations of other programs."""
 
     TABLE = "table"
     JSON = "json"
@@ -26,13 +26,13 @@ class ExportFormat(StrEnum):
 
     @property
     def needs_accounts(self) -> bool:
-        """Whether it says where keys and servers are, and so wants to know the accounts."""
+        """Whether the format contains key references and server URLs, which only the accounts file has."""
         return self in {ExportFormat.LITELLM, ExportFormat.SILLYTAVERN}
 
 
 @dataclass(frozen=True, slots=True)
 class _FormatInfo:
-    """`lists` every account, or only those whose models can be called: what configures another program."""
+    """How a format is rendered; without `lists_every_account` only accounts with a servable model are listed."""
 
     render: Callable[[ModelSet], str]
     media_type: str
@@ -54,7 +54,7 @@ MEDIA_TYPES: Final = frozenset(kind.media_type for form, kind in _FORMATS.items(
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """A text, what it is, and what it shows and leaves out."""
+    """An exported text with its media type, and the models that it lists and leaves out."""
 
     text: str
     media_type: str
@@ -62,7 +62,7 @@ class ExportResult:
 
 
 def export(export_format: ExportFormat, models: ModelSet, *, include_unservable: bool = False) -> ExportResult:
-    """The models in that form. `everything`: also those that were made but cannot be called as they are."""
+    """Render the models. `include_unservable` lists models that exist but cannot be called as they are, too."""
     kind = _FORMATS[export_format]
     if not kind.lists_every_account:
         models = models.with_only(has_model if include_unservable else is_servable)

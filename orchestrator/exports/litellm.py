@@ -1,4 +1,4 @@
-"""LiteLLM: a router's configuration with one model group, one deployment an account."""
+"""LiteLLM router configuration: one model group with one deployment per account."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ HEADER: Final = "For `litellm --config` or `litellm.Router(model_list=…)`: the
 
 
 def render_litellm(models: ModelSet) -> str:
-    """YAML. Keys are named by the environment's variables that hold them, `os.environ/NAME`."""
-    given, made_up = get_key_variables([job.account for job in models.jobs], models.accounts)
+    """Render YAML. Keys are referenced as `os.environ/NAME`."""
+    existing, generated = get_key_variables([job.account for job in models.jobs], models.accounts)
     lines = format_header(models, HEADER)
     lines += [
         f"# Set {variable} to the key of {quote(name)}: it is not in the environment."
-        for name, variable in made_up.items()
+        for name, variable in generated.items()
     ]
     lines.append("model_list:" if models.jobs else "model_list: []")
     for job in models.jobs:
-        lines += _deployment(models, job, (given | made_up)[job.account])
+        lines += _deployment(models, job, (existing | generated)[job.account])
     return "\n".join(lines) + "\n"
 
 

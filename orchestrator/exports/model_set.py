@@ -1,4 +1,4 @@
-"""Selection: what is exported."""
+"""The set of models that is exported."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:  # half a second that the help of the commands does not need
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSet:
-    """The run's `name`, its jobs, and the listed accounts by name: they say where a key is, and what is called.
-
-    `left_out` are jobs that were wanted, but whose models nobody can call yet.
-    """
+    """The jobs of a run that are exported."""
 
     name: str
+    """Name of the run."""
     jobs: tuple[JobView, ...]
     accounts: Mapping[str, Account]
+    """Listed accounts by name, with key reference and base URL."""
     left_out: tuple[JobView, ...] = ()
+    """Selected jobs whose models cannot be called yet."""
 
     def with_only(self, is_included: Callable[[JobView], object]) -> ModelSet:
-        """Those that are wanted; the others are left out."""
+        """Return a set with the jobs that match; the others are in `left_out`."""
         return replace(
             self,
             jobs=tuple(job for job in self.jobs if is_included(job)),
@@ -39,7 +39,7 @@ def has_model(job: JobView) -> bool:
 
 
 def is_servable(job: JobView) -> bool:
-    """Whether anybody with the account's key can call the model as it is."""
+    """Whether the model can be called as it is."""
     return has_model(job) and bool(job.servable) and job.gone_at is None
 
 
@@ -51,17 +51,17 @@ def select_models(
     labels: Collection[str] = (),
     providers: Collection[str] = (),
 ) -> ModelSet:
-    """The jobs of accounts with one of the labels, at one of the providers; none given is no condition."""
-    wanted = [
+    """Select jobs with one of the labels and at one of the providers; an empty filter matches all jobs."""
+    selected = [
         job
         for job in jobs
         if (not labels or not set(labels).isdisjoint(job.labels)) and (not providers or job.provider in providers)
     ]
-    return ModelSet(name=name, jobs=tuple(wanted), accounts=accounts)
+    return ModelSet(name=name, jobs=tuple(selected), accounts=accounts)
 
 
 def left_out_reason(job: JobView) -> str:
-    """Why nobody can call the account's model."""
+    """Return why the account's model cannot be called."""
     if not has_model(job):
         return "has no model yet"
     if job.gone_at is None and job.serving_hint:

@@ -1,4 +1,4 @@
-"""Plain: lists of the model ids for scripts and tables."""
+"""Plain lists of the model ids: table, JSON, CSV, shell variables and TOML."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
 CSV_COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels", "retires_on")
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet would carry out
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would execute a cell that begins so
 
 
 def render_table(models: ModelSet) -> str:
-    """Columns for people."""
+    """Render a table for the terminal."""
     rows = [("account", "provider", "base model", "fine-tuned model", "days left", "callable")]
     for job in models.jobs:
         rows.append(
@@ -40,13 +40,13 @@ def render_table(models: ModelSet) -> str:
 
 
 def render_json(models: ModelSet) -> str:
-    """An object: the model id by account, null where there is none."""
+    """Render an object with the model id by account, null where there is none."""
     ids = {job.account: job.fine_tuned_model for job in models.jobs}
     return sanitize_json(json.dumps(ids, indent=2, ensure_ascii=False)) + "\n"
 
 
 def render_csv(models: ModelSet) -> str:
-    """One line an account."""
+    """Render one row per account."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(CSV_COLUMNS)
@@ -58,14 +58,14 @@ def render_csv(models: ModelSet) -> str:
 
 
 def render_env(models: ModelSet) -> str:
-    """Assignments for a shell: MODEL_ACME_EU=ft:…"""
+    """Render shell assignments: MODEL_ACME_EU=ft:…"""
     names = build_variable_names("MODEL_", [job.account for job in models.jobs])
     lines = [f"{names[job.account]}={shlex.quote(job.fine_tuned_model or '')}" for job in models.jobs]
     return "\n".join([*format_header(models, "The fine-tuned models"), *lines]) + "\n"
 
 
 def render_toml(models: ModelSet) -> str:
-    """One table an account."""
+    """Render one table per account."""
     lines = format_header(models, "The fine-tuned models")
     for job in models.jobs:
         lines += [
@@ -92,5 +92,5 @@ def _format_servable(job: JobView) -> str:
 
 
 def _escape_cell(value: str) -> str:
-    """A value that neither a spreadsheet carries out nor a terminal."""
+    """Escape a value so that neither a spreadsheet nor a terminal executes it."""
     return f"'{sanitize_line(value)}" if value.startswith(FORMULA_PREFIXES) else sanitize_line(value)

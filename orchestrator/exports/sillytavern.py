@@ -1,7 +1,7 @@
-"""SillyTavern: what its settings want to know of each model, for merging into `settings.json`.
+"""SillyTavern connection profiles, to be merged into its `settings.json`.
 
-One connection profile an account. OpenAI's own models are among the "external" ones, which SillyTavern asks the
-provider for once it is told to show them; for every other server it needs the address.
+There is one profile per account. Models at OpenAI itself are "external" ones, which SillyTavern lists when
+`show_external_models` is set; every other server needs its URL in the profile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # half a second that the help of the commands does not need
 
 
 def render_sillytavern(models: ModelSet) -> str:
-    """A piece of `settings.json`. The keys are entered in SillyTavern itself."""
+    """Render a part of `settings.json`. The keys are entered in SillyTavern itself."""
     profiles = [_profile(models, job) for job in models.jobs]
     settings = {
         "oai_settings": {"show_external_models": True},

@@ -1,4 +1,4 @@
-"""Gauges: how things stand, made anew of the read model at each scrape."""
+"""Gauges, built from the read model at each scrape."""
 
 from __future__ import annotations
 
@@ -17,52 +17,56 @@ ValuesByLabels = Mapping[Any, float]  # by the tuple of the labels' values
 
 
 class GaugeCollector:
-    """Answers the registry with the newest tally."""
+    """Reports the latest metrics snapshot to the Prometheus registry."""
 
     def __init__(self, version: str, python: str) -> None:
         self.snapshot = MetricsSnapshot()
         self._build = {(version, python): 1.0}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every gauge, those without a value too."""
-        tally = self.snapshot
-        held = [cause for cause in tally.problem_groups if cause.held]
-        failed = [cause for cause in tally.problem_groups if not cause.held]
-        yield _build_family(definitions.JOBS, _count_jobs(tally))
+        """Yield all gauges, including those without a value."""
+        snapshot = self.snapshot
+        held = [group for group in snapshot.problem_groups if group.held]
+        failed = [group for group in snapshot.problem_groups if not group.held]
+        yield _build_family(definitions.JOBS, _count_jobs(snapshot))
         yield _build_family(definitions.HELD_JOBS, _count_by_kind(held))
         yield _build_family(definitions.FAILED_JOBS, _count_by_kind(failed))
-        yield _build_family(definitions.RUN_HELD, {(kind,): 1.0 for kind in tally.run_holds})
-        yield _build_family(definitions.DUE_JOBS, {(): tally.due})
-        yield _build_family(definitions.OLDEST_DUE, {(): tally.oldest_due})
+        yield _build_family(definitions.RUN_HELD, {(kind,): 1.0 for kind in snapshot.run_holds})
+        yield _build_family(definitions.DUE_JOBS, {(): snapshot.due})
+        yield _build_family(definitions.OLDEST_DUE, {(): snapshot.oldest_due})
         yield _build_family(
-            definitions.PLANNED_USD, _sum_by_label((share.provider, share.usd) for share in tally.state_counts)
+            definitions.PLANNED_USD,
+            _sum_by_label((state_count.provider, state_count.usd) for state_count in snapshot.state_counts),
         )
         yield _build_family(
             definitions.SUBMITTED_USD,
-            _sum_by_label((share.provider, share.submitted_usd) for share in tally.state_counts),
+            _sum_by_label((state_count.provider, state_count.submitted_usd) for state_count in snapshot.state_counts),
         )
         yield _build_family(
-            definitions.UNPRICED_JOBS, _sum_by_label((share.provider, share.unknown) for share in tally.state_counts)
+            definitions.UNPRICED_JOBS,
+            _sum_by_label((state_count.provider, state_count.unknown) for state_count in snapshot.state_counts),
         )
-        yield _build_family(definitions.PLANNED_TOKENS, _sum_by_label(tally.planned_tokens.items()))
-        yield _build_family(definitions.TRAINED_TOKENS, _sum_by_label(tally.trained_tokens.items()))
+        yield _build_family(definitions.PLANNED_TOKENS, _sum_by_label(snapshot.planned_tokens.items()))
+        yield _build_family(definitions.TRAINED_TOKENS, _sum_by_label(snapshot.trained_tokens.items()))
         yield _build_family(
             definitions.RETIREMENT,
-            {(name,): _end_of_day_timestamp(day) for name, day in tally.first_retirement_dates.items()},
+            {(name,): _end_of_day_timestamp(day) for name, day in snapshot.first_retirement_dates.items()},
         )
-        yield _build_family(definitions.REPLICAS, {(): tally.replicas})
+        yield _build_family(definitions.REPLICAS, {(): snapshot.replicas})
         yield _build_family(definitions.BUILD, self._build)
 
 
 def _count_jobs(snapshot: MetricsSnapshot) -> ValuesByLabels:
-    """Every state of every provider in use: one that has emptied is 0, not gone."""
-    counts = {(share.provider, share.state): float(share.count) for share in snapshot.state_counts}
+    """Count jobs by provider and state. States without jobs are 0, so that their series do not end."""
+    counts = {
+        (state_count.provider, state_count.state): float(state_count.count) for state_count in snapshot.state_counts
+    }
     providers = sorted({provider for provider, _ in counts})
     return {(name, state): counts.get((name, state), 0.0) for name in providers for state in (*JobState, HELD)}
 
 
 def _count_by_kind(problem_groups: Iterable[ProblemGroup]) -> ValuesByLabels:
-    return _sum_by_label((cause.error.kind, cause.count) for cause in problem_groups)
+    return _sum_by_label((group.error.kind, group.count) for group in problem_groups)
 
 
 def _sum_by_label(pairs: Iterable[tuple[str, float]]) -> ValuesByLabels:

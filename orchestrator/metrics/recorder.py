@@ -1,4 +1,4 @@
-"""Counts: what this process does, counted as it happens; and the page that is scraped."""
+"""Counters and histograms of this process, and the `/metrics` page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orchestrator.status import MetricsSnapshot
 
 
 class MetricsRecorder(ServiceObserver):
-    """One process's numbers."""
+    """Counts the events of one process."""
 
     def __init__(self, version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # when each was first counted; a second line for each number
@@ -40,7 +40,7 @@ class MetricsRecorder(ServiceObserver):
         self._tick_lag = self._histogram(definitions.TICK_LAG)
 
     def render(self, snapshot: MetricsSnapshot) -> bytes:
-        """What is scraped, in Prometheus' text format."""
+        """Render all metrics in Prometheus' text format."""
         self._gauges.snapshot = snapshot
         return generate_latest(self.registry)
 

@@ -1,7 +1,7 @@
-"""Status: what anyone may see. One read model for command line, API, dashboard, metrics and exports.
+"""The read model for the command line, API, dashboard, metrics and exports. It never changes the database.
 
-`look` is the whole picture, every job in it; `glance` and `list_jobs` let the database choose and count, for those
-who show a part. A read never changes anything.
+`get_status` loads the whole run with every job. `find_run_overview` and `list_jobs` let the database filter and
+count, for views that show only a part of a run with ten thousand jobs.
 """
 
 from orchestrator.status.account import (

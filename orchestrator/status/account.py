@@ -1,4 +1,4 @@
-"""Account: everything that is known of one, its jobs in every run and its history."""
+"""Views of one account: its state, its jobs in all runs and its history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_ACCOUNT_EVENTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunJob:
-    """The account's job in one run; `spec` is what was asked for there."""
+    """An account's job in one run; `spec` is the run's training spec for the provider."""
 
     run: str
     run_name: str
@@ -35,7 +35,7 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSummary:
-    """What is known of an account without its jobs."""
+    """An account without its jobs."""
 
     name: str
     provider: str
@@ -50,63 +50,66 @@ class AccountSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountView(AccountSummary):
-    """The account, its jobs, the current run's first, and the newest of its events, the newest first."""
+    """An account with its jobs (those of the current run first) and its newest events (the newest first)."""
 
     jobs: tuple[RunJob, ...]
     events: tuple[EventData, ...]
 
 
 async def list_accounts(database: Database, now: float, *, limit: int, after: str = "") -> list[AccountSummary]:
-    """Every account that is or was listed, by name, those after this name."""
+    """Return accounts that are or were listed, in the order of their names, after the name `after`."""
     async with database.read() as connection:
-        standings = await accounts.list_page(connection, after, limit)
-    return [AccountSummary(**_account_fields(standing, now)) for standing in standings]
+        states = await accounts.list_page(connection, after, limit)
+    return [AccountSummary(**_account_fields(state, now)) for state in states]
 
 
 async def find_job(database: Database, job_id: str, now: float) -> RunJob | None:
-    """The job with this id, or None where there is none."""
+    """Return the job with this id, or None."""
     async with database.read() as connection:
         loaded = await jobs.load(connection, JobId(job_id))
         if loaded is None:
             return None
-        latest = await events.get_latest_notes(connection, [loaded.job.id])
+        latest_notes = await events.get_latest_notes(connection, [loaded.job.id])
     return _run_job(
-        loaded.run, job_view(loaded.job, loaded.run, loaded.account_state, latest.get(loaded.job.id), now)
+        loaded.run, job_view(loaded.job, loaded.run, loaded.account_state, latest_notes.get(loaded.job.id), now)
     )
 
 
 async def find_account(database: Database, name: str, now: float) -> AccountView | None:
-    """The account of this name, or None where there never was one."""
+    """Return the account with this name, or None when it was never listed."""
     async with database.read() as connection:
-        standing = (await accounts.get_many(connection, [name])).get(name)
-        if standing is None:
+        account_state = (await accounts.get_many(connection, [name])).get(name)
+        if account_state is None:
             return None
-        mine = await jobs.list_by_accounts(connection, [name])
-        latest = await events.get_latest_notes(connection, [job.id for job in mine])
-        known = {run_id: await runs.get(connection, run_id) for run_id in {job.run_id for job in mine}}
+        own_jobs = await jobs.list_by_accounts(connection, [name])
+        latest_notes = await events.get_latest_notes(connection, [job.id for job in own_jobs])
+        runs_by_id = {run_id: await runs.get(connection, run_id) for run_id in {job.run_id for job in own_jobs}}
         history = await events.list_by_account(connection, name, MAX_ACCOUNT_EVENTS)
     listed = [
-        _run_job(known[job.run_id], job_view(job, known[job.run_id], standing, latest.get(job.id), now))
-        for job in mine
+        _run_job(
+            runs_by_id[job.run_id],
+            job_view(job, runs_by_id[job.run_id], account_state, latest_notes.get(job.id), now),
+        )
+        for job in own_jobs
     ]
     return AccountView(
-        **_account_fields(standing, now),
+        **_account_fields(account_state, now),
         jobs=tuple(sorted(listed, key=lambda each: (each.current, each.job.created_at), reverse=True)),
         events=tuple(reversed(history)),
     )
 
 
-def _account_fields(standing: AccountState, now: float) -> dict[str, Any]:
-    hold = standing.hold if standing.hold and standing.hold.is_active(now) else None
+def _account_fields(account_state: AccountState, now: float) -> dict[str, Any]:
+    hold = account_state.hold if account_state.hold and account_state.hold.is_active(now) else None
     return {
-        "name": standing.name,
-        "provider": standing.provider,
-        "organization": standing.organization,
-        "project": standing.project,
-        "labels": standing.labels,
-        "key_fingerprint": standing.key_fingerprint,
-        "verified_at": standing.verified_at,
-        "removed_at": standing.removed_at,
+        "name": account_state.name,
+        "provider": account_state.provider,
+        "organization": account_state.organization,
+        "project": account_state.project,
+        "labels": account_state.labels,
+        "key_fingerprint": account_state.key_fingerprint,
+        "verified_at": account_state.verified_at,
+        "removed_at": account_state.removed_at,
         "hold": hold.failure if hold else None,
     }
 

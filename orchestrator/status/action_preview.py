@@ -1,7 +1,4 @@
-"""The preview of an operator action: the accounts it applies to and what that would cost.
-
-The API's filter, the dashboard and `--all` of the command line use it, so that they reach the same accounts.
-"""
+"""Preview of an operator action: which accounts it would reach and what that would cost, for its confirmation."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from orchestrator.store.queries import job_search, runs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPreview:
-    """What an action would apply to."""
+    """The effect of an operator action."""
 
     accounts: tuple[str, ...]
     usd: float
-    """Estimated price in US dollars of the jobs that would be submitted."""
+    """Estimated price of the jobs that would be submitted, as far as it is known."""
     unpriced: int
     """Number of these jobs without a known price."""
 
@@ -27,17 +24,18 @@ class ActionPreview:
 async def preview_action(
     database: Database, action: OperatorAction, job_filter: JobFilter, now: float
 ) -> ActionPreview:
-    """Return the accounts of the current run that match the filter and to which the action applies."""
+    """Return the accounts of the current run that match the filter and that the action would change."""
     async with database.read_long() as connection:
         run = await runs.find_current(connection)
         candidates = await job_search.list_candidates(connection, run, job_filter, now) if run else []
-    applicable = [
-        each for each in candidates if is_applicable(action, each.state, held=each.held, error_kind=each.kind)
+    affected = [
+        candidate
+        for candidate in candidates
+        if is_applicable(action, candidate.state, held=candidate.held, error_kind=candidate.kind)
     ]
-    # A job that was submitted costs nothing more, except that a retry submits it again.
-    prices = [each.usd for each in applicable if action is OperatorAction.RETRY or not each.sent]
+    prices = [each.usd for each in affected if action is OperatorAction.RETRY or not each.sent]
     return ActionPreview(
-        accounts=tuple(dict.fromkeys(each.account for each in applicable)),
+        accounts=tuple(dict.fromkeys(each.account for each in affected)),
         usd=sum(usd for usd in prices if usd is not None),
         unpriced=prices.count(None),
     )

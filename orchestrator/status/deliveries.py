@@ -1,4 +1,4 @@
-"""Deliveries: what was told to whom, and what was not."""
+"""Deliveries of notifications and their results."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ async def list_deliveries(
     before: int | None = None,
     skip: int = 0,
 ) -> Sequence[Delivery]:
-    """The newest, or the newest with this fate; those with smaller numbers than `before`."""
+    """Return the newest deliveries, or the newest with this status, whose ids are smaller than `before`."""
     async with database.read() as connection:
         return await stored.list_newest(connection, fate, limit=limit, before=before, skip=skip)
 
 
 async def count_deliveries(database: Database) -> Mapping[DeliveryStatus, int]:
-    """How many there are of each fate."""
+    """Count the deliveries by status."""
     async with database.read_long() as connection:
         return await stored.count_by_status(connection)
 
 
 async def count_failed_deliveries(database: Database, numbers: Collection[int] | None) -> int:
-    """How many of these were given up, or of all: what a retry would begin again."""
+    """Count the failed ones among these deliveries, or among all when `numbers` is None."""
     async with database.read_long() as connection:
         return await stored.count_failed(connection, numbers)

@@ -1,4 +1,4 @@
-"""Happened: the history of everything in the order it was written, for those who follow it."""
+"""The event history in the order in which it was written, for clients that follow it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["StoredEvent", "get_latest_event_id", "list_events_after"]
 async def list_events_after(
     database: Database, after_id: int, *, limit: int, account: str = "", run: str = "", job: str = ""
 ) -> Sequence[StoredEvent]:
-    """The lines after this number, of everything or of one account, run or job; the oldest first."""
+    """Return events with larger ids, of everything or of one account, run or job, the oldest first."""
     async with database.read() as connection:
         return await events.list_after(connection, after_id, limit=limit, account=account, run=run, job=job)
 
 
 async def get_latest_event_id(database: Database) -> int:
-    """The number of the newest line; 0 where there is none."""
+    """Return the id of the newest event; 0 when there is none."""
     async with database.read() as connection:
         return await events.get_latest_id(connection)

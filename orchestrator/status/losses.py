@@ -1,4 +1,4 @@
-"""Curves: the losses of jobs, for whoever draws or exports them."""
+"""Loss curves of jobs, for charts and exports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.store.queries import job_search, losses
 
 
 async def list_job_losses(database: Database, job: str) -> list[Loss]:
-    """The job's curve, by step."""
+    """Return the job's losses, by step."""
     async with database.read_long() as connection:
         return await losses.list_by_job(connection, JobId(job))
 
@@ -19,7 +19,7 @@ async def list_job_losses(database: Database, job: str) -> list[Loss]:
 async def get_loss_curves(
     database: Database, job_filter: JobFilter, now: float, *, run_id: str | None = None, limit: int
 ) -> dict[str, list[Loss]]:
-    """The curves of the first `limit` jobs of the run that are meant and have one, by account."""
+    """Return the loss curves of the first `limit` matching jobs that have one, by account."""
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         return await job_search.get_loss_curves(connection, run, job_filter, now, limit=limit) if run else {}

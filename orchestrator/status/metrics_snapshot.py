@@ -1,4 +1,4 @@
-"""Tally: how things stand in numbers alone, counted by the database, for those who draw them over time."""
+"""The numbers behind the gauges of `/metrics`, counted by the database."""
 
 from __future__ import annotations
 
@@ -13,58 +13,63 @@ from orchestrator.status.run_overview import ProblemGroup, StateCount
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, replicas, runs, stats
 
-MAX_PROBLEM_GROUPS = 1000
+MAX_PROBLEM_GROUPS = 1000  # error kinds and hints are few; the limit only bounds the query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSnapshot:
-    """Of the current run, if there is one, and of what is due whatever its run. Tokens are by provider.
-
-    `run_holds` are kinds; `last_days` is the last day of the first model to go, by provider; `oldest_due` is how long
-    the longest waiting job has waited, in seconds.
-    """
+    """Numbers of the current run, if there is one, and of all due jobs."""
 
     state_counts: Sequence[StateCount] = ()
     problem_groups: Sequence[ProblemGroup] = ()
     run_holds: Sequence[str] = ()
+    """Kinds of the holds on the run."""
     planned_tokens: Mapping[str, int] = field(default_factory=dict)
+    """By provider."""
     trained_tokens: Mapping[str, int] = field(default_factory=dict)
+    """By provider."""
     first_retirement_dates: Mapping[str, date] = field(default_factory=dict)
+    """Last day of the first model to be retired, by provider."""
     due: int = 0
+    """Due jobs of any run."""
     oldest_due: float = 0.0
+    """Seconds since the oldest due job became due."""
     replicas: int = 0
+    """Live replicas."""
 
 
 async def get_metrics_snapshot(database: Database, now: float) -> MetricsSnapshot:
-    """As it is now."""
+    """Read the numbers as they are now."""
     async with database.read_long() as connection:
         due, since = await stats.count_due(connection, now)
-        alive = len(await replicas.list_live(connection, now))
-        whole = MetricsSnapshot(due=due, oldest_due=0.0 if since is None else now - since, replicas=alive)
+        live = len(await replicas.list_live(connection, now))
+        snapshot = MetricsSnapshot(due=due, oldest_due=0.0 if since is None else now - since, replicas=live)
         run = await runs.find_current(connection)
         if run is None:
-            return whole
-        shares = await job_search.get_state_counts(connection, run, JobFilter(), now)
-        causes = await job_search.list_problem_groups(connection, run, JobFilter(), now, limit=MAX_PROBLEM_GROUPS)
+            return snapshot
+        state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
+        problem_groups = await job_search.list_problem_groups(
+            connection, run, JobFilter(), now, limit=MAX_PROBLEM_GROUPS
+        )
         trained = await stats.count_trained_tokens(connection, run.id)
-        last_days = await stats.get_first_retirement_dates(connection, run.id)
+        retirement_dates = await stats.get_first_retirement_dates(connection, run.id)
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
     return replace(
-        whole,
-        state_counts=shares,
-        problem_groups=causes,
+        snapshot,
+        state_counts=state_counts,
+        problem_groups=problem_groups,
         run_holds=[hold.kind for hold in run.holds if hold.is_active(now)],
-        planned_tokens=_planned_tokens(run, shares, dataset.tokens),
+        planned_tokens=_planned_tokens(run, state_counts, dataset.tokens),
         trained_tokens=trained,
-        first_retirement_dates=last_days,
+        first_retirement_dates=retirement_dates,
     )
 
 
 def _planned_tokens(run: Run, state_counts: Sequence[StateCount], tokens: int | None) -> dict[str, int]:
-    """Where the dataset's tokens are known, and the epochs are not the provider's choice."""
+    """Count tokens where the dataset's tokens are known and the provider does not select the epochs."""
     counts: Counter[str] = Counter()
-    for share in state_counts:
-        counts[share.provider] += share.count
+    for state_count in state_counts:
+        counts[state_count.provider] += state_count.count
     epochs = {name.value: spec.n_epochs for name, spec in run.specs.items()}
     return {
         name: tokens * each * count

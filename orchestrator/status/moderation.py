@@ -1,4 +1,4 @@
-"""Moderation record of a run: as plain values for every reader, and in a sentence for people."""
+"""A run's moderation record as plain values, and as a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.core.text import format_percent
 
 
 def moderation_to_dict(record: Moderation) -> dict[str, Any]:
-    """Plain values, times in ISO 8601. `progress` is None unless the moderation continues by itself."""
+    """Return the record as plain values, times in ISO 8601. `progress` is None unless the service is moderating."""
     values = asdict(record) | {"at": format_iso(record.at)}
     if (progress := values["progress"]) is not None:
         values["progress"] = progress | {name: format_iso(progress[name]) for name in ("finish_at", "retry_at")}
@@ -20,7 +20,7 @@ def moderation_to_dict(record: Moderation) -> dict[str, Any]:
 
 
 def describe_moderation(view: Mapping[str, Any] | None) -> str | None:
-    """How far the moderation is, in one sentence; None where it is not under way."""
+    """Describe the progress of the moderation in one sentence; None when none is in progress."""
     progress = view and view.get("progress")
     if not view or not progress:
         return None
@@ -38,7 +38,7 @@ def describe_moderation(view: Mapping[str, Any] | None) -> str | None:
 
 
 def format_iso(seconds: float | None) -> str | None:
-    """Epoch seconds as ISO 8601 in UTC."""
+    """Format epoch seconds as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 

@@ -1,6 +1,6 @@
-"""Listing: the jobs of one run that a selection means, a page at a time, and how they stand.
+"""Overview of a run, and pages of its jobs.
 
-For ten thousand accounts: the database chooses, counts and sums; only the page's own jobs are loaded.
+Made for ten thousand accounts: the database filters, counts and sums, and only the jobs of the page are loaded.
 """
 
 from __future__ import annotations
@@ -25,82 +25,85 @@ __all__ = ["HELD", "JobListing", "ProblemGroup", "RunOverview", "StateCount", "f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobListing:
-    """A page of jobs. `total` is how many are meant; `next` is the cursor of the page after, None on the last one.
-
-    `counts` is of the same selection in whatever state, by state, held ones as "held".
-    """
+    """A page of jobs."""
 
     run: RunView
     jobs: tuple[JobView, ...]
     total: int
+    """Number of matching jobs on all pages."""
     counts: dict[str, int]
+    """Jobs that match the filter apart from its state, by state; jobs on hold count as "held"."""
     next: str | None
+    """Cursor of the next page; None on the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOverview:
-    """A run without its jobs: how they stand, and what waits for a person. `warnings` are of jobs that go on."""
+    """A run with counts of its jobs instead of the jobs themselves."""
 
     run: RunView
     current: bool
     state_counts: tuple[StateCount, ...]
     problem_groups: tuple[ProblemGroup, ...]
+    """Failed and held jobs, by problem: they wait for an operator."""
     labels: tuple[str, ...]
+    """All labels of the run's accounts."""
     warnings: tuple[ProblemGroup, ...] = ()
+    """Warnings of jobs that continue nevertheless."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """Jobs by state, held ones as "held"."""
+        """Count jobs by state; jobs on hold count as "held"."""
         return counts_by_state(self.state_counts)
 
     @property
     def total(self) -> int:
-        """How many jobs the run has."""
+        """Number of jobs of the run."""
         return sum(share.count for share in self.state_counts)
 
     @property
     def needs_attention(self) -> int:
-        """How many wait for a person."""
-        return sum(cause.count for cause in self.problem_groups)
+        """Number of jobs that wait for an operator."""
+        return sum(group.count for group in self.problem_groups)
 
     @property
     def submitted_usd(self) -> float | None:
-        """The estimated price of what the providers have; None when a part is unknown."""
-        known = not any(share.unknown for share in self.state_counts)
-        return sum(share.submitted_usd for share in self.state_counts) if known else None
+        """Estimated price of the submitted jobs in USD; None when the price of one of them is unknown."""
+        is_known = not any(share.unknown for share in self.state_counts)
+        return sum(share.submitted_usd for share in self.state_counts) if is_known else None
 
     def estimate_end(self, now: float) -> float | None:
-        """When the last job that goes on may end; None when nothing goes on, or nothing tells.
+        """Estimate when the last open job ends (epoch seconds); None when unknown or no job is open.
 
-        By the provider's own estimate, else by how long those that succeeded took, at the same provider if it can be.
+        Uses the provider's own estimate, else the mean duration of succeeded jobs, if possible at the same provider.
         """
-        took = [share.lasted for share in self.state_counts if share.lasted is not None]
-        usual = max(took, default=None)
-        lasts = {share.provider: share.lasted for share in self.state_counts if share.lasted is not None}
-        moving = [share for share in self.state_counts if share.state not in {*TERMINAL_STATES, HELD}]
-        ends = [_estimate_end(share, lasts.get(share.provider, usual), now) for share in moving]
+        durations = [share.lasted for share in self.state_counts if share.lasted is not None]
+        longest = max(durations, default=None)
+        by_provider = {share.provider: share.lasted for share in self.state_counts if share.lasted is not None}
+        open_counts = [share for share in self.state_counts if share.state not in {*TERMINAL_STATES, HELD}]
+        ends = [_estimate_end(share, by_provider.get(share.provider, longest), now) for share in open_counts]
         known = [end for end in ends if end is not None]
         return max(*known, now) if known and len(known) == len(ends) else None
 
 
 async def find_run_overview(database: Database, now: float, *, run_id: str | None = None) -> RunOverview | None:
-    """The current run, or the one with this id; None when there is none."""
+    """Return the overview of the current run, or of the run with this id; None when there is none."""
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-        used = await pins.list_used_values(connection, run.id)
-        twins = await accounts.list_shared_keys(connection) if run.current else []
-        shares = await job_search.get_state_counts(connection, run, JobFilter(), now)
-        causes = await job_search.list_problem_groups(connection, run, JobFilter(), now)
+        used_values = await pins.list_used_values(connection, run.id)
+        shared_keys = await accounts.list_shared_keys(connection) if run.current else []
+        state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
+        problem_groups = await job_search.list_problem_groups(connection, run, JobFilter(), now)
         labels = await job_search.list_labels(connection, run, now)
         warnings = await job_search.list_warning_groups(connection, run, JobFilter(), now) if run.current else []
     return RunOverview(
-        run=run_view(run, dataset, used, twins),
+        run=run_view(run, dataset, used_values, shared_keys),
         current=run.current,
-        state_counts=tuple(shares),
-        problem_groups=tuple(causes),
+        state_counts=tuple(state_counts),
+        problem_groups=tuple(problem_groups),
         labels=tuple(labels),
         warnings=tuple(warnings),
     )
@@ -116,9 +119,9 @@ async def list_jobs(
     after: str = "",
     skip: int = 0,
 ) -> JobListing | None:
-    """A page of the current run's jobs, or of the run with this id, by account name; None when there is no such run.
+    """Return a page of the jobs of the current run, or of the run with this id, by account name.
 
-    `after` is the `next` of the page before; `skip` leaves out that many.
+    Returns None when there is no such run. `after` is the `next` of the previous page; `skip` omits that many jobs.
     """
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
@@ -129,35 +132,37 @@ async def list_jobs(
         rows = await job_search.list_page(
             connection, run, job_filter, now, limit=limit + 1, after=(account, job), skip=skip
         )
-        shares = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
+        state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
         total = await job_search.count(connection, run, job_filter, now)
-        latest = await events.get_latest_notes(connection, [job.id for job, _ in rows])
-    views = tuple(job_view(job, run, standing, latest.get(job.id), now) for job, standing in rows[:limit])
+        latest_notes = await events.get_latest_notes(connection, [job.id for job, _ in rows])
+    views = tuple(
+        job_view(job, run, account_state, latest_notes.get(job.id), now) for job, account_state in rows[:limit]
+    )
     return JobListing(
         run=run_view(run, dataset),
         jobs=views,
         total=total,
-        counts=counts_by_state(shares),
+        counts=counts_by_state(state_counts),
         next=f"{views[-1].account}:{views[-1].job}" if len(rows) > limit else None,
     )
 
 
 def counts_by_state(state_counts: Iterable[StateCount]) -> dict[str, int]:
-    """Jobs by state, held ones as "held"."""
+    """Count jobs by state; jobs on hold count as "held"."""
     counts: Counter[str] = Counter()
     for share in state_counts:
         counts[share.state] += share.count
     return dict(counts)
 
 
-def _estimate_end(state_count: StateCount, usual_seconds: float | None, now: float) -> float | None:
+def _estimate_end(state_count: StateCount, mean_seconds: float | None, now: float) -> float | None:
     if state_count.estimated_finish is not None:
         return state_count.estimated_finish
-    if usual_seconds is None:
+    if mean_seconds is None:
         return None
-    return (state_count.last_submitted or now) + usual_seconds
+    return (state_count.last_submitted or now) + mean_seconds
 
 
 async def find_run(connection: StoreConnection, run_id: str | None) -> Run | None:
-    """The run with this id, else the current one, if there is one."""
+    """Return the run with this id, or the current one when `run_id` is None; None when there is none."""
     return await (runs.find_current(connection) if run_id is None else runs.find(connection, RunId(run_id)))

@@ -1,4 +1,4 @@
-"""History: every run there was, and the datasets they trained on."""
+"""Lists of all runs and of the datasets that they used."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ __all__ = ["DatasetRow", "DatasetView", "RunListItem", "find_dataset", "list_dat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunListItem:
-    """A run in the list of all: what it was, and how many of its jobs are in which state, held ones as "held"."""
+    """A run in the list of all runs."""
 
     run: RunView
     current: bool
     counts: dict[str, int]
+    """Jobs by state; jobs on hold count as "held"."""
 
     @property
     def total(self) -> int:
-        """How many jobs it has."""
+        """Number of jobs of the run."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetView:
-    """A dataset and the runs that used it, the newest first. In a list the findings are left out."""
+    """A dataset and the runs that used it, the newest first. Lists omit the findings."""
 
     dataset: DatasetRow
     runs: tuple[RunListItem, ...]
@@ -37,37 +38,37 @@ class DatasetView:
 
 
 async def list_runs(database: Database, now: float) -> tuple[RunListItem, ...]:
-    """Every run, the newest first."""
+    """Return all runs, the newest first."""
     async with database.read() as connection:
         datasets = await runs.list_dataset_rows(connection)
-        every = await runs.list_all(connection)
-        counts = await job_search.count_states_by_run(connection, every, now)
+        all_runs = await runs.list_all(connection)
+        counts = await job_search.count_states_by_run(connection, all_runs, now)
     return tuple(
         RunListItem(
             run=run_view(run, datasets[run.dataset_sha256]), current=run.current, counts=counts.get(run.id, {})
         )
-        for run in every
+        for run in all_runs
     )
 
 
 async def list_datasets(database: Database, now: float) -> tuple[DatasetView, ...]:
-    """Every dataset that a run was made of, the newest first."""
-    lines = await list_runs(database, now)
+    """Return all datasets that a run used, the newest first."""
+    items = await list_runs(database, now)
     async with database.read() as connection:
         rows = await runs.list_dataset_rows(connection)
-    used = dict.fromkeys(line.run.dataset_sha256 for line in lines)
+    used = dict.fromkeys(item.run.dataset_sha256 for item in items)
     return tuple(
-        DatasetView(dataset=rows[sha256], runs=tuple(line for line in lines if line.run.dataset_sha256 == sha256))
+        DatasetView(dataset=rows[sha256], runs=tuple(item for item in items if item.run.dataset_sha256 == sha256))
         for sha256 in used
     )
 
 
 async def find_dataset(database: Database, sha256: str, now: float) -> DatasetView | None:
-    """The dataset with this hash, or None where no run ever used it."""
-    lines = tuple(line for line in await list_runs(database, now) if line.run.dataset_sha256 == sha256)
-    if not lines:
+    """Return the dataset with this SHA-256 and its findings, or None when no run used it."""
+    items = tuple(item for item in await list_runs(database, now) if item.run.dataset_sha256 == sha256)
+    if not items:
         return None
     async with database.read() as connection:
         row = await runs.get_dataset_row(connection, sha256)
         findings = await runs.find_findings(connection, sha256)
-    return DatasetView(dataset=row, runs=lines, findings=findings)
+    return DatasetView(dataset=row, runs=items, findings=findings)

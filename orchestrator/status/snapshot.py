@@ -1,4 +1,4 @@
-"""Whole: the current run with every job of it, and the document that `/status` answers."""
+"""Snapshot of the current run with all its jobs, and its form as the JSON document of `/status`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ SCHEMA_VERSION = 1
 
 
 async def get_status(database: Database, now: float) -> StatusSnapshot:
-    """The current run and its jobs, as they are."""
+    """Load the current run with all its jobs."""
     async with database.read() as connection:
-        alive = tuple(await replicas.list_live(connection, now))
+        live = tuple(await replicas.list_live(connection, now))
         refusal = await replicas.find_refusal(connection, now)
         run = await runs.find_current(connection)
         if run is None:
-            return StatusSnapshot(run=None, replicas=alive, refusal=refusal)
+            return StatusSnapshot(run=None, replicas=live, refusal=refusal)
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-        used = await pins.list_used_values(connection, run.id)
-        twins = await accounts.list_shared_keys(connection) if run.current else []
+        used_values = await pins.list_used_values(connection, run.id)
+        shared_keys = await accounts.list_shared_keys(connection) if run.current else []
         views: list[JobView] = []
         for ids in iter_chunks(await jobs.list_ids_by_run(connection, run.id)):
             views += await _get_job_views(connection, run, ids, now)
     counts = Counter("held" if view.held else view.state for view in views)
     return StatusSnapshot(
-        run=run_view(run, dataset, used, twins),
+        run=run_view(run, dataset, used_values, shared_keys),
         jobs=tuple(views),
-        replicas=alive,
+        replicas=live,
         counts=dict(sorted(counts.items())),
         at=now,
         refusal=refusal,
@@ -43,18 +43,21 @@ async def get_status(database: Database, now: float) -> StatusSnapshot:
 
 
 async def _get_job_views(connection: StoreConnection, run: Run, ids: Sequence[JobId], now: float) -> list[JobView]:
-    found = await jobs.get_many(connection, ids)
-    standings = await accounts.get_many(connection, [job.account for job in found.values()])
-    latest = await events.get_latest_notes(connection, ids)
+    loaded = await jobs.get_many(connection, ids)
+    account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
+    latest_notes = await events.get_latest_notes(connection, ids)
     return [
-        job_view(job, run, standing, latest.get(job.id), now)
-        for job in filter(None, map(found.get, ids))
-        if not ((standing := standings[job.account]).removed_at and job.remote_job_id is None)
+        job_view(job, run, account_state, latest_notes.get(job.id), now)
+        for job in filter(None, map(loaded.get, ids))
+        if not ((account_state := account_states[job.account]).removed_at and job.remote_job_id is None)
     ]
 
 
 def status_to_dict(status: StatusSnapshot) -> dict[str, Any]:
-    """The document of `/status`: plain values, times in ISO 8601. `problem` is what a live replica has stored."""
+    """Return the document of `/status` as plain values with times in ISO 8601.
+
+    `problem` is the newest refusal of the accounts file that a live replica has stored.
+    """
     return {
         "schema": SCHEMA_VERSION,
         "run": view_to_dict(status.run) if status.run else None,

@@ -1,4 +1,4 @@
-"""Tokens: who may come in, and who could."""
+"""The access tokens, without their texts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from orchestrator.store.queries import tokens as stored
 
 
 async def list_tokens(database: Database) -> Sequence[AccessToken]:
-    """Every token that was made, the revoked too."""
+    """Return all tokens, revoked ones included, the oldest first."""
     async with database.read() as connection:
         return await stored.list_all(connection)

@@ -1,4 +1,4 @@
-"""Views: what is shown of a run, of a job and of the whole, and how they come of what is stored."""
+"""Views of runs and jobs, and how they are built from what is stored."""
 
 from __future__ import annotations
 
@@ -25,13 +25,7 @@ from orchestrator.store.queries import runs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """One account's line. `error` is what keeps it from going on, or what ended it.
-
-    Trained and servable are two facts: `serving_hint` says what a model needs that cannot be called as it is.
-    `changed_at` is since when nothing has changed, by our state and the provider's progress; `warning` is what a
-    person should know of that though the job goes on. `waits_for` is what an open job waits for without an error.
-    `retires_on` is the last day on which the model can be called, `gone_at` when it was first missed.
-    """
+    """A job with everything that clients may see. Times are epoch seconds, prices are USD."""
 
     account: str
     provider: str
@@ -39,44 +33,64 @@ class JobView:
     labels: Sequence[str]
     organization: str | None
     job: str
+    """Id of the job."""
     state: str
+    """State of the job, see docs/states.md."""
     held: bool
+    """Whether the job is on hold; `error` has the reason."""
     remote_file_id: str | None
     remote_job_id: str | None
     remote_status: str | None
+    """Status as the provider reports it."""
     fine_tuned_model: str | None
     servable: bool | None
+    """Whether the model can be called as it is; None while there is none."""
     serving_hint: str | None
+    """How to make the model servable, if it is not."""
     progress: float | None
+    """From 0 to 1; None when unknown."""
     error: Failure | None
+    """Last error, or the reason for the hold."""
     warning: Failure | None
+    """A problem that does not stop the job."""
     waits_for: str | None
+    """What an open job waits for without an error."""
     attempts: int
+    """Failed attempts of the current step."""
     round: int
+    """Number of retries with a new remote job."""
     hyperparameters: Mapping[str, Any]
+    """Effective values as the provider reports them."""
     trained_tokens: int | None
     estimated_usd: float | None
     quoted_usd: float | None
+    """Price quoted by the provider."""
     retires_on: str | None
+    """Last day on which the model can be called."""
     days_left: int | None
     gone_at: float | None
+    """When the model was first missing at the provider."""
     created_at: float
     state_since: float
     changed_at: float
+    """When state or progress last changed."""
     submitted_at: float | None
     finished_at: float | None
     wake_at: float | None
+    """When the job is due next; None while it waits for an operator."""
     latest_event: str | None
+    """Note of the newest event."""
     replica: str | None = None
+    """Replica that last updated the job."""
 
     @property
     def settled(self) -> bool:
-        """Nothing happens any more unless a person does something."""
+        """Whether nothing changes any more without an operator's action."""
         return self.state in TERMINAL_STATES or (self.held and not self.continues)
 
     @property
     def continues(self) -> bool:
-        """It is held by something that the service ends by itself."""
+        """Whether the service itself releases the hold."""
         return self.held and self.error is not None and self.error.kind in SELF_RELEASING_HOLD_KINDS
 
 
@@ -102,7 +116,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSnapshot:
-    """The whole picture at one moment, `at` in epoch seconds. `refusal` is why the newest edit is not in force."""
+    """The current run and all its jobs at the time `at` (epoch seconds).
+
+    `refusal` is why the newest edit of the accounts file is not applied.
+    """
 
     run: RunView | None
     jobs: tuple[JobView, ...] = ()
@@ -113,18 +130,18 @@ class StatusSnapshot:
 
     @property
     def settled(self) -> bool:
-        """Nothing happens any more unless a person does something."""
+        """Whether nothing changes any more without an operator's action."""
         return self.run is not None and all(job.settled for job in self.jobs)
 
     @property
     def succeeded(self) -> bool:
-        """Every account has its model."""
+        """Whether every account has its model."""
         return self.run is not None and all(job.state == JobState.SUCCEEDED for job in self.jobs)
 
 
 def view_to_dict(view: JobView | RunView | Replica) -> dict[str, Any]:
-    """Plain values, times in ISO 8601."""
-    # What a job's line holds is plain already, but for its error; `asdict` would copy all of it, ten thousand times.
+    """Return the view as plain values with times in ISO 8601."""
+    # A job view holds plain values already, except error and warning; `asdict` would copy ten thousand deeply.
     values = _shallow_dict(view) if isinstance(view, JobView) else asdict(view)
     for name, value in values.items():
         if name.endswith("_at") or name in {"state_since", "alive_until"}:
@@ -140,7 +157,7 @@ def _shallow_dict(view: JobView) -> dict[str, Any]:
 
 
 def job_view(job: Job, run: Run, account_state: AccountState, latest_event: str | None, now: float) -> JobView:
-    """The job's line at this moment. `latest` is what the newest line of its history says."""
+    """Build the view of a job at the time `now`. `latest_event` is the note of its newest event."""
     holds = [hold for hold in list_job_holds(job, run, account_state) if hold.is_active(now)]
     held = bool(holds) and job.state not in TERMINAL_STATES
     error = _error(job, holds[0] if held else None)
@@ -192,7 +209,7 @@ _WAIT_REASONS: Final = {
 
 
 def _waits_for(job: Job, run: Run) -> str | None:
-    """What a job waits for that nobody has to be told of: a slot of the account, the provider's limit, or a start."""
+    """Return what an open job waits for without an error: a job slot, the provider's rate limit, or a start."""
     if job.state is JobState.SUBMITTING and job.failure is not None:
         return _WAIT_REASONS.get(job.failure.kind)
     if job.state is not JobState.READY:
@@ -212,15 +229,15 @@ def _error(job: Job, hold: Hold | None) -> Failure | None:
 
 
 def _progress(job: Job, now: float) -> float | None:
-    """How far, from 0 to 1, by the provider's own estimate; None where it gives none."""
+    """Return the progress from 0 to 1 by the provider's own estimate; None when it gives none."""
     if job.state is JobState.SUCCEEDED:
         return 1.0
     if job.state is not JobState.RUNNING:
         return None
     if job.progress is not None or job.estimated_finish is None:
         return job.progress
-    whole = job.estimated_finish - job.state_since
-    return round(min(max((now - job.state_since) / whole, 0.0), 0.99), 2) if whole > 0 else None
+    total_seconds = job.estimated_finish - job.state_since
+    return round(min(max((now - job.state_since) / total_seconds, 0.0), 0.99), 2) if total_seconds > 0 else None
 
 
 def run_view(
@@ -229,7 +246,10 @@ def run_view(
     value_usage: Iterable[ValueUsage] = (),
     shared_keys: Iterable[tuple[str, list[str]]] = (),
 ) -> RunView:
-    """What is shown of the run. `used` is what its jobs were trained with, `twins` which accounts share a key."""
+    """Build the view of a run.
+
+    `value_usage` are the hyperparameters its jobs were trained with, `shared_keys` the accounts that share a key.
+    """
     return RunView(
         id=run.id,
         name=run.name,
@@ -253,14 +273,15 @@ def run_view(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Whether the service can do its work. `problem` is why the accounts file as it is now is not in force."""
+    """Whether the service can work. `problem` is why the current accounts file is not applied."""
 
     database: bool
     ticking: bool
     problem: Failure | None = None
-    reason: str | None = None  # why it is not ready
+    reason: str | None = None
+    """Why it is not ready."""
 
     @property
     def ready(self) -> bool:
-        """Database reachable and ticks running."""
+        """Whether the database is reachable and the scheduler is running."""
         return self.database and self.ticking

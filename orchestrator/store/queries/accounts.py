@@ -15,25 +15,25 @@ from orchestrator.store.schema.tables import accounts
 
 
 async def list_all(connection: StoreConnection) -> dict[str, AccountState]:
-    """Every account ever listed, by name."""
+    """Return all accounts that were ever listed, by name."""
     rows = await connection.execute(select(*ACCOUNT_STATE_COLUMNS).order_by(accounts.c.name))
     return {row.name: account_state_from_row(row) for row in rows}
 
 
 async def get_many(connection: StoreConnection, names: Collection[str]) -> dict[str, AccountState]:
-    """Those of the accounts that were ever listed, by name."""
+    """Return those of these accounts that were ever listed, by name."""
     rows = await connection.execute(_SELECT_MANY, {"names": list(names)})
     return {row.name: account_state_from_row(row) for row in rows}
 
 
 async def list_page(connection: StoreConnection, after: str, limit: int) -> list[AccountState]:
-    """Accounts by name, those after this name."""
+    """Return accounts in the order of their names, those after the name `after`."""
     query = select(*ACCOUNT_STATE_COLUMNS).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
     return [account_state_from_row(row) for row in await connection.execute(query)]
 
 
 async def list_shared_keys(connection: StoreConnection) -> list[tuple[str, list[str]]]:
-    """The listed accounts that use one key in one way: its fingerprint, and their names."""
+    """Return the listed accounts that use the same key in the same way: the key's fingerprint and their names."""
     query = (
         select(func.min(accounts.c.key_fingerprint), func.aggregate_strings(accounts.c.name, "\n"))
         .where(accounts.c.removed_at.is_(None))
@@ -44,7 +44,7 @@ async def list_shared_keys(connection: StoreConnection) -> list[tuple[str, list[
 
 
 async def save(tx: Transaction, account_state: AccountState) -> None:
-    """Insert or replace."""
+    """Insert or update an account."""
     values = account_state_to_row(account_state)
     changed = await tx.connection.execute(_UPDATE, {**values, "same_name": account_state.name})
     if changed.rowcount == 0:
@@ -52,18 +52,18 @@ async def save(tx: Transaction, account_state: AccountState) -> None:
 
 
 async def save_many(tx: Transaction, account_states: Iterable[AccountState]) -> None:
-    """Replace those of accounts that were listed before."""
-    rows = ({**account_state_to_row(standing), "same_name": standing.name} for standing in account_states)
+    """Update accounts that exist already."""
+    rows = ({**account_state_to_row(state), "same_name": state.name} for state in account_states)
     await execute_each(tx.connection, _UPDATE, rows)
 
 
 async def add_many(tx: Transaction, account_states: Sequence[AccountState]) -> None:
-    """Insert accounts that were never listed."""
-    await execute_each(tx.connection, _INSERT, (account_state_to_row(standing) for standing in account_states))
+    """Insert accounts that were never listed before."""
+    await execute_each(tx.connection, _INSERT, (account_state_to_row(state) for state in account_states))
 
 
 async def mark_removed_except(tx: Transaction, names: Collection[str], at: float) -> list[str]:
-    """Mark those that are no longer listed, and say which."""
+    """Mark all accounts but these as removed from the accounts file. Returns the names of the newly removed ones."""
     listed = set(names)
     there = (await tx.connection.execute(select(accounts.c.name).where(accounts.c.removed_at.is_(None)))).scalars()
     gone = [name for name in there if name not in listed]
@@ -71,7 +71,7 @@ async def mark_removed_except(tx: Transaction, names: Collection[str], at: float
     return gone
 
 
-# Made once: to put a statement together takes longer than to execute it.
+# Built once: compiling a statement takes longer than executing it.
 _SELECT_MANY = select(*ACCOUNT_STATE_COLUMNS).where(any_of(accounts.c.name, "names"))
 _UPDATE = update(accounts).where(accounts.c.name == bindparam("same_name"))
 _INSERT = insert(accounts)

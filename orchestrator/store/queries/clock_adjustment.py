@@ -1,4 +1,4 @@
-"""Waits: until when jobs and deliveries wait, after this machine's clock was set.
+"""Adjusts the times that jobs and deliveries wait for, after this machine's clock was set.
 
 They are stored as times of the wall clock. If it is set back by an hour, every poll, retry and intent that was
 written before would wait for an hour longer. If it is set forward, an intent would end before the call that it
@@ -18,21 +18,21 @@ _WAIT_COLUMNS: Final[tuple[Column[Any], ...]] = (jobs.c.wake_at, jobs.c.intent_u
 
 
 async def apply_clock_step(tx: Transaction, step: float, now: float) -> None:
-    """Adapt what waits to a clock that was set by `step` seconds (negative is back) and says `now`.
+    """Adjust waiting times to a clock that was set by `step` seconds (negative: back) and now reads `now`.
 
-    Only for a database that one process works on: of two, each would do it. No intent may be written between the
-    step and this change: it would be moved as well, and end too early.
+    Only for a database with one process: two would both do it. No intent may be written between the step and this
+    change: it would be moved as well, and end too early.
     """
     if step < 0:
         await _shorten_waits(tx, -step, now)
     else:
-        # Only intents: whatever else is due early does no harm.
+        # Only intents are moved: anything else that is due too early does no harm.
         column = jobs.c.intent_until
         await tx.connection.execute(update(jobs).where(column > now - step).values({column: column + step}))
 
 
 async def _shorten_waits(tx: Transaction, seconds: float, now: float) -> None:
-    """Let everything that waits wait so much less, but not to before now."""
+    """Move all waiting times back by so many seconds, but not to before `now`."""
     for column in _WAIT_COLUMNS:
         earlier = case((column - seconds > now, column - seconds), else_=now)
         await tx.connection.execute(update(column.table).where(column > now).values({column: earlier}))

@@ -1,4 +1,4 @@
-"""Queries about what jobs are estimated to cost."""
+"""Queries about estimated prices: what is committed in each account."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ _is_create_uncertain: Final = (jobs.c.state == JobState.FAILED) & jobs.c.intent_
 IS_CREATED: Final = jobs.c.submitted_at.is_not(None) & (
     jobs.c.remote_job_id.is_not(None) | ~_has_ended_without_model | _is_create_uncertain
 )
-"""Whether the job of the latest round is or may be at the provider. One whose create was refused is not."""
+"""Whether the latest remote job exists or may exist at the provider. A job whose creation was refused does not."""
 
 CREATED_USD: Final = case((IS_CREATED, func.coalesce(jobs.c.estimated_usd, 0.0)), else_=0.0) + func.coalesce(
     jobs.c.earlier_usd, 0.0
 )
-"""What the job's remote jobs of all rounds are estimated at; what has no known price counts nothing."""
+"""Estimated price of the job's remote jobs of all rounds, in USD; unknown prices count as 0."""
 
 
 async def get_committed_by_account(
     connection: StoreConnection, run_id: RunId, since: float
 ) -> dict[str, CommittedSpend]:
-    """What is committed in each account; `since` is when the month began, in epoch seconds."""
+    """Return the committed spend by account; `since` is the start of the month in epoch seconds."""
     query = select(jobs.c.account, *_sums(run_id, since)).group_by(jobs.c.account)
     rows = await connection.execute(query)
     return {account: CommittedSpend(total, month, run) for account, total, month, run in rows if total}
 
 
 async def get_committed(connection: StoreConnection, account: str, run_id: RunId, since: float) -> CommittedSpend:
-    """What is committed in one account."""
+    """Return the committed spend of one account."""
     query = select(*_sums(run_id, since)).where(jobs.c.account == account)
     total, month, run = (await connection.execute(query)).one()
     return CommittedSpend(total, month, run) if total else NO_COMMITTED_SPEND
 
 
 async def save_estimates(tx: Transaction, prices: Mapping[JobId, float | None]) -> None:
-    """Note what jobs are estimated to cost."""
+    """Store the estimated prices of jobs."""
     values = ({"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items())
     await execute_each(tx.connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)
 
 
 def _sums(run_id: RunId, since: float) -> tuple[_Usd, _Usd, _Usd]:
-    # Of earlier rounds no time is kept: they count in the month of the latest one, and until that is submitted.
+    # The time of earlier rounds is not stored: they count in the month of the latest round, or while that is open.
     is_recent = jobs.c.submitted_at.is_(None) | (jobs.c.submitted_at >= since)
     return (
         _sum(CREATED_USD),

@@ -1,4 +1,4 @@
-"""Queries about events: the append-only history."""
+"""Queries about events, the append-only history. They are written through `Transaction.add_events`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.store.schema.tables import events, jobs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent(EventData):
-    """A line and its number: what was written later has the larger one."""
+    """An event with its id. Later events have larger ids."""
 
     id: int
 
@@ -28,7 +28,7 @@ _COLUMNS = [column for column in events.c if column.name != "id"]
 
 
 def event_from_outcome(outcome: Outcome, *, at: float, cause: str) -> EventData:
-    """The line that an outcome leaves."""
+    """Build the event of an outcome."""
     job = outcome.job
     return EventData(
         at=at,
@@ -47,7 +47,7 @@ def event_from_outcome(outcome: Outcome, *, at: float, cause: str) -> EventData:
 
 
 def event_from_warning(outcome: Outcome, *, at: float, cause: str) -> EventData:
-    """The line of the job's warning."""
+    """Build the event of a new warning of a job."""
     job = outcome.job
     return EventData(
         at=at,
@@ -72,7 +72,7 @@ _SELECT_LATEST_NOTES = select(events.c.job_id, events.c.note).where(
 
 
 async def list_by_account(connection: StoreConnection, account: str, limit: int = 1000) -> list[EventData]:
-    """The account's history, oldest first."""
+    """Return the newest events of the account, oldest first."""
     query = select(*_COLUMNS).where(events.c.account == account).order_by(events.c.id.desc()).limit(limit)
     return [EventData(**row._mapping) for row in reversed((await connection.execute(query)).all())]
 
@@ -80,34 +80,37 @@ async def list_by_account(connection: StoreConnection, account: str, limit: int 
 async def list_after(
     connection: StoreConnection, after_id: int, *, limit: int, account: str = "", run: str = "", job: str = ""
 ) -> list[StoredEvent]:
-    """The lines with larger numbers, of everything or of one account, run or job; the oldest first."""
-    wanted = ((events.c.account, account), (events.c.run_id, run), (events.c.job_id, job))
-    conditions = [column == value for column, value in wanted if value]
+    """Return events with larger ids, of everything or of one account, run or job, the oldest first."""
+    filters = ((events.c.account, account), (events.c.run_id, run), (events.c.job_id, job))
+    conditions = [column == value for column, value in filters if value]
     query = select(events).where(events.c.id > after_id, *conditions).order_by(events.c.id).limit(limit)
     return [StoredEvent(**row._mapping) for row in await connection.execute(query)]
 
 
 async def get_latest_id(connection: StoreConnection) -> int:
-    """The number of the newest line; 0 where there is none."""
+    """Return the id of the newest event; 0 when there is none."""
     return (await connection.execute(select(func.max(events.c.id)))).scalar_one() or 0
 
 
 async def get_latest_notes(connection: StoreConnection, ids: Sequence[JobId]) -> dict[JobId, str]:
-    """What the newest line of each of these jobs says; some hundreds of jobs at most."""
+    """Return the note of the newest event of each job; for some hundreds of jobs at most."""
     rows = await connection.execute(_SELECT_LATEST_NOTES, {"ids": ids})
     return {JobId(job_id): intern(note) for job_id, note in rows}  # few notes, thousands of jobs
 
 
 async def delete_old(tx: Transaction, before: float, limit: int) -> int:
-    """Delete up to so many lines from before, and say how many. Open jobs keep theirs, and every job its last."""
+    """Delete up to `limit` events from before that time; returns how many.
+
+    Events of open jobs and the last event of every job are kept.
+    """
     newer = events.alias()
     unfinished = select(jobs.c.id).where(jobs.c.state.not_in(TERMINAL_STATES))
-    spare = events.c.job_id.not_in(unfinished) & (
+    is_deletable = events.c.job_id.not_in(unfinished) & (
         select(newer.c.id).where(newer.c.job_id == events.c.job_id, newer.c.id > events.c.id).exists()
     )
     old = (
         select(events.c.id)
-        .where(events.c.at < before, events.c.job_id.is_(None) | spare)
+        .where(events.c.at < before, events.c.job_id.is_(None) | is_deletable)
         .order_by(events.c.id)
         .limit(limit)
     )

@@ -1,4 +1,4 @@
-"""Queries about the jobs of a run that a selection means: a page of them, how they stand, what keeps them."""
+"""Queries about the jobs of a run that match a filter: pages, counts by state, groups of problems, loss curves."""
 
 from __future__ import annotations
 
@@ -24,41 +24,44 @@ from orchestrator.store.queries.job_search_sql import HELD, JobsQuery, has_own_h
 from orchestrator.store.schema.mapping import ACCOUNT_STATE_COLUMNS, JOB_COLUMNS, account_state_from_row, job_from_row
 from orchestrator.store.schema.tables import accounts, jobs, losses, run_jobs
 
-MAX_NAMED_ACCOUNTS: Final = 5  # accounts that are named of a cause
+MAX_NAMED_ACCOUNTS: Final = 5  # accounts named in a problem group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateCount:
-    """The jobs of one provider in one state, or held: how many, their price, and what tells when they end.
-
-    `usd` is the sum of the prices that are known, `submitted_usd` of what was created at the provider; `unknown`
-    counts the created jobs of which no price is known. `lasted` is how long those that succeeded took, on average, in
-    seconds.
-    """
+    """The jobs of one provider in one state: their number, price and times."""
 
     provider: str
     state: str
+    """The job's state, or "held"."""
     count: int
     usd: float
+    """Sum of the known prices."""
     submitted_usd: float
+    """Sum of the known prices of jobs that were created at the provider."""
     unknown: int
+    """Number of created jobs without a known price."""
     lasted: float | None
+    """Mean duration of succeeded jobs, in seconds."""
     last_submitted: float | None
+    """Latest submission, in epoch seconds."""
     estimated_finish: float | None
+    """Latest end by the providers' own estimates, in epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemGroup:
-    """What keeps or ended several jobs: an example of it, how many they are, and how many messages there are.
-
-    `accounts` are the first of them, by name.
-    """
+    """Jobs with the same problem (error kind and hint)."""
 
     error: Failure
+    """The problem of one of these jobs, as an example."""
     held: bool
+    """Whether the jobs are on hold; otherwise they have failed or have a warning."""
     count: int
     message_count: int
+    """Number of different messages among the jobs."""
     accounts: tuple[str, ...]
+    """The first accounts by name, at most MAX_NAMED_ACCOUNTS."""
 
 
 async def list_page(
@@ -71,63 +74,65 @@ async def list_page(
     after: tuple[str, str] = ("", ""),
     skip: int = 0,
 ) -> list[tuple[Job, AccountState]]:
-    """The jobs by account name, with their accounts' standings: those `after` an account and a job id."""
+    """Return matching jobs with their accounts' states, by account name, `after` an account name and a job id."""
     query = JobsQuery(run, now).select_jobs(job_filter, *JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
     account, job = after
     later = (jobs.c.account > account) | (jobs.c.account == account) & (jobs.c.id > job)
     query = query.where(later).order_by(jobs.c.account, jobs.c.id).limit(limit).offset(skip)
-    cut = len(JOB_COLUMNS)
-    return [(job_from_row(row[:cut]), account_state_from_row(row[cut:])) for row in await connection.execute(query)]
+    width = len(JOB_COLUMNS)
+    return [
+        (job_from_row(row[:width]), account_state_from_row(row[width:])) for row in await connection.execute(query)
+    ]
 
 
 async def count(connection: StoreConnection, run: Run, job_filter: JobFilter, now: float) -> int:
-    """How many jobs there are."""
+    """Count the matching jobs."""
     total: int = (await connection.execute(JobsQuery(run, now).select_jobs(job_filter, func.count()))).scalar_one()
     return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionCandidate:
-    """What says of a job whether something can be asked of it, and at what price.
-
-    `kind` is that of the error that is shown; `sent` is whether the provider was given the job.
-    """
+    """A job with what decides whether an operator action applies to it."""
 
     account: str
     state: str
     held: bool
     kind: str | None
+    """Kind of the displayed error."""
     sent: bool
+    """Whether the job was submitted."""
     usd: float | None
+    """Estimated price; None when unknown."""
 
 
 async def list_candidates(
     connection: StoreConnection, run: Run, job_filter: JobFilter, now: float
 ) -> list[ActionCandidate]:
-    """The marks of the jobs, by account name."""
-    sight = JobsQuery(run, now)
+    """Return the matching jobs as candidates of an operator action, by account name."""
+    jobs_query = JobsQuery(run, now)
     columns = (
         jobs.c.account,
         jobs.c.state,
-        sight.held.label("held"),
-        sight.error_part("kind").label("kind"),
+        jobs_query.held.label("held"),
+        jobs_query.error_part("kind").label("kind"),
         jobs.c.submitted_at.is_not(None).label("sent"),
         jobs.c.estimated_usd.label("usd"),
     )
-    rows = await connection.execute(sight.select_jobs(job_filter, *columns).order_by(jobs.c.account))
+    rows = await connection.execute(jobs_query.select_jobs(job_filter, *columns).order_by(jobs.c.account))
     return [ActionCandidate(**{**row._mapping, "held": bool(row.held), "sent": bool(row.sent)}) for row in rows]
 
 
 async def get_state_counts(
     connection: StoreConnection, run: Run, job_filter: JobFilter, now: float
 ) -> list[StateCount]:
-    """How the jobs stand, by provider and state."""
-    sight = JobsQuery(run, now)
+    """Count the matching jobs by provider and state."""
+    jobs_query = JobsQuery(run, now)
     price = jobs.c.estimated_usd
-    chosen = sight.select_jobs(
+    matching = jobs_query.select_jobs(
         job_filter,
         jobs.c.provider,
-        sight.displayed_state.label("state"),
+        jobs_query.displayed_state.label("state"),
         price.label("usd"),
         CREATED_USD.label("submitted_usd"),
         case((and_(IS_CREATED, price.is_(None)), 1)).label("unknown"),
@@ -136,29 +141,29 @@ async def get_state_counts(
         jobs.c.estimated_finish,
     ).subquery()  # grouped outside, where an expression with bound values has a name
     query = select(
-        chosen.c.provider,
-        chosen.c.state,
+        matching.c.provider,
+        matching.c.state,
         func.count().label("count"),
-        func.coalesce(func.sum(chosen.c.usd), 0.0).label("usd"),
-        func.coalesce(func.sum(chosen.c.submitted_usd), 0.0).label("submitted_usd"),
-        func.count(chosen.c.unknown).label("unknown"),
-        func.avg(chosen.c.lasted).label("lasted"),
-        func.max(chosen.c.submitted_at).label("last_submitted"),
-        func.max(chosen.c.estimated_finish).label("estimated_finish"),
+        func.coalesce(func.sum(matching.c.usd), 0.0).label("usd"),
+        func.coalesce(func.sum(matching.c.submitted_usd), 0.0).label("submitted_usd"),
+        func.count(matching.c.unknown).label("unknown"),
+        func.avg(matching.c.lasted).label("lasted"),
+        func.max(matching.c.submitted_at).label("last_submitted"),
+        func.max(matching.c.estimated_finish).label("estimated_finish"),
     )
-    rows = await connection.execute(query.group_by(chosen.c.provider, chosen.c.state))
+    rows = await connection.execute(query.group_by(matching.c.provider, matching.c.state))
     return [StateCount(**row._mapping) for row in rows]
 
 
 async def list_problem_groups(
     connection: StoreConnection, run: Run, job_filter: JobFilter, now: float, *, limit: int = 50
 ) -> list[ProblemGroup]:
-    """What waits for a person, the most frequent first. What holds the whole run is told of the run, not here."""
-    sight = JobsQuery(run, now)
+    """Return failed and held jobs by problem, the most frequent first. Holds of the whole run are not included."""
+    jobs_query = JobsQuery(run, now)
     columns: list[ColumnElement[str]] = [jobs.c.account]
-    columns += [sight.error_part(part).label(part) for part in ("kind", "message", "hint")]
-    columns += [sight.general_hint().label("general"), sight.displayed_state.label("shown")]
-    each = sight.select_jobs(job_filter, *columns).where(sight.needs_attention).subquery()
+    columns += [jobs_query.error_part(part).label(part) for part in ("kind", "message", "hint")]
+    columns += [jobs_query.general_hint().label("general"), jobs_query.displayed_state.label("shown")]
+    each = jobs_query.select_jobs(job_filter, *columns).where(jobs_query.needs_attention).subquery()
     alike = func.count()
     query = select(
         each.c.kind,
@@ -187,11 +192,13 @@ async def list_problem_groups(
 async def list_warning_groups(
     connection: StoreConnection, run: Run, job_filter: JobFilter, now: float, *, limit: int = 10
 ) -> list[ProblemGroup]:
-    """The open jobs that go on and need a look, by the kind of their warning, the most frequent first."""
+    """Return the open jobs with warnings by the kind of the warning, the most frequent first."""
     kind, message, hint = (jobs.c.warning[part].as_string().label(part) for part in ("kind", "message", "hint"))
     chosen = JobsQuery(run, now).select_jobs(job_filter, jobs.c.account, kind, message, hint)
-    goes_on = and_(jobs.c.hold.is_(None), jobs.c.state.not_in(TERMINAL_STATES))  # what is held is a cause already
-    each = chosen.where(jobs.c.warning.is_not(None), goes_on).subquery()
+    continues = and_(
+        jobs.c.hold.is_(None), jobs.c.state.not_in(TERMINAL_STATES)
+    )  # held jobs are in the problem groups already
+    each = chosen.where(jobs.c.warning.is_not(None), continues).subquery()
     alike = func.count()
     query = select(
         each.c.kind,
@@ -217,29 +224,29 @@ async def list_warning_groups(
 async def get_loss_curves(
     connection: StoreConnection, run: Run, job_filter: JobFilter, now: float, *, limit: int
 ) -> dict[str, list[Loss]]:
-    """The losses of the first jobs that have some, by account."""
-    known = exists().where(losses.c.job_id == jobs.c.id)
-    chosen = JobsQuery(run, now).select_jobs(job_filter, jobs.c.id, jobs.c.account).where(known)
+    """Return the losses of the first matching jobs that have some, by account."""
+    has_losses = exists().where(losses.c.job_id == jobs.c.id)
+    chosen = JobsQuery(run, now).select_jobs(job_filter, jobs.c.id, jobs.c.account).where(has_losses)
     first = chosen.order_by(jobs.c.account, jobs.c.id).limit(limit).subquery()
     query = select(first.c.account, losses.c.step, losses.c.training_loss, losses.c.validation_loss)
     query = query.join(losses, losses.c.job_id == first.c.id).order_by(first.c.account, losses.c.step)
-    found: dict[str, list[Loss]] = {}
+    curves: dict[str, list[Loss]] = {}
     for account, *point in await connection.execute(query):
-        found.setdefault(account, []).append(Loss(*point))
-    return found
+        curves.setdefault(account, []).append(Loss(*point))
+    return curves
 
 
 async def list_labels(connection: StoreConnection, run: Run, now: float) -> list[str]:
-    """Every label that an account of the run has."""
+    """Return all labels of the run's accounts, sorted."""
     query = JobsQuery(run, now).select_jobs(JobFilter(), labels_json()).distinct()
-    found = [json.loads(text) for text in (await connection.execute(query)).scalars()]
-    return sorted({label for each in found for label in each})
+    label_lists = [json.loads(text) for text in (await connection.execute(query)).scalars()]
+    return sorted({label for each in label_lists for label in each})
 
 
 async def count_states_by_run(
     connection: StoreConnection, runs: Sequence[Run], now: float
 ) -> dict[RunId, dict[str, int]]:
-    """How many jobs of each run are in which state; those that are set aside as "held"."""
+    """Count the jobs of each run by state; jobs on hold count as "held"."""
     by_run = {run.id: JobsQuery(run, now) for run in runs}
     each = (
         select(run_jobs.c.run_id, jobs.c.state, has_own_hold(now).label("own"))
@@ -251,4 +258,4 @@ async def count_states_by_run(
     for run_id, state, held, count in await connection.execute(select(*alike, func.count()).group_by(*alike)):
         shown = HELD if by_run[run_id].is_held(JobState(state), own=bool(held)) else state
         counts.setdefault(run_id, Counter())[shown] += count
-    return {run_id: dict(found) for run_id, found in counts.items()}
+    return {run_id: dict(states) for run_id, states in counts.items()}

@@ -1,6 +1,8 @@
-"""Sight: what is seen of a run's jobs at one moment, as SQL, because a page of ten thousand must not load them all.
+"""SQL expressions for what clients see of a job: held or not, displayed state, displayed error.
 
-What holds a job is said by `core.action.holds_on`, and here once more. A test compares the two.
+The same rules are in Python in core/jobs/next_action.py (`list_job_holds`) and status/views.py. They are repeated in
+SQL because a page of a run with ten thousand jobs must not load them all. tests/integration/test_selection.py
+compares the two; change both together.
 """
 
 from __future__ import annotations
@@ -46,29 +48,32 @@ _SEARCHED_COLUMNS: Final = (
 
 
 class JobsQuery:
-    """The run's jobs as they are now. `shown` is the state, or "held"; `needy` is what waits for a person."""
+    """Selects jobs of one run at one moment.
+
+    `displayed_state` is the job's state or "held"; `needs_attention` is true for jobs that wait for an operator.
+    """
 
     def __init__(self, run: Run, now: float) -> None:
         self._run = run
         self._now = now
-        ended, unsent = jobs.c.state.in_(TERMINAL_STATES), jobs.c.state.in_(UNSUBMITTED_STATES)
+        has_ended, is_unsubmitted = jobs.c.state.in_(TERMINAL_STATES), jobs.c.state.in_(UNSUBMITTED_STATES)
         run_holds = [
             *(hold for hold in run.holds if hold.is_active(now)),
             *([] if run.current else [SUPERSEDED_HOLD]),
         ]
         self._run_hold = run_holds[0].failure if run_holds else None
-        self._held_by_run = unsent if run_holds else false()
+        self._held_by_run = is_unsubmitted if run_holds else false()
         own = has_own_hold(now)
-        self.held = and_(not_(ended), or_(own, self._held_by_run))
-        self.needs_attention = or_(jobs.c.state == JobState.FAILED, and_(not_(ended), own))
+        self.held = and_(not_(has_ended), or_(own, self._held_by_run))
+        self.needs_attention = or_(jobs.c.state == JobState.FAILED, and_(not_(has_ended), own))
         self.displayed_state: ColumnElement[str] = case((self.held, literal(HELD, String)), else_=jobs.c.state)
 
     def is_held(self, state: JobState, *, own: bool) -> bool:
-        """Whether a job in this state is held. `own`: something holds the job itself or its account."""
+        """Whether a job in this state is on hold. `own`: the job itself or its account has a hold."""
         return state not in TERMINAL_STATES and (own or (self._run_hold is not None and state in UNSUBMITTED_STATES))
 
     def error_part(self, part: str) -> ColumnElement[str]:
-        """A part of what keeps the job from going on, or ended it: its kind, message or hint."""
+        """Select a part (`kind`, `message`, `hint`) of the displayed error (hold or last error)."""
         failure = jobs.c.failure[part].as_string()
         by_run = literal(getattr(self._run_hold, part), Text) if self._run_hold else null()
         return case(
@@ -81,12 +86,12 @@ class JobsQuery:
         )
 
     def general_hint(self) -> ColumnElement[str]:
-        """The hint, the same for every account: some name the account in the command to give."""
+        """Select the hint with the account's name replaced by NAME, so that equal problems form one group."""
         hint = func.replace(self.error_part("hint"), " " + jobs.c.account + "`", " NAME`")
         return func.replace(hint, " " + jobs.c.account + " ", " NAME ")
 
     def select_jobs(self, job_filter: JobFilter, *columns: ColumnElement[Any]) -> Select[Any]:
-        """These columns of what is selected. A removed account counts while a provider has something of it."""
+        """Select columns of the matching jobs. Removed accounts are included while they have a remote job."""
         return (
             select(*columns)
             .select_from(run_jobs)
@@ -97,12 +102,12 @@ class JobsQuery:
         )
 
     def _conditions(self, job_filter: JobFilter) -> Sequence[ColumnElement[bool]]:
-        wanted = (
+        filters = (
             (jobs.c.state, job_filter.state),
             (jobs.c.provider, job_filter.provider),
             (self.error_part("kind"), job_filter.error),
         )
-        conditions = [column == value for column, value in wanted if value]
+        conditions = [column == value for column, value in filters if value]
         if job_filter.held is not None:
             conditions.append(self.held if job_filter.held else not_(self.held))
         if job_filter.label:
@@ -114,17 +119,22 @@ class JobsQuery:
         return conditions
 
     def _matches_text(self, text: str) -> ColumnElement[bool]:
-        places: list[ColumnElement[str]] = [jobs.c[name] for name in _SEARCHED_COLUMNS]
-        places += [accounts.c.organization, self.displayed_state, self.error_part("kind"), self.error_part("message")]
-        found = [place.icontains(text, autoescape=True) for place in places]
-        return or_(*found, labels_json().icontains(json.dumps(text)[1:-1], autoescape=True))
+        columns: list[ColumnElement[str]] = [jobs.c[name] for name in _SEARCHED_COLUMNS]
+        columns += [
+            accounts.c.organization,
+            self.displayed_state,
+            self.error_part("kind"),
+            self.error_part("message"),
+        ]
+        matches = [column.icontains(text, autoescape=True) for column in columns]
+        return or_(*matches, labels_json().icontains(json.dumps(text)[1:-1], autoescape=True))
 
     def _is_hold_active(self, table: Table) -> ColumnElement[bool]:
         return _is_hold_active(table, self._now)
 
 
 def has_own_hold(now: float) -> ColumnElement[bool]:
-    """Whether something holds the job itself or its account, whatever becomes of the run."""
+    """Whether the job itself or its account has an active hold, regardless of the run."""
     return or_(_is_hold_active(jobs, now), _is_hold_active(accounts, now), accounts.c.removed_at.is_not(None))
 
 
@@ -134,5 +144,5 @@ def _is_hold_active(table: Table, now: float) -> ColumnElement[bool]:
 
 
 def labels_json() -> ColumnElement[str]:
-    """An account's labels as the JSON that is stored."""
+    """Select an account's labels as their stored JSON text."""
     return cast(accounts.c.labels, Text)

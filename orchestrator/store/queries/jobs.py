@@ -1,4 +1,4 @@
-"""Queries about jobs."""
+"""Queries about jobs: loading them for a step, waking them, and assigning them to runs."""
 
 from __future__ import annotations
 
@@ -46,47 +46,50 @@ from orchestrator.store.schema.tables import runs as run_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedJob:
-    """A job with what its next step depends on. `running` counts the account's jobs that hold a slot."""
+    """A job with everything its next step depends on."""
 
     job: Job
     run: Run
+    """The run that the job belongs to now."""
     account_state: AccountState
     used_slots: int
+    """Jobs of the account that are, or may be, at the provider."""
 
     def with_outcome(self, outcome: Outcome, job: Job) -> LoadedJob:
-        """The same after an outcome was recorded as `job`."""
+        """Return what is loaded as it is after the outcome was recorded as `job`, without reading it again."""
         state, update = self.account_state, outcome.account_update
         return replace(self, job=job, account_state=apply_account_update(state, update) if update else state)
 
 
 async def load(connection: StoreConnection, job_id: JobId) -> LoadedJob | None:
-    """The job and its circumstances, or None when there is no such job."""
+    """Load a job with everything its next step depends on; None when there is no such job."""
     return (await load_many(connection, [job_id])).get(job_id)
 
 
 async def load_many(connection: StoreConnection, ids: Sequence[JobId]) -> dict[JobId, LoadedJob]:
-    """The same of several, in one go; of those that exist."""
+    """Load those of the jobs that exist, with two queries however many they are."""
     rows = (await connection.execute(_LOAD, {"ids": ids})).all()
-    standing = len(JOB_COLUMNS)
-    found = [(job_from_row(row[:standing]), account_state_from_row(row[standing:-1]), row[-1]) for row in rows]
-    belongs = {"runs": list({job.run_id for job, _, _ in found})}
-    of = {run.id: run for run in map(run_from_row, await connection.execute(_LOAD_RUNS, belongs))}
+    width = len(JOB_COLUMNS)
+    loaded = [(job_from_row(row[:width]), account_state_from_row(row[width:-1]), row[-1]) for row in rows]
+    # Runs are read separately: thousands of jobs belong to one run, whose specs are large.
+    run_ids = list({job.run_id for job, _, _ in loaded})
+    runs = {run.id: run for run in map(run_from_row, await connection.execute(_LOAD_RUNS, {"runs": run_ids}))}
     return {
-        job.id: LoadedJob(job=job, run=of[job.run_id], account_state=how, used_slots=slots)
-        for job, how, slots in found
+        job.id: LoadedJob(job=job, run=runs[job.run_id], account_state=account_state, used_slots=slots)
+        for job, account_state, slots in loaded
     }
 
 
 async def list_due(connection: StoreConnection, now: float, limit: int) -> list[tuple[JobId, str]]:
-    """Ids and accounts of the jobs whose wake-up has come, the longest waiting first."""
-    rows = await connection.execute(_DUE, {"now": now, "most": limit})
+    """Return ids and accounts of the jobs that are due, the longest waiting first."""
+    rows = await connection.execute(_DUE, {"now": now, "limit": limit})
     return [(JobId(job_id), account) for job_id, account in rows]
 
 
 async def list_overdue(connection: StoreConnection, since: float, now: float, limit: int) -> list[WakeUp]:
-    """Wake-ups that should have come by `since`, of accounts on which no live replica is at work.
+    """Return wake-ups that were due by `since`, of accounts that no live replica has leased.
 
-    What a replica was about to do has no wake-up: if it came to no end, it is found here when its intent has ended.
+    A step with an intent has no wake-up. If its replica died, the job is found here when the intent has ended.
     """
     lost = (jobs.c.wake_at <= since) | (jobs.c.wake_at == jobs.c.intent_until)
     query = (
@@ -99,18 +102,18 @@ async def list_overdue(connection: StoreConnection, since: float, now: float, li
 
 
 async def get_wake_times(connection: StoreConnection, ids: Collection[JobId]) -> dict[JobId, float]:
-    """When those of the jobs are due that ever are."""
+    """Return the times at which the jobs are due; jobs without one are missing."""
     rows = await connection.execute(_WAKE_TIMES, {"ids": list(ids)})
     return {JobId(row.id): row.wake_at for row in rows}
 
 
 async def count_used_slots(connection: StoreConnection, account: str) -> int:
-    """How many of the account's jobs are, or may be, at the provider."""
+    """Count the account's jobs that are, or may be, at the provider."""
     return (await connection.execute(_COUNT_USED_SLOTS, {"holder": account})).scalar_one()
 
 
 async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int) -> str | None:
-    """Why the job may not be submitted now; None when it may."""
+    """Return why the job may not be submitted now, or None when it may. Call it in the transaction of the intent."""
     if await count_used_slots(connection, job.account) >= slots:
         return "no job slot is free in this account"
     if await pins.is_awaiting_first_job(connection, job):
@@ -119,72 +122,72 @@ async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int)
 
 
 async def find_next_wake_at(connection: StoreConnection) -> float | None:
-    """When the next wake-up comes."""
+    """Return the earliest time at which a job is due; None when none is."""
     earliest: float | None = (await connection.execute(_NEXT_WAKE)).scalar_one()
     return earliest
 
 
 async def get_many(connection: StoreConnection, ids: Collection[JobId]) -> dict[JobId, Job]:
-    """Those of the jobs that exist."""
-    found: dict[JobId, Job] = {}
+    """Return those of the jobs that exist, by id."""
+    result: dict[JobId, Job] = {}
     for chunk in iter_chunks(ids):
-        found |= {job.id: job for job in _jobs_from_rows(await connection.execute(_SELECT_MANY, {"ids": chunk}))}
-    return found
+        result |= {job.id: job for job in _jobs_from_rows(await connection.execute(_SELECT_MANY, {"ids": chunk}))}
+    return result
 
 
 async def list_ids_by_run(connection: StoreConnection, run_id: RunId) -> Sequence[JobId]:
-    """Every job of the run, by account name."""
+    """Return the ids of all jobs of the run, by account name."""
     query = select(jobs.c.id).join(run_jobs).where(run_jobs.c.run_id == run_id).order_by(jobs.c.account)
     return (await connection.execute(query)).scalars().all()
 
 
 async def list_by_run(connection: StoreConnection, run_id: RunId) -> list[Job]:
-    """Every job of the run, by account name."""
+    """Return all jobs of the run, by account name."""
     query = select(*JOB_COLUMNS).join(run_jobs).where(run_jobs.c.run_id == run_id).order_by(jobs.c.account)
     return _jobs_from_rows(await connection.execute(query))
 
 
 async def list_replannable(connection: StoreConnection, run_id: RunId) -> list[Job]:
-    """The run's jobs that a plan may still change."""
+    """Return the run's jobs that a new plan may still change: unsubmitted or held ones."""
     which = (jobs.c.run_id == run_id) & (jobs.c.state.in_(UNSUBMITTED_STATES) | jobs.c.hold.is_not(None))
     return _jobs_from_rows(await connection.execute(select(*JOB_COLUMNS).where(which).order_by(jobs.c.account)))
 
 
 async def list_by_accounts(connection: StoreConnection, names: Collection[str]) -> list[Job]:
-    """Every job of these accounts, whatever its run."""
+    """Return all jobs of these accounts, in any run."""
     return _jobs_from_rows(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names)))))
 
 
-async def assign_to_run(tx: Transaction, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
-    """Make these the jobs of the run: insert the new ones, move the others over. Returns the new ones."""
-    known: set[str] = set()
-    for ids in iter_chunks(job.id for job in wanted):
-        known |= set((await tx.connection.execute(_EXISTING, {"ids": ids})).scalars())
-    new = [job for job in wanted if job.id not in known]
+async def assign_to_run(tx: Transaction, run_id: RunId, planned: Sequence[Job]) -> list[Job]:
+    """Make these the jobs of the run: insert new ones, move existing ones over. Returns the new ones."""
+    existing: set[str] = set()
+    for ids in iter_chunks(job.id for job in planned):
+        existing |= set((await tx.connection.execute(_EXISTING, {"ids": ids})).scalars())
+    new = [job for job in planned if job.id not in existing]
     await execute_each(tx.connection, insert(jobs), map(job_to_row, new))
     tx.schedule_wake_ups(WakeUp(job.id, job.account, job.wake_at) for job in new if job.wake_at is not None)
-    those = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
-    linked = set((await tx.connection.execute(those)).scalars())
-    links = ({"run_id": run_id, "job_id": job.id} for job in wanted if job.id not in linked)
+    job_ids = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
+    linked = set((await tx.connection.execute(job_ids)).scalars())
+    links = ({"run_id": run_id, "job_id": job.id} for job in planned if job.id not in linked)
     await execute_each(tx.connection, insert(run_jobs), links)
     await tx.connection.execute(
-        update(jobs).where(jobs.c.id.in_(those), jobs.c.run_id != run_id).values(run_id=run_id)
+        update(jobs).where(jobs.c.id.in_(job_ids), jobs.c.run_id != run_id).values(run_id=run_id)
     )
     return new
 
 
 async def wake_unsubmitted(tx: Transaction, run_id: RunId, at: float) -> None:
-    """Look again at the run's jobs that have not reached a provider: something they waited for may have changed."""
+    """Make the run's unsubmitted jobs due: something they wait for may have changed."""
     await _wake(tx, _WAKE_UNSUBMITTED, at, run_id)
 
 
 async def wake_ready(tx: Transaction, account: str, at: float) -> None:
-    """Look again at the account's jobs that wait for a slot: one became free."""
+    """Make the account's ready jobs due: a job slot may have become free."""
     await _wake(tx, _WAKE_READY, at, account)
 
 
 async def wake_account(tx: Transaction, account: str, at: float) -> None:
-    """Look again at all open jobs of the account."""
+    """Make all open jobs of the account due."""
     await _wake(tx, _WAKE_ACCOUNT, at, account)
 
 
@@ -195,10 +198,11 @@ async def _wake(tx: Transaction, statement: ReturningUpdate[Any], at: float, key
 
 def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     at: BindParameter[float] = bindparam("at", type_=Float)
-    # A ready job waits for nothing but a slot, a start or a release, so its next look is no reason to wait.
-    asleep = jobs.c.wake_at.is_(None) | (jobs.c.state == JobState.READY)
-    # A new version, also for what is due: a step that is just going to rest would write its later look over this one.
-    condition &= (asleep | (jobs.c.wake_at <= at)) & jobs.c.hold.is_(None)
+    # A ready job waits only for a slot, a start or a release, so its next regular check is no reason to leave it.
+    is_asleep = jobs.c.wake_at.is_(None) | (jobs.c.state == JobState.READY)
+    # The version is raised also for jobs that are due already: a step that is in progress may be about to set a later
+    # `wake_at`, which would overwrite this one. With the new version its outcome is stale and it starts again.
+    condition &= (is_asleep | (jobs.c.wake_at <= at)) & jobs.c.hold.is_(None)
     return (
         update(jobs)
         .where(condition)
@@ -207,7 +211,7 @@ def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     )
 
 
-# Made once: to put a statement together takes longer than to execute it.
+# Built once: compiling a statement takes longer than executing it.
 _wake_key: BindParameter[str] = bindparam("of", type_=String)
 _WAKE_READY = _wake_statement((jobs.c.account == _wake_key) & (jobs.c.state == JobState.READY))
 _WAKE_UNSUBMITTED = _wake_statement((jobs.c.run_id == _wake_key) & jobs.c.state.in_(UNSUBMITTED_STATES))
@@ -216,7 +220,7 @@ _DUE = (
     select(jobs.c.id, jobs.c.account)
     .where(jobs.c.wake_at <= bindparam("now"))
     .order_by(jobs.c.wake_at)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
 _SELECT_MANY = select(*JOB_COLUMNS).where(any_of(jobs.c.id, "ids"))
 _EXISTING = select(jobs.c.id).where(any_of(jobs.c.id, "ids"))

@@ -1,4 +1,4 @@
-"""Queries about losses: the curve of each job."""
+"""Queries about losses: the loss curve of each job."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _LOSS_COLUMNS = (losses.c.step, losses.c.training_loss, losses.c.validation_loss
 
 
 async def list_by_job(connection: StoreConnection, job_id: JobId) -> list[Loss]:
-    """The job's curve, by step."""
+    """Return the job's loss curve, by step."""
     rows = await connection.execute(select(*_LOSS_COLUMNS).where(losses.c.job_id == job_id).order_by(losses.c.step))
     return [Loss(*row) for row in rows]
 
 
 async def add(tx: Transaction, job_id: JobId, reported: Iterable[Loss]) -> None:
-    """Continue the job's curve; what makes it too long is thinned out."""
+    """Add reported losses to the job's curve, which is downsampled when it gets too long."""
     before = await list_by_job(tx.connection, job_id)
     curve = downsample_curve(merge_curves(before, reported))
-    if gone := {loss.step for loss in set(before) - set(curve)}:
-        await tx.connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(gone)))
+    if removed := {loss.step for loss in set(before) - set(curve)}:
+        await tx.connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(removed)))
     if new := [_row(job_id, loss) for loss in set(curve) - set(before)]:
         await tx.connection.execute(insert(losses), new)
 
 
 async def delete_by_job(tx: Transaction, job_id: JobId) -> None:
-    """The job is trained anew, and so is its curve."""
+    """Delete the job's curve, because the job is trained again."""
     await tx.connection.execute(delete(losses).where(losses.c.job_id == job_id))
 
 

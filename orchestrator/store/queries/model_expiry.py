@@ -1,4 +1,4 @@
-"""Queries about how long finished models can be called. They change nothing else of a job, and not its version."""
+"""Queries about the retirement of finished models. They do not raise the job's version, see outcomes.py."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from orchestrator.store.schema.tables import jobs
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """A job with a model, and the least number of days left that was announced of it."""
+    """A job with a model, and what was announced about the model's retirement."""
 
     job: Job
     announced_days: int | None
+    """Smallest number of days left that was announced; None when nothing was."""
 
 
 async def list_due_for_check(connection: StoreConnection, before: float, limit: int) -> list[Job]:
-    """Jobs whose models were last looked at before that time, or never."""
+    """Return jobs whose models were last checked before that time, or never."""
     unchecked = or_(jobs.c.checked_at.is_(None), jobs.c.checked_at < before)
     query = select(*JOB_COLUMNS).where(jobs.c.state == JobState.SUCCEEDED, unchecked).order_by(jobs.c.id).limit(limit)
     return [job_from_row(row) for row in await connection.execute(query)]
 
 
 async def get_check(connection: StoreConnection, job_id: JobId) -> ModelCheck:
-    """The job and what was announced."""
+    """Return the job and what was announced about its model."""
     row = (await connection.execute(select(*JOB_COLUMNS, jobs.c.announced_days).where(jobs.c.id == job_id))).one()
     return ModelCheck(job_from_row(row[:-1]), row[-1])
 
@@ -46,13 +47,13 @@ async def save_check(
     gone_at: float | None,
     announced_days: int | None,
 ) -> None:
-    """Remember a look at the job's model."""
-    found = {"retires_on": retires_on, "gone_at": gone_at, "announced_days": announced_days}
-    await tx.connection.execute(update(jobs).where(jobs.c.id == job_id).values(checked_at=at, **found))
+    """Store the result of a check of the job's model."""
+    values = {"retires_on": retires_on, "gone_at": gone_at, "announced_days": announced_days}
+    await tx.connection.execute(update(jobs).where(jobs.c.id == job_id).values(checked_at=at, **values))
 
 
 async def save_base_model_retirement(tx: Transaction, provider: ProviderName, name: str, on: date) -> None:
-    """The base model's last day is that of every model tuned on it, made or still to be made."""
+    """Store the base model's last day for all jobs on it: their models, present and future, end with it."""
     tuned = (jobs.c.provider == provider) & (jobs.c.base_model == name)
     changed = jobs.c.retires_on.is_(None) | (jobs.c.retires_on != on)
     await tx.connection.execute(update(jobs).where(tuned & changed).values(retires_on=on))

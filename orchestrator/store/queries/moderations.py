@@ -1,4 +1,4 @@
-"""Queries about moderations: what was judged once is never sent again."""
+"""Queries about moderation verdicts. They are cached for good: a text that was judged is never sent again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from orchestrator.store.schema.tables import moderations
 
 
 async def get_verdicts(connection: StoreConnection, keys: Sequence[str]) -> dict[str, ModerationVerdict]:
-    """The verdicts on those of the keys that were judged."""
+    """Return the stored verdicts by key; keys without one are missing."""
     rows = await connection.execute(select(moderations).where(moderations.c.key.in_(list(keys))))
     return {row.key: ModerationVerdict(row.flagged, tuple(row.categories), row.scores) for row in rows}
 
 
 async def save_verdicts(tx: Transaction, verdicts: Mapping[str, ModerationVerdict]) -> None:
-    """Keep verdicts; those that are kept already stay as they are."""
+    """Insert verdicts. Existing ones are not changed."""
     new = verdicts.keys() - (await get_verdicts(tx.connection, list(verdicts))).keys()
     rows = [
         {

@@ -1,4 +1,7 @@
-"""Queries about announcements: written with what they tell of, in one transaction, and then addressed to targets."""
+"""Queries about notifications: written to an outbox table in the transaction of the change that they report.
+
+The delivery worker later turns each of them into one delivery for every subscribed target (queries/deliveries.py).
+"""
 
 from __future__ import annotations
 
@@ -23,30 +26,30 @@ from orchestrator.store.schema.tables import accounts, announcements, jobs
 
 
 async def publish(tx: Transaction, notification: Notification) -> None:
-    """Have it told to every target of the accounts file that wants its topic, at least once.
+    """Publish a notification to all targets that are subscribed to its topic; each gets it at least once.
 
-    Call it in the change that records what happened: both are committed or neither is. It knows nothing of what was
-    announced before: whoever calls it remembers, in the same change, that it was. No key may be in it.
+    It belongs to the transaction of the change that it reports, so both are committed or neither is. It does not
+    check for duplicates: the caller stores in the same transaction what it has published. It must not contain a key.
     """
     values = {"at": notification.at, "topic": notification.topic.value, "payload": notification.to_payload()}
     await tx.connection.execute(_INSERT, {"id": f"msg_{uuid4().hex}", **values})
 
 
 async def publish_account_hold(tx: Transaction, before: AccountState, after: AccountState, at: float) -> None:
-    """Announce a hold that is new."""
-    if news := build_account_held_notification(before, after, at):
-        await publish(tx, news)
+    """Publish the hold of an account if it is new."""
+    if notification := build_account_held_notification(before, after, at):
+        await publish(tx, notification)
 
 
 async def publish_job_warning(tx: Transaction, job: Job, at: float) -> None:
-    """Announce the job's warning, which is new."""
+    """Publish the job's warning, which must be new."""
     await publish(tx, build_warning_notification(job, at))
 
 
 async def publish_job_end(tx: Transaction, job: Job, before: JobState, at: float) -> None:
-    """Announce how a job ended, and its run if that was the last open job of it."""
-    if news := build_job_notification(job, before, at):
-        await publish(tx, news)
+    """Publish the end of a job, and the end of its run if that was the run's last open job."""
+    if notification := build_job_notification(job, before, at):
+        await publish(tx, notification)
     if (await tx.connection.execute(_SELECT_OPEN_JOB_OF_SAME_RUN, {"same_id": job.id})).first() is None:
         run = RunId((await tx.connection.execute(_SELECT_RUN_OF_JOB, {"same_id": job.id})).scalar_one())
         await publish(tx, build_run_finished_notification(run, await _count_ended_jobs(tx.connection, run), at))
@@ -55,9 +58,9 @@ async def publish_job_end(tx: Transaction, job: Job, before: JobState, at: float
 async def publish_run_end_after_removal(
     tx: Transaction, names: Collection[str], before: RunId, run: RunId, at: float
 ) -> None:
-    """Announce the end of the run if all it waited for was in these accounts, which were removed.
+    """Publish the end of the run if its only open jobs were in these accounts, which were just removed.
 
-    `before` is the run that was the current one until now: what is left of it in them has not moved over.
+    `before` is the run that was current until now: open jobs in the removed accounts still belong to it.
     """
     left = jobs.c.account.in_(list(names)) & (jobs.c.run_id == before) & _OPEN & _IS_UNSUBMITTED
     if (await tx.connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
@@ -79,13 +82,13 @@ _IS_UNSUBMITTED = jobs.c.remote_job_id.is_(None)
 
 
 def _select_open_job(run: ColumnElement[str]) -> Select[tuple[str]]:
-    """An open job of the run. What waits in an account that was taken out of the accounts file is not waited for."""
-    left_out = accounts.c.removed_at.is_not(None) & _IS_UNSUBMITTED
+    """Select an open job of the run. Unsubmitted jobs of removed accounts do not count: they will never start."""
+    is_abandoned = accounts.c.removed_at.is_not(None) & _IS_UNSUBMITTED
     query = select(jobs.c.id).join(accounts, accounts.c.name == jobs.c.account)
-    return query.where(jobs.c.run_id == run, _OPEN, ~left_out).limit(1)
+    return query.where(jobs.c.run_id == run, _OPEN, ~is_abandoned).limit(1)
 
 
-# Made once: to put a statement together takes longer than to execute it.
+# Built once: compiling a statement takes longer than executing it.
 _INSERT = insert(announcements)
 _ended = jobs.alias("ended")
 _SELECT_RUN_OF_JOB = select(_ended.c.run_id).where(_ended.c.id == bindparam("same_id"))

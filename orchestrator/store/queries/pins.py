@@ -1,4 +1,9 @@
-"""Queries about pinned values: what providers chose, who is asked first, and who waits for that."""
+"""Queries about pinned values: what a provider selected for its first job, and which jobs wait for that.
+
+With `pin_auto`, the first job of a provider in a run is submitted alone. The hyperparameters that the provider
+selects for it are pinned: all other jobs of the run at this provider get the same values, so that all models are
+trained alike.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from orchestrator.store.schema.tables import jobs, run_jobs, runs
 
 
 async def is_awaiting_first_job(connection: StoreConnection, job: Job) -> bool:
-    """Whether another job of its run and provider was submitted first and has not yet told what was chosen."""
+    """Whether another job of its run and provider is submitted and has not shown the provider's values yet."""
     run_id, pins = await _get_pins(connection, job)
     if job.provider not in pins or pins[job.provider] is not None:
         return False
@@ -30,7 +35,10 @@ async def is_awaiting_first_job(connection: StoreConnection, job: Job) -> bool:
 
 
 async def save(tx: Transaction, job: Job, values: PinnedValues) -> RunId | None:
-    """Give these values to the run's jobs at this provider; the run, or None when it has others already."""
+    """Pin these values for the run's jobs at this provider.
+
+    Returns the id of the run, or None when the run pins nothing there or has pinned values already.
+    """
     run_id, pins = await _get_pins(tx.connection, job)
     if job.provider not in pins or pins[job.provider] is not None:
         return None
@@ -40,13 +48,13 @@ async def save(tx: Transaction, job: Job, values: PinnedValues) -> RunId | None:
 
 
 async def list_used_values(connection: StoreConnection, run_id: RunId) -> list[ValueUsage]:
-    """The different values that the run's jobs were trained with."""
-    shown = cast(jobs.c.hyperparameters, Text)
+    """Return the distinct hyperparameters that the run's jobs were trained with."""
+    values = cast(jobs.c.hyperparameters, Text)
     query = (
-        select(jobs.c.provider, shown, func.min(jobs.c.account), func.count())
+        select(jobs.c.provider, values, func.min(jobs.c.account), func.count())
         .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
         .where(run_jobs.c.run_id == run_id, jobs.c.remote_job_id.is_not(None))
-        .group_by(jobs.c.provider, shown)
+        .group_by(jobs.c.provider, values)
         .order_by(jobs.c.provider, func.min(jobs.c.account))
     )
     rows = await connection.execute(query)
@@ -57,7 +65,7 @@ async def list_used_values(connection: StoreConnection, run_id: RunId) -> list[V
 
 
 async def _get_pins(connection: StoreConnection, job: Job) -> tuple[RunId, dict[str, PinnedValues | None]]:
-    """The job's run, which may have changed since the job was loaded, and its pins."""
+    """Return the job's run, which may have changed since the job was loaded, and the run's pins."""
     run_id, pins = (await connection.execute(_SELECT_PINS, {"same_id": job.id})).one()
     return run_id, pins or {}
 

@@ -1,4 +1,28 @@
-"""Queries about replicas: who does the work."""
+"""Queries about replicas (the processes of the service) and about the leases by which they share the accounts."""
+
+# Theory of operation
+#
+# Several replicas may serve one PostgreSQL database. Two rules divide the work:
+#
+# * A replica is alive while `alive_until` of its row is in the future. It extends that time with every heartbeat
+#   (daemon/heartbeat.py). A replica that stops, freezes or loses the database is dead when the time has passed;
+#   nobody has to notice or clean up for that.
+# * A lease gives one replica the right to work on the jobs of one account. There is one row for each account. It is
+#   valid while the replica that it names is alive: leases have no end of their own, so that a heartbeat is one UPDATE
+#   and not one for each account.
+#
+# acquire_leases is one INSERT … ON CONFLICT DO UPDATE … WHERE: it takes leases that are free, that this replica has
+# already, or whose holder is dead, and returns the accounts it got. The check that the jobs are still due is part of
+# the same statement: a wake-up may be delivered twice, and the second one must not occupy the account.
+#
+# A lease makes work efficient, not safe. A frozen replica that wakes up still believes in its leases while another
+# has taken them over. What keeps it from creating a second remote job is the version of the job's row (outcomes.py),
+# and the deadline of the call that an intent allows. A lease never replaces these checks.
+#
+# The time comes from the callers' clocks, which must agree within MAX_CLOCK_SKEW_SECONDS (daemon/heartbeat.py). Each
+# replica compares its clock with `get_server_time`, and sends nothing to a provider while its own clock is wrong.
+#
+# SQLite belongs to one process. It has a row in `replicas` (for `/status`) but needs no leases.
 
 from __future__ import annotations
 
@@ -29,13 +53,16 @@ from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import jobs, leases, replicas
 
-DEAD_REPLICA_RETENTION_SECONDS = 24 * 3600.0  # seconds a dead replica's row is kept
+DEAD_REPLICA_RETENTION_SECONDS = 24 * 3600.0
 _CLOCK = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
 _COLUMNS = [replicas.c[field.name] for field in fields(Replica)]
 
 
 async def save_heartbeat(tx: Transaction, replica: Replica, refusal: ConfigRefusal | None = None) -> None:
-    """Keep a sign of life with the edit that the replica refuses, and forget those who have been dead for a day."""
+    """Insert or update the replica's heartbeat with the accounts-file edit that it refuses.
+
+    A new replica also deletes the rows of replicas that have been dead for DEAD_REPLICA_RETENTION_SECONDS.
+    """
     values = asdict(replica) | {"refusal": refusal.as_dict() if refusal else None}
     changed = await tx.connection.execute(update(replicas).where(replicas.c.id == replica.id).values(values))
     if changed.rowcount == 0:
@@ -46,18 +73,18 @@ async def save_heartbeat(tx: Transaction, replica: Replica, refusal: ConfigRefus
 
 
 async def touch(tx: Transaction, replica_id: str) -> None:
-    """Write the replica's row as it is: a change that says nothing, for a replica that cannot trust its clock."""
+    """Write the replica's row without changing it, to find out whether the database accepts changes."""
     await tx.connection.execute(update(replicas).where(replicas.c.id == replica_id).values(host=replicas.c.host))
 
 
 async def get_server_time(connection: StoreConnection) -> float:
-    """What time it is at the server (PostgreSQL), in epoch seconds, UTC."""
+    """Return the time of the server (PostgreSQL) in epoch seconds, UTC."""
     time: float = (await connection.execute(_CLOCK)).scalar_one()
     return time
 
 
 async def list_live(connection: StoreConnection, now: float) -> list[Replica]:
-    """Those that are alive, the oldest first."""
+    """Return the live replicas, the oldest first."""
     query = select(*_COLUMNS).where(replicas.c.alive_until > now).order_by(replicas.c.started_at, replicas.c.id)
     return [Replica(*row) for row in await connection.execute(query)]
 
@@ -70,34 +97,39 @@ async def find_refusal(connection: StoreConnection, now: float) -> ConfigRefusal
 
 
 async def clear_refusals(tx: Transaction) -> None:
-    """Delete every refusal. A live replica writes its own again with its next beat; a dead one does not."""
+    """Delete all refusals. A live replica stores its own again with its next heartbeat; a dead one does not."""
     await tx.connection.execute(update(replicas).where(replicas.c.refusal.is_not(None)).values(refusal=None))
 
 
 async def deregister(tx: Transaction, replica_id: str) -> None:
-    """The replica has ended: what it held is free."""
+    """Delete a replica that ends, and its leases."""
     await tx.connection.execute(delete(leases).where(leases.c.replica == replica_id))
     await tx.connection.execute(delete(replicas).where(replicas.c.id == replica_id))
 
 
 def leased_accounts(now: float) -> Select[tuple[str]]:
-    """The accounts on which a live replica is at work."""
+    """Select the accounts that a live replica has leased."""
     return select(leases.c.account).where(leases.c.replica.in_(_live_replica_ids(now)))
 
 
 async def acquire_leases(tx: Transaction, job_ids: Collection[JobId], replica: str, now: float) -> set[str]:
-    """Lease the accounts of those jobs that are due, unless another live replica has them. Returns the accounts."""
-    taken = await tx.connection.execute(_acquire_statement(), {"wanted": list(job_ids), "taker": replica, "now": now})
-    return {row.account for row in taken}
+    """Lease the accounts of the jobs that are due, unless another live replica has them.
+
+    Returns the accounts that this replica has now.
+    """
+    leased = await tx.connection.execute(
+        _acquire_statement(), {"job_ids": list(job_ids), "holder": replica, "now": now}
+    )
+    return {row.account for row in leased}
 
 
 async def release_leases(tx: Transaction, accounts: Collection[str], replica: str) -> None:
-    """End the replica's leases of these accounts."""
+    """Delete the replica's leases of these accounts."""
     await tx.connection.execute(_DELETE_LEASES, {"accounts": list(accounts), "holder": replica})
 
 
 async def list_leased_accounts(connection: StoreConnection, replica: str) -> set[str]:
-    """The accounts that the replica has."""
+    """Return the accounts that the replica has leased."""
     return set((await connection.execute(_SELECT_LEASED_ACCOUNTS, {"holder": replica})).scalars())
 
 
@@ -105,21 +137,22 @@ def _live_replica_ids(now: float | BindParameter[float]) -> Select[tuple[str]]:
     return select(replicas.c.id).where(replicas.c.alive_until > now)
 
 
-# Made once: to put a statement together takes longer than to execute it.
+# Built once: compiling a statement takes longer than executing it.
 @cache
 def _acquire_statement() -> ReturningInsert[tuple[str]]:
-    from sqlalchemy.dialects.postgresql import insert  # 2 MB that SQLite has no use for
+    from sqlalchemy.dialects.postgresql import insert  # imported here: 2 MB that SQLite does not need
 
-    taker: BindParameter[str] = bindparam("taker", type_=String)
+    # Not named "replica": SQLAlchemy reserves the names of columns that an INSERT sets.
+    holder: BindParameter[str] = bindparam("holder", type_=String)
     now: BindParameter[float] = bindparam("now", type_=Float)
-    wanted = any_of(jobs.c.id, "wanted")
+    is_one_of = any_of(jobs.c.id, "job_ids")
     fresh = insert(leases).from_select(
-        ["account", "replica"], select(jobs.c.account, taker).where(wanted, jobs.c.wake_at <= now)
+        ["account", "replica"], select(jobs.c.account, holder).where(is_one_of, jobs.c.wake_at <= now)
     )
     return fresh.on_conflict_do_update(
         index_elements=[leases.c.account],
         set_={"replica": fresh.excluded.replica},
-        where=(leases.c.replica == taker) | leases.c.replica.not_in(_live_replica_ids(now)),
+        where=(leases.c.replica == holder) | leases.c.replica.not_in(_live_replica_ids(now)),
     ).returning(leases.c.account)
 
 

@@ -1,4 +1,8 @@
-"""Queries about marks: what changes whenever the line of a job would."""
+"""Row versions: a text for each job of a run that changes whenever the job's line in `/status` would.
+
+The status cache (status/status_cache.py) keeps encoded lines by row version. Every column that a line shows must be
+either in _VERSION_COLUMNS or written only together with a new `version` of the job.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,21 @@ from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.tables import accounts, jobs, run_jobs
 
-FIELD_SEPARATOR: Final = "\x1f"
+FIELD_SEPARATOR: Final = "\x1f"  # "unit separator": occurs in no name, label or hold
 ROW_SEPARATOR: Final = "\x1e"
 
 
 async def list_by_run(connection: StoreConnection, run_id: RunId) -> list[str]:
-    """The mark of each job of the run that is to be seen, by account name.
+    """Return the row versions of the run's visible jobs, by account name.
 
-    They come as one text: ten thousand rows of ten values take several times as long.
+    The database joins them into one text: fetching ten thousand rows of ten values takes several times as long.
     """
     text: str | None = (await connection.execute(_SELECT_ROW_VERSIONS, {"run": run_id})).scalar_one()
     return sorted(text.split(ROW_SEPARATOR)) if text else []
 
 
 def job_id_from_row_version(row_version: str) -> JobId:
-    """Whose mark it is."""
+    """Return the id of the job that the row version belongs to."""
     return JobId(row_version.split(FIELD_SEPARATOR, 2)[1])
 
 
@@ -42,7 +46,7 @@ _VERSION_COLUMNS = (
     accounts.c.hold,
 )
 _texts: list[ColumnElement[str]] = [func.coalesce(cast(part, Text), "") for part in _VERSION_COLUMNS]
-_row_version = reduce(lambda told, text: told.concat(FIELD_SEPARATOR).concat(text), _texts)
+_row_version = reduce(lambda joined, text: joined.concat(FIELD_SEPARATOR).concat(text), _texts)
 _is_visible = accounts.c.removed_at.is_(None) | jobs.c.remote_job_id.is_not(None)
 _SELECT_ROW_VERSIONS = (
     select(func.aggregate_strings(_row_version, ROW_SEPARATOR))

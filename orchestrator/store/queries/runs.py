@@ -18,30 +18,30 @@ from orchestrator.store.schema.tables import datasets, runs
 
 
 async def get(connection: StoreConnection, run_id: RunId) -> Run:
-    """The run with this id."""
+    """Return the run with this id, which must exist."""
     return run_from_row((await connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id))).one())
 
 
 async def find(connection: StoreConnection, run_id: RunId) -> Run | None:
-    """The run with this id, if there is one."""
+    """Return the run with this id, or None."""
     row = (await connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id))).one_or_none()
     return run_from_row(row) if row else None
 
 
 async def find_current(connection: StoreConnection) -> Run | None:
-    """The run that the accounts file asks for."""
+    """Return the current run, which the accounts file describes, or None."""
     row = (await connection.execute(select(*RUN_COLUMNS).where(runs.c.current.is_(True)))).one_or_none()
     return run_from_row(row) if row else None
 
 
 async def list_all(connection: StoreConnection) -> list[Run]:
-    """All runs, the newest first."""
+    """Return all runs, the newest first."""
     query = select(*RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id)
     return [run_from_row(row) for row in await connection.execute(query)]
 
 
 async def save(tx: Transaction, run: Run) -> None:
-    """Insert or replace; a current run takes the place of the one before."""
+    """Insert or update a run. If it is current, no other run is any more."""
     if run.current:
         await tx.connection.execute(update(runs).where(runs.c.id != run.id).values(current=False))
     changed = await tx.connection.execute(update(runs).where(runs.c.id == run.id).values(run_to_row(run)))
@@ -50,26 +50,26 @@ async def save(tx: Transaction, run: Run) -> None:
 
 
 async def save_dataset(tx: Transaction, dataset: Dataset, at: float, findings: FindingSummary | None = None) -> None:
-    """Remember a dataset and what the check found in its chats this time; its bytes stay on disk."""
-    known = select(datasets.c.sha256).where(datasets.c.sha256 == dataset.sha256)
-    if (await tx.connection.execute(known)).one_or_none() is None:
+    """Store a dataset and the findings of its latest check. The files themselves stay on disk."""
+    existing = select(datasets.c.sha256).where(datasets.c.sha256 == dataset.sha256)
+    if (await tx.connection.execute(existing)).one_or_none() is None:
         parts = _part_columns("training", dataset.training) | _part_columns("validation", dataset.validation)
         await tx.connection.execute(insert(datasets).values(sha256=dataset.sha256, created_at=at, **parts))
     if findings is not None:
-        found = update(datasets).where(datasets.c.sha256 == dataset.sha256).values(findings=findings.as_dict())
-        await tx.connection.execute(found)
+        statement = update(datasets).where(datasets.c.sha256 == dataset.sha256).values(findings=findings.as_dict())
+        await tx.connection.execute(statement)
 
 
 async def find_findings(connection: StoreConnection, sha256: str) -> FindingSummary | None:
-    """What the check found in the dataset's chats; None where that was not recorded."""
+    """Return the findings of the dataset's latest check, or None when they were not recorded."""
     query = select(datasets.c.findings).where(datasets.c.sha256 == sha256)
-    found = (await connection.execute(query)).scalar_one()
-    return FindingSummary.from_dict(found) if found else None
+    stored = (await connection.execute(query)).scalar_one()
+    return FindingSummary.from_dict(stored) if stored else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRow:
-    """A dataset's figures, without its files."""
+    """The figures of a dataset, without its files. `tokens` is None when they were not counted."""
 
     sha256: str
     examples: int
@@ -94,19 +94,19 @@ _SELECT_DATASET_ROW = select(
 
 
 async def get_dataset_row(connection: StoreConnection, sha256: str) -> DatasetRow:
-    """What is worth showing of a dataset."""
+    """Return the figures of a dataset, which must exist."""
     row = (await connection.execute(_SELECT_DATASET_ROW.where(datasets.c.sha256 == sha256))).one()
     return DatasetRow(**row._mapping)
 
 
 async def list_dataset_rows(connection: StoreConnection) -> dict[str, DatasetRow]:
-    """What is worth showing of every dataset, by its hash."""
+    """Return the figures of all datasets, by SHA-256."""
     return {row.sha256: DatasetRow(**row._mapping) for row in await connection.execute(_SELECT_DATASET_ROW)}
 
 
 async def get_dataset(connection: StoreConnection, sha256: str, folder: Path) -> Dataset:
-    """A dataset whose JSONL lies in `folder`."""
-    row = (await connection.execute(_SELECT_DATASET, {"wanted": sha256})).one()._mapping
+    """Return a dataset with the paths of its JSONL files in `folder`."""
+    row = (await connection.execute(_SELECT_DATASET, {"sha256": sha256})).one()._mapping
 
     def part(name: str) -> DatasetPart | None:
         if row[f"{name}_sha256"] is None:
@@ -130,4 +130,4 @@ def _part_columns(name: str, part: DatasetPart | None) -> dict[str, object]:
     return {f"{name}_{field}": getattr(part, field) for field in ("sha256", "bytes", "examples", "tokens")}
 
 
-_SELECT_DATASET = select(datasets).where(datasets.c.sha256 == bindparam("wanted"))
+_SELECT_DATASET = select(datasets).where(datasets.c.sha256 == bindparam("sha256"))

@@ -1,4 +1,4 @@
-"""Queries about durations: how long the jobs of a run took."""
+"""Aggregate queries: durations, due jobs, retirement dates and trained tokens."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from orchestrator.store.schema.tables import jobs, run_jobs
 
 @dataclass(frozen=True, slots=True)
 class JobDurations:
-    """Seconds from submission to end of those that succeeded last; how many did, and how many have not ended."""
+    """Durations and counts of a run's jobs at one provider."""
 
     recent_seconds: Sequence[float]
+    """Seconds from submission to end of the jobs that succeeded last."""
     succeeded: int
     open: int
+    """Jobs that have not ended."""
 
 
 async def get_job_durations(
     connection: StoreConnection, run_id: RunId, provider: ProviderName, limit: int
 ) -> JobDurations:
-    """What is known of the run's jobs at this provider."""
+    """Return durations and counts of the run's jobs at this provider."""
     which = {"run": run_id, "provider": provider}
-    newest = (await connection.execute(_RECENT_DURATIONS, {**which, "most": limit})).scalars().all()
+    newest = (await connection.execute(_RECENT_DURATIONS, {**which, "limit": limit})).scalars().all()
     counts = {row.state: row.jobs for row in await connection.execute(_COUNTS_BY_STATE, which)}
     return JobDurations(
         newest,
@@ -43,13 +45,13 @@ _RECENT_DURATIONS = (
     select(jobs.c.finished_at - jobs.c.submitted_at)
     .where(_at_provider_of_run, jobs.c.state == JobState.SUCCEEDED, jobs.c.submitted_at.is_not(None))
     .order_by(jobs.c.finished_at.desc())
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
 _COUNTS_BY_STATE = select(jobs.c.state, func.count().label("jobs")).where(_at_provider_of_run).group_by(jobs.c.state)
 
 
 async def count_due(connection: StoreConnection, now: float) -> tuple[int, float | None]:
-    """How many jobs' time has come, and when that of the first of them came."""
+    """Return how many jobs are due, and since when the first of them is; None when none is."""
     row = (
         await connection.execute(select(func.count(), func.min(jobs.c.wake_at)).where(jobs.c.wake_at <= now))
     ).one()
@@ -57,7 +59,7 @@ async def count_due(connection: StoreConnection, now: float) -> tuple[int, float
 
 
 async def get_first_retirement_dates(connection: StoreConnection, run_id: RunId) -> dict[str, date]:
-    """The last day of the first of the run's models to go, by provider; of those that are still there."""
+    """Return the earliest retirement date of the run's models that still exist, by provider."""
     query = (
         select(jobs.c.provider, func.min(jobs.c.retires_on))
         .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
@@ -69,7 +71,7 @@ async def get_first_retirement_dates(connection: StoreConnection, run_id: RunId)
 
 
 async def count_trained_tokens(connection: StoreConnection, run_id: RunId) -> dict[str, int]:
-    """What the providers say they trained for the run, by provider."""
+    """Return the trained tokens that providers reported for the run, by provider."""
     query = (
         select(jobs.c.provider, func.sum(jobs.c.trained_tokens))
         .join(run_jobs, run_jobs.c.job_id == jobs.c.id)

@@ -1,4 +1,4 @@
-"""Queries about tokens. Their texts are never here, only hashes."""
+"""Queries about access tokens. Only hashes are stored, never the tokens."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _SELECT_ALL = select(*_COLUMNS).order_by(tokens.c.created_at, tokens.c.name)
 
 
 async def list_all(connection: StoreConnection) -> list[AccessToken]:
-    """Every token ever made, the oldest first; the revoked too."""
+    """Return all tokens, revoked ones included, the oldest first."""
     rows = await connection.execute(_SELECT_ALL)
     return [AccessToken(**{**row._mapping, "role": Role(row.role)}) for row in rows]
 
 
 async def add(tx: Transaction, token: AccessToken) -> None:
-    """Keep a new token."""
+    """Insert a new token."""
     await tx.connection.execute(insert(tokens).values(asdict(token)))
 
 
 async def revoke(tx: Transaction, name: str, at: float) -> None:
-    """From now on the token opens nothing."""
+    """Mark the token as revoked."""
     await tx.connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=at))
 
 
 async def save_last_use(tx: Transaction, name: str, at: float) -> None:
-    """Remember when it was used last."""
+    """Store when the token was last used."""
     await tx.connection.execute(update(tokens).where(tokens.c.name == name).values(last_used_at=at))

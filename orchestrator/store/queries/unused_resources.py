@@ -1,4 +1,4 @@
-"""Queries about leftovers: what this database knows to be made by us and needed no more."""
+"""Queries about unused resources: files and uploads that this program created and no job needs any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UPLOADING_STATES = frozenset({JobState.PLANNED, JobState.UPLOADING})
 
 
 async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedResource]:
-    """Files at the providers."""
+    """Return files at providers that no open job needs."""
     query = (
         select(
             jobs.c.account,
@@ -29,18 +29,18 @@ async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedRe
         .join(runs, runs.c.id == jobs.c.run_id)
         .join(datasets, datasets.c.sha256 == runs.c.dataset_sha256)
     )
-    holdings = []
+    job_files = []
     for row in await connection.execute(query):
-        sent = {row.remote_file_id: row.training_sha256, row.remote_validation_file_id: row.validation_sha256}
-        files = {file: remote_filename(sha256) for file, sha256 in sent.items() if file and sha256}
-        holdings.append(
+        hashes = {row.remote_file_id: row.training_sha256, row.remote_validation_file_id: row.validation_sha256}
+        files = {file: remote_filename(sha256) for file, sha256 in hashes.items() if file and sha256}
+        job_files.append(
             JobFiles(account=row.account, run_id=RunId(row.run_id), ended=row.state in TERMINAL_STATES, files=files)
         )
-    return find_unused_files(holdings)
+    return find_unused_files(job_files)
 
 
 async def list_unfinished_uploads(connection: StoreConnection) -> list[UnusedResource]:
-    """Uploads in parts of jobs that have no use for them."""
+    """Return multipart uploads of jobs that no longer upload."""
     query = (
         select(uploads.c.remote_id, uploads.c.sha256, jobs.c.account)
         .join(jobs, jobs.c.id == uploads.c.job_id)
@@ -56,10 +56,10 @@ async def list_unfinished_uploads(connection: StoreConnection) -> list[UnusedRes
 
 
 async def list_unused_dataset_files(connection: StoreConnection) -> list[UnusedResource]:
-    """Files of datasets that neither the current run nor one with an open job trains on."""
+    """Return local dataset files that neither the current run nor a run with an open job uses."""
     open_jobs = select(jobs.c.run_id).where(jobs.c.state.not_in(TERMINAL_STATES))
-    needing = select(runs.c.dataset_sha256).where(runs.c.current.is_(True) | runs.c.id.in_(open_jobs))
-    needed = set((await connection.execute(needing)).scalars())
+    needed_by_runs = select(runs.c.dataset_sha256).where(runs.c.current.is_(True) | runs.c.id.in_(open_jobs))
+    needed = set((await connection.execute(needed_by_runs)).scalars())
     rows = (await connection.execute(select(datasets).order_by(datasets.c.created_at))).all()
     parts = [(row.sha256, part) for row in rows for part in (row.training_sha256, row.validation_sha256) if part]
     kept = {local_filename(part) for dataset, part in parts if dataset in needed}

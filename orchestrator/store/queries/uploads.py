@@ -1,4 +1,4 @@
-"""Queries about uploads in parts that are under way."""
+"""Queries about multipart uploads in progress, so that a restart continues them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.store.schema.tables import uploads
 
 
 async def find(connection: StoreConnection, job_id: JobId, sha256: str) -> MultipartUpload | None:
-    """The upload of this file for this job, if one is under way."""
+    """Return the upload of this file for this job, or None when none is in progress."""
     query = select(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256)
     row = (await connection.execute(query)).one_or_none()
     if row is None:
@@ -22,7 +22,7 @@ async def find(connection: StoreConnection, job_id: JobId, sha256: str) -> Multi
 
 
 async def save(tx: Transaction, job_id: JobId, sha256: str, upload: MultipartUpload | None) -> None:
-    """Remember the upload in the place of the one before; None forgets it."""
+    """Store the upload in place of the previous one; None deletes that."""
     await tx.connection.execute(delete(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256))
     if upload is not None:
         parts = {str(number): part for number, part in upload.parts.items()}
@@ -31,5 +31,5 @@ async def save(tx: Transaction, job_id: JobId, sha256: str, upload: MultipartUpl
 
 
 async def delete_upload(tx: Transaction, remote_id: str) -> None:
-    """The provider has it no more."""
+    """Delete an upload that the provider no longer has."""
     await tx.connection.execute(delete(uploads).where(uploads.c.remote_id == remote_id))

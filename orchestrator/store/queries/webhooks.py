@@ -1,4 +1,4 @@
-"""Queries about webhooks that came in: by their ids, so that one that is sent again does nothing."""
+"""Queries about received provider webhooks. Their ids are stored, so that a repeated webhook has no effect."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import JOB_COLUMNS, job_from_row
 from orchestrator.store.schema.tables import accounts, jobs, webhooks
 
-WEBHOOK_RETENTION_SECONDS = 3 * 24 * 3600.0  # seconds; OpenAI sends an event again for up to three days
+WEBHOOK_RETENTION_SECONDS = 3 * 24 * 3600.0  # OpenAI repeats an event for up to three days
 
 
 async def insert_if_new(tx: Transaction, account: str, webhook_id: str, at: float) -> bool:
-    """Keep its id, and forget those of old. False: it came before."""
+    """Store the webhook's id and delete expired ids. Returns False when the id is stored already."""
     same = (webhooks.c.account == account) & (webhooks.c.id == webhook_id)
     if (await tx.connection.execute(select(webhooks.c.at).where(same))).first():
         return False
@@ -24,12 +24,12 @@ async def insert_if_new(tx: Transaction, account: str, webhook_id: str, at: floa
 
 
 async def find_job(connection: StoreConnection, account: str, remote_job_id: str) -> Job | None:
-    """The account's job that the provider knows by this id."""
+    """Return the account's job with this remote id, or None."""
     query = select(*JOB_COLUMNS).where(jobs.c.account == account, jobs.c.remote_job_id == remote_job_id)
     row = (await connection.execute(query.limit(1))).first()
     return job_from_row(row) if row else None
 
 
 async def save_last_webhook(tx: Transaction, account: str, at: float) -> None:
-    """Note that the account's webhooks arrive."""
+    """Store when the account's latest webhook arrived."""
     await tx.connection.execute(update(accounts).where(accounts.c.name == account).values(webhook_seen_at=at))
