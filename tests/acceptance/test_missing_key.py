@@ -21,7 +21,7 @@ def test_missing_key_holds_its_account_until_the_key_exists(site: Site, sandbox:
     jobs = site.jobs()
     assert [jobs[name]["state"] for name in ("one", "two")] == ["succeeded"] * 2
     assert (jobs["late"]["held"], jobs["late"]["error"]["kind"]) == (True, "key_missing")
-    assert "a running service notices the key" in jobs["late"]["error"]["hint"]
+    assert "A running service finds the new key" in jobs["late"]["error"]["hint"]
 
     serving = site.start("serve", "--port", "0")
     serving.wait_for_output(r"(service\.ready)")
