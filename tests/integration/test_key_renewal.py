@@ -165,7 +165,7 @@ async def test_create_with_an_expired_intent_is_not_repeated(tmp_path: Path) -> 
             boottime[0] = 29.5
 
         async with connected(tmp_path, server, find_identity=spend_time) as (_, connection):
-            with pytest.raises(TemporaryError, match="time to send"):
+            with pytest.raises(TemporaryError, match="deadline of this attempt"):
                 await connection.provider.create_job(ORDER, Deadline(30.0, lambda: boottime[0]))
             assert server.count("POST /fine_tuning/jobs", NEW) == 0
             await create(connection)
