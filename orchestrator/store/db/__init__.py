@@ -1,1 +1,1 @@
-"""TODO."""
+"""Connections and transactions of SQLite and PostgreSQL, group commit, outages and backup."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Definitions of the tables, and the mapping between rows and core values."""
