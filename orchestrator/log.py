@@ -10,14 +10,32 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, Final, Literal, TextIO, cast
-
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from orchestrator.core.errors import ConfigError, IllegalTransition, OrchestratorError
 from orchestrator.core.secret import Redactor
 from orchestrator.system.queued_stream import QueuedStream
+
+
+@contextmanager
+def _without_module(name: str) -> Iterator[None]:
+    """Make a module appear not to be installed inside the `with` block, unless it has been imported before."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = cast(ModuleType, None)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+# structlog imports rich, if it is installed, to draw tracebacks, which this program does not draw. Without this block
+# a service takes 4 MB more (6.6 % of `run`) and 30 ms longer to start.
+with _without_module("rich"):
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one text in a line: redacting a longer one would block the process
 

@@ -27,7 +27,6 @@ from orchestrator.app.database import exclusive_database_lock
 from orchestrator.cli import progress
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import format_failure, format_state
-from orchestrator.cli.tables import live_status, print_status
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -131,6 +130,8 @@ async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Even
     """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
     if not sys.stdout.isatty():
         return await _print_changes(app, is_done, stopping)
+    from orchestrator.cli.tables import live_status  # lazy: rich takes 4 MB, which a service does not need
+
     with live_status() as draw:
         return await watch_status(app, draw, is_done, stopping)
 
@@ -150,6 +151,8 @@ async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Eve
         sys.stdout.flush()
 
     status = await watch_status(app, print_changed_lines, is_done, stopping)
+    from orchestrator.cli.tables import print_status  # lazy: rich
+
     print_status(status)
     return status
 

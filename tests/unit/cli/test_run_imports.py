@@ -11,6 +11,8 @@ NOT_NEEDED = (
     "openai",
     "orchestrator.dataset.checker",
     "prometheus_client",
+    "pygments",
+    "rich",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
     "tiktoken",
