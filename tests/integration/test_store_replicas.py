@@ -236,9 +236,12 @@ class TestPostgres:
             await connection.run_sync(check)
 
     async def test_frozen_writer_is_disconnected_before_others_time_out(
-        self, postgresql: Database, postgres_url: str
+        self, postgresql: Database, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It holds the lock and goes no further; asleep is as good as SIGSTOP to the server."""
+        """It holds the lock and does nothing more; to the server a sleeping process is like one under SIGSTOP."""
+        # The shipped value: the tests scale it, and it could exceed the lock timeout of the others.
+        monkeypatch.setitem(SERVER_TIMEOUTS_MILLISECONDS, "idle_in_transaction_session_timeout", "2000")
+        database = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
         holding = asyncio.Event()
         released = asyncio.Event()
 
@@ -248,7 +251,7 @@ class TestPostgres:
             await released.wait()
             await tx.connection.execute(text("SELECT 1"))
 
-        frozen = asyncio.create_task(postgresql.write(freeze))
+        frozen = asyncio.create_task(database.write(freeze))
         await holding.wait()
         other = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
         async with asyncio.timeout(scale_seconds(60)):
@@ -258,6 +261,7 @@ class TestPostgres:
             await frozen
         assert [replica.id for replica in await live(other)] == ["other"]
         await other.close()
+        await database.close()
 
     async def test_the_queues_log_is_emptied(self, postgres_url: str) -> None:
         database = Database(
