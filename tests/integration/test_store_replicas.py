@@ -19,6 +19,7 @@ from orchestrator.core.replica import Replica
 from orchestrator.dispatch import wakeup_queue
 from orchestrator.status import get_status, status_to_dict
 from orchestrator.store.db.database import Database, migrations_folder
+from orchestrator.store.db.postgresql import SERVER_TIMEOUTS_MILLISECONDS
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import jobs, replicas
 from orchestrator.store.queries import replicas as leases
