@@ -40,6 +40,11 @@ def _is_chat_with_ranks(value: dict[str, Any]) -> bool:
     return answered or ("instruction" in value and "output" in value)
 
 
+_MISSING_QUESTION = ExampleIssue(
+    FindingCode.MISSING_KEY, (), "the question for the two answers is missing", PREFERENCE_HINT
+)
+
+
 def _parse_pair(value: dict[str, Any]) -> ParsedChat:
     """Parse a pair whose question has its own key, or is the common beginning of both answers, or both."""
     systems = MessageBuilder()
@@ -78,13 +83,7 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
                 return (key,) if key else ()
 
     known_keys = (*ANSWER_KEYS, *system_keys, *((key,) if key else ()), *(("input",) if key == "instruction" else ()))
-    issues = (
-        ()
-        if key or common
-        else (
-            ExampleIssue(FindingCode.MISSING_KEY, (), "the question for the two answers is missing", PREFERENCE_HINT),
-        )
-    )
+    issues = () if key or common else (_MISSING_QUESTION,)
     return ParsedChat("preference", body, to_source, issues, list_other_keys(value, known_keys))
 
 
