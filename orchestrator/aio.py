@@ -104,7 +104,7 @@ class SingleFlight(Generic[Key, Result]):
 
         Raises StillRunning when it takes longer than `max_wait_seconds`; the computation continues.
         """
-        if (task := self._tasks.get(key)) is None:
+        if (task := self._tasks.get(key)) is None or self._is_discarded(task):
             task = self._tasks[key] = asyncio.create_task(_call(compute), name=f"compute {key}")
             task.add_done_callback(partial(self._finish, key))
         # Unlike `await task`, this does not cancel the task when this caller is cancelled or stops waiting.
@@ -122,10 +122,20 @@ class SingleFlight(Generic[Key, Result]):
             await asyncio.wait(tasks)
 
     def _finish(self, key: Key, task: asyncio.Task[Result]) -> None:
+        if self._is_discarded(task) and self._tasks.get(key) is task:
+            del self._tasks[key]
+
+    def _is_discarded(self, task: asyncio.Task[Result]) -> bool:
+        """Return whether the task has ended and later callers do not get its result.
+
+        `run` asks too: `_finish` is called one turn of the event loop after the end, and a caller that comes in
+        between may know of a change that the computation has not seen.
+        """
+        if not task.done():
+            return False
         # `exception` also marks the error as retrieved, for the case that every caller was cancelled.
         failed = task.cancelled() or task.exception() is not None
-        if failed or not self._keep_results:
-            del self._tasks[key]
+        return failed or not self._keep_results
 
 
 async def _call(compute: Callable[[], Awaitable[Result]]) -> Result:

@@ -249,6 +249,43 @@ async def test_cancelled_transaction_rolls_back_and_releases_its_turn(database: 
     assert await notes(database) == ["after"]
 
 
+async def test_close_waits_for_a_transaction_under_way(database: Database) -> None:
+    inside, finish = asyncio.Event(), asyncio.Event()
+
+    async def write() -> None:
+        async with database.transaction() as tx:
+            inside.set()
+            await finish.wait()
+            await note("last")(tx)
+
+    writing = asyncio.create_task(write())
+    await inside.wait()
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0.2)
+    assert not closing.done()
+    finish.set()
+    await asyncio.gather(writing, closing)
+    assert await notes(database) == ["last"]
+
+
+async def test_commit_of_a_cancelled_caller_is_announced(database: Database) -> None:
+    """Whoever follows the history must hear of a commit, also when nobody waits for it any more."""
+    database.committed.clear()
+    written = asyncio.Event()
+
+    async def write() -> None:
+        async with database.transaction() as tx:
+            await note("late")(tx)
+            written.set()
+
+    task = asyncio.create_task(write())
+    await written.wait()
+    task.cancel()  # within the commit, or before it where the events are still on their way
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert database.committed.is_set() or await notes(database) == []
+
+
 async def test_wake_ups_are_enqueued_in_the_transaction(database_url: str, database: Database) -> None:
     """The queue gets them through the transaction's connection, after the events and before the commit."""
     enqueued: list[tuple[list[WakeUp], list[str]]] = []

@@ -122,6 +122,30 @@ class TestSingleFlight:
         assert await task == 1
         assert (flight.is_running("a"), gate.cancelled) == (False, 0)
 
+    @pytest.mark.parametrize("fails", [False, True])
+    async def test_caller_that_comes_when_the_computation_has_just_ended_starts_a_new_one(self, fails: bool) -> None:
+        """A task has ended one turn of the event loop before its callbacks run, and a caller may come in between."""
+        flight, ended = SingleFlight[str, str](), asyncio.Event()
+
+        async def first() -> str:
+            await asyncio.sleep(0)
+            ended.set()  # what waits for it runs before the callbacks of this computation
+            if fails:
+                raise ValueError("broken")
+            return "old"
+
+        async def second() -> str:
+            return "new"
+
+        async def late() -> tuple[bool, str]:
+            await ended.wait()
+            return flight.is_running("a"), await flight.run("a", second)
+
+        early, [caller] = start(flight.run("a", first)), start(late())
+        assert await caller == (False, "new")
+        await asyncio.wait(early)
+        assert await flight.run("a", second) == "new"
+
     async def test_close_cancels_computations_and_callers(self) -> None:
         gate, flight = Gate(), SingleFlight[str, object]()
         tasks = start(flight.run("a", gate(1)), flight.run("b", gate(2)))

@@ -30,6 +30,7 @@
 # * Cancelling a caller does not withdraw its change: the change may be half executed, or committed already.
 # * A deferrable change does not set `_urgent`: the writer waits up to MAX_DELAY_SECONDS for company. Poll results and
 #   lease releases are deferrable, because nobody waits for them; intents are not.
+# * `close` waits for both: otherwise the process would give up its lock on the SQLite file while it still writes.
 # * `transaction()` and the batches exclude each other by `_turn`. Without it the second would wait for the database's
 #   lock, which on SQLite is held by the same process and is given up only after BUSY_TIMEOUT_MILLISECONDS.
 
@@ -97,13 +98,21 @@ class GroupCommitWriter:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a transaction of the caller's own. It is committed when the block ends, rolled back when it raises."""
-        async with self._turn, self._begin() as tx:
-            yield tx
+        async with self._turn:
+            try:
+                async with self._begin() as tx:
+                    yield tx
+            except asyncio.CancelledError:
+                self.committed.set()  # it may have been committed; a reader that finds nothing new waits again
+                raise
         self.committed.set()
 
     async def close(self) -> None:
-        """Wait until everything pending is committed."""
-        while self._task is not None:
+        """Wait until everything pending is committed, and no transaction is under way."""
+        while True:
+            async with self._turn:  # FIFO: every transaction that was requested before has ended now
+                if self._task is None:
+                    return
             await self._task
 
     @asynccontextmanager
