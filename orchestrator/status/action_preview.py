@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.operator_action import OperatorAction, is_applicable
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, runs
@@ -33,7 +34,12 @@ async def preview_action(
         for candidate in candidates
         if is_applicable(action, candidate.state, held=candidate.held, error_kind=candidate.kind)
     ]
-    prices = [each.usd for each in affected if action is OperatorAction.RETRY or not each.sent]
+    submitted_by_it = [
+        each
+        for each in affected
+        if action is OperatorAction.RETRY or not (each.sent or each.state in TERMINAL_STATES)
+    ]
+    prices = [each.usd for each in submitted_by_it]
     return ActionPreview(
         accounts=tuple(dict.fromkeys(each.account for each in affected)),
         usd=sum(usd for usd in prices if usd is not None),

@@ -81,6 +81,20 @@ async def test_action_selects_the_jobs_it_applies_to(database: Database) -> None
     assert await reached(OperatorAction.HOLD) == ["aside", "done", "failed", "poor", "running"]
 
 
+async def test_release_reaches_what_a_hold_reached(database: Database) -> None:
+    """The hold of an account outlives the job: without a release the account's next job would wait for ever."""
+    done = ("cancelled", "failed", "succeeded")
+    poor = a_job("poor", hold=Hold(HoldKind.OVER_BUDGET, "too dear", "Raise it."))
+    await fill(database, [*(a_job(state, state=JobState(state), estimated_usd=1.5) for state in done), poor])
+    held = await control.hold_accounts(database, None, reason="a reason", by="me", now=NOW)
+    assert held == [*done[:2], "poor", "succeeded"]
+    preview = await status.preview_action(database, OperatorAction.RELEASE, JobFilter(), NOW)
+    assert list(preview.accounts) == held
+    assert (preview.usd, preview.unpriced) == (0, 1), "an ended job is not submitted again"
+    await control.release_accounts(database, preview.accounts, by="me", now=NOW)
+    assert (await status.preview_action(database, OperatorAction.RELEASE, JobFilter(), NOW)).accounts == ()
+
+
 async def test_refused_actions_change_nothing(database: Database, served: ServedApp) -> None:
     before = await list_causes(database)
     for token, code in ((READER, 403), ("orch_nobody", 401), ("", 401)):

@@ -24,8 +24,12 @@ _QUEUED = "Queued. The running service (or the next `orchestrator run`) will app
 async def run_account_action(
     app: App, action: OperatorAction, names: Sequence[str] | None, reason: str = ""
 ) -> ExitCode:
-    """Apply the action to these accounts; to all accounts of the run to which it applies when `names` is None."""
-    if names is None:
+    """Apply the action to these accounts; to all accounts of the run to which it applies when `names` is None.
+
+    A cancel needs no preview: it must reach every job that has not ended, also one whose account was removed from the
+    accounts file, and one that is being cancelled, so that the command can be repeated until all have ended.
+    """
+    if names is None and action is not OperatorAction.CANCEL:
         names = (await status.preview_action(app.database, action, JobFilter(), app.clock.now())).accounts
     return await run_operator_action(app, action, ActionTarget(accounts=names), reason)
 

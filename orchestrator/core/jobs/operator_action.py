@@ -107,7 +107,7 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
             "A cancelled job cannot be restarted in this run."
         ),
         button="Cancel {target}",
-        nothing_to_do="Nothing to cancel: all selected jobs have already ended.",
+        nothing_to_do="Nothing to cancel: all selected jobs have ended or are being cancelled.",
         accepted="Cancelling {target}",
         is_destructive=True,
     ),

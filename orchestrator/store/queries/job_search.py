@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
@@ -20,7 +20,7 @@ from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries.costs import CREATED_USD, IS_CREATED
-from orchestrator.store.queries.job_search_sql import HELD, JobsQuery, has_own_hold, labels_json
+from orchestrator.store.queries.job_search_sql import HELD, JobsQuery, has_own_hold, is_hold_active, labels_json
 from orchestrator.store.schema.mapping import ACCOUNT_STATE_COLUMNS, JOB_COLUMNS, account_state_from_row, job_from_row
 from orchestrator.store.schema.tables import accounts, jobs, losses, run_jobs
 
@@ -98,8 +98,9 @@ class ActionCandidate:
     account: str
     state: str
     held: bool
+    """Whether the job does not proceed, or its account is on hold, which outlives the job."""
     kind: str | None
-    """Kind of the displayed error."""
+    """Kind of the account's hold, which comes first here; else kind of the displayed error."""
     sent: bool
     """Whether the job was submitted."""
     usd: float | None
@@ -111,11 +112,13 @@ async def list_candidates(
 ) -> list[ActionCandidate]:
     """Return the matching jobs as candidates of an operator action, by account name."""
     jobs_query = JobsQuery(run, now)
+    account_held = is_hold_active(accounts, now)
+    account_kind = accounts.c.hold["kind"].as_string()
     columns = (
         jobs.c.account,
         jobs.c.state,
-        jobs_query.held.label("held"),
-        jobs_query.error_part("kind").label("kind"),
+        or_(jobs_query.held, account_held).label("held"),
+        case((account_held, account_kind), else_=jobs_query.error_part("kind")).label("kind"),
         jobs.c.submitted_at.is_not(None).label("sent"),
         jobs.c.estimated_usd.label("usd"),
     )

@@ -130,15 +130,16 @@ class JobsQuery:
         return or_(*matches, labels_json().icontains(json.dumps(text)[1:-1], autoescape=True))
 
     def _is_hold_active(self, table: Table) -> ColumnElement[bool]:
-        return _is_hold_active(table, self._now)
+        return is_hold_active(table, self._now)
 
 
 def has_own_hold(now: float) -> ColumnElement[bool]:
     """Whether the job itself or its account has an active hold, regardless of the run."""
-    return or_(_is_hold_active(jobs, now), _is_hold_active(accounts, now), accounts.c.removed_at.is_not(None))
+    return or_(is_hold_active(jobs, now), is_hold_active(accounts, now), accounts.c.removed_at.is_not(None))
 
 
-def _is_hold_active(table: Table, now: float) -> ColumnElement[bool]:
+def is_hold_active(table: Table, now: float) -> ColumnElement[bool]:
+    """Whether the hold of the job or the account (the table) applies at `now`."""
     until = table.c.hold["until"].as_float()
     return and_(table.c.hold.is_not(None), or_(until.is_(None), until > now))
 
