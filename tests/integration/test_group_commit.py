@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from sqlalchemy import insert, select
+from sqlalchemy import text as sql
 from sqlalchemy.exc import IntegrityError
 from store_values import NOW
 
@@ -242,6 +243,27 @@ async def test_cancelled_transaction_rolls_back_and_releases_its_turn(database: 
 
     task = asyncio.create_task(hang())
     await inside.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert await database.write(note("after")) == "after"
+    assert await notes(database) == ["after"]
+
+
+async def test_caller_cancelled_within_a_statement_rolls_back(database: Database) -> None:
+    slow = "SELECT 1" if database.is_sqlite else "SELECT pg_sleep(60)"
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with database.transaction() as tx:
+            await tx.connection.execute(insert(table).values(at=NOW, cause="test", note="never"))
+            inside.set()
+            await tx.connection.execute(sql(slow))
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await inside.wait()
+    await asyncio.sleep(0.2)
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
