@@ -31,7 +31,7 @@ MEANINGS: Final = {
     "account.verified": "The provider accepted the account's key; `organization` is the owner that it reported.",
     "accounts_file.changed": "The accounts file, or a file that it names, has changed; the service reads it again.",
     "accounts_file.refused": "The accounts file or the dataset cannot be used; the previous version stays in force.",
-    "accounts_file.warned": "The accounts file is usable, and something in it may not be intended.",
+    "accounts_file.warned": "The accounts file is valid, but contains something that is probably not intended.",
     "base_model.lookup_failed": "The provider gave no information about the base model. The run continues without "
     "this check.",
     "base_model.retiring": "The provider will stop training or serving a base model; `message` gives the dates.",
@@ -56,7 +56,7 @@ MEANINGS: Final = {
     "caused it.",
     "job.updated": "A job was changed and stayed in its state, for example by a failed attempt or a hold.",
     "job.version_conflict": "A step was discarded because the job was changed by another process meanwhile.",
-    "job.warned": "A job has stayed in its state for unusually long, or shows another sign of a problem.",
+    "job.warned": "A job got a warning: it has not changed for hours, or its provider reports an unknown status.",
     "key.found": "A missing key is available now; its accounts are released.",
     "key.renewed": "The reference of an account's key leads to a new key, and the provider accepts it.",
     "log.lines_dropped": "Log lines were dropped because nobody read the service's stderr.",
@@ -84,7 +84,7 @@ MEANINGS: Final = {
     "service.shutdown_timeout": "Requests in flight were cancelled at shutdown. Their outcome is looked up at the "
     "next start.",
     "service.stopped": "The service has stopped.",
-    "service.stopping": "The service was asked to stop and finishes the requests in flight.",
+    "service.stopping": "The service received the request to stop, and finishes the requests in flight.",
     "settings.refused": "The settings file cannot be used; the previous settings stay in force.",
     "settings.reloaded": "The settings file was read again; `log_level` is the level in force.",
     "settings.restart_required": "Settings were changed that take effect only after a restart.",

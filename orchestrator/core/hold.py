@@ -52,7 +52,7 @@ HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
         "Make the dataset smaller, or choose another provider.",
     ),
     HoldKind.NOT_TUNABLE: (
-        "The base model cannot be trained, or no longer.",
+        "The base model cannot be trained, or can no longer be trained.",
         "Choose another `base_model` or provider.",
     ),
     HoldKind.MODEL_UNKNOWN: (
