@@ -118,7 +118,7 @@ A webhook's body always has these fields; a field that does not apply is null. `
 |---|---|
 | `run`, `job` | the ids of this program, as in `/status` |
 | `account`, `provider` | as in the accounts file |
-| `state` | a job's state; `held` for an account; for a run `failed` if a job failed, else `cancelled` or `succeeded` |
+| `state` | a job's state; `held` for an account; for runs `failed` if a job failed, else `cancelled` or `succeeded` |
 | `fine_tuned_model`, `servable` | the model id, and whether it can be called at once or needs a deployment |
 | `error` | null, or `kind`, `message`, `hint`: see [errors](errors.md) |
 """
