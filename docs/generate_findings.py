@@ -18,15 +18,16 @@ HEAD = """# Findings
 Generated from `orchestrator/dataset/finding_codes.py` and `orchestrator/dataset/provider_rules.py`; do not edit.
 A test fails if this page differs from the tables.
 
-The findings of `orchestrator check`, by code. An error stops the dataset; a warning does not, unless `--strict` is
-given. Every finding names the file, the line and the JSON path.
+The findings of `orchestrator check`, by code. A dataset with an error is not used. A dataset
+with warnings only is used; with `--strict`, the command exits with 1 for warnings too. Every finding names the file,
+the line and the JSON path.
 """
 
 PROVIDERS = """
 ## Rules of the providers
 
 The requirements of each provider beyond OpenAI's chat format. The rules of the providers in the accounts file are
-checked before anything is uploaded; without an accounts file, the rules of openai are. The requirements of an
+checked before anything is uploaded; without an accounts file, the rules of openai are used. The requirements of an
 `openai-compatible` server are not known.
 
 | provider | rule | finding |

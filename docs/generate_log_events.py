@@ -31,11 +31,12 @@ MEANINGS: Final = {
     "account.verified": "The provider accepted the account's key; `organization` is the owner that it reported.",
     "accounts_file.changed": "The accounts file, or a file that it names, has changed; the service reads it again.",
     "accounts_file.refused": "The accounts file or the dataset cannot be used; the previous version stays in force.",
-    "accounts_file.warned": "The accounts file is usable, and something in it may not be intended.",
-    "base_model.lookup_failed": "The provider did not report on the base model. The run continues without it.",
+    "accounts_file.warned": "The accounts file is valid, but contains something that is probably not intended.",
+    "base_model.lookup_failed": "The provider gave no information about the base model. The run continues without "
+    "this check.",
     "base_model.retiring": "The provider will stop training or serving a base model; `message` gives the dates.",
     "base_model.unknown": "The provider does not list the base model of the accounts file.",
-    "clock.changed": "The clock of this machine was set by more than a time service corrects.",
+    "clock.changed": "The clock of this machine was set: it differs by more than a time service corrects gradually.",
     "connections.refused": "HTTP connections were closed because of a limit; the fields count them by limit.",
     "database.migrated": "The tables were upgraded to `revision`.",
     "database.recovered": "The database accepts changes again.",
@@ -43,19 +44,21 @@ MEANINGS: Final = {
     "dataset.changed": "The chats have changed; the dataset is built again.",
     "deliveries.pending_at_shutdown": "Some notifications could not be sent before the process ended; they are sent "
     "after the next start.",
-    "delivery.gave_up": "All attempts to deliver a notification failed. Only a manual retry sends it.",
-    "delivery.internal_error": "A bug of orchestrator stopped the deliveries to one target; they are tried again.",
+    "delivery.gave_up": "All attempts to deliver a notification failed. It is sent again only by a manual retry.",
+    "delivery.internal_error": "A bug of orchestrator stopped the deliveries to one target; the deliveries "
+    "are retried.",
     "delivery.retry_scheduled": "An attempt to deliver a notification failed; another one follows.",
     "delivery.succeeded": "The target accepted a notification.",
-    "dispatch.failed": "A bug of orchestrator interrupted the search for due jobs; it is repeated.",
+    "dispatch.failed": "A bug of orchestrator interrupted the search for due jobs; the search is repeated.",
     "events.purged": "Events older than `ORCHESTRATOR_EVENTS_KEEP_DAYS` were deleted; `lines` is their number.",
     "job.internal_error": "A bug of orchestrator interrupted a job; the job is tried again. Please report it.",
-    "job.state_changed": "A job entered another state: `before` → `after`. A warning where an error caused it.",
+    "job.state_changed": "A job entered another state: `before` → `after`. The level is `warning` if an error "
+    "caused it.",
     "job.updated": "A job was changed and stayed in its state, for example by a failed attempt or a hold.",
     "job.version_conflict": "A step was discarded because the job was changed by another process meanwhile.",
-    "job.warned": "A job has stayed in its state for unusually long, or shows another sign of a problem.",
+    "job.warned": "A job got a warning: it has not changed for hours, or its provider reports an unknown status.",
     "key.found": "A missing key is available now; its accounts are released.",
-    "key.renewed": "An account's key was replaced at its reference and works.",
+    "key.renewed": "The reference of an account's key leads to a new key, and the provider accepts it.",
     "log.lines_dropped": "Log lines were dropped because nobody read the service's stderr.",
     "losses.fetch_failed": "The provider did not return a job's training losses. The job itself is not affected.",
     "losses.internal_error": "A bug of orchestrator prevented reading a job's losses. The job is not affected.",
@@ -65,28 +68,30 @@ MEANINGS: Final = {
     "moderation.failed": "An account could not moderate the chats; the next account is used.",
     "moderation.finished": "All texts were judged; `sent` of `texts` had no stored verdict.",
     "moderation.flagged": "The moderation flagged texts; the run is held.",
-    "moderation.internal_error": "A bug of orchestrator interrupted the moderation; it is tried again.",
+    "moderation.internal_error": "A bug of orchestrator interrupted the moderation; the moderation is retried.",
     "moderation.progressed": "`done` of `total` texts are judged. At most once a minute.",
     "moderation.request_retried": "One request of the moderation failed and is repeated after `pause_seconds`.",
     "moderation.retry_scheduled": "No account could finish the moderation; it is tried again at `next_attempt`.",
     "plan.applied": "The accounts file and the dataset are in force as the current run.",
-    "quote.failed": "The provider did not return a price for a job. The price file is used, if it has one.",
+    "quote.failed": "The provider did not return a price for a job. The price of the price file is used, if "
+    "there is one.",
     "refusal.store_failed": "The refusal of an edit could not be stored for `orchestrator status`; the next "
     "heartbeat repeats it.",
     "retirements.load_failed": "The file of retirement dates cannot be read; its dates are not used.",
-    "run.held": "The moderation needs an operator before the run can continue.",
+    "run.held": "The run is on hold; `message` has the reason and `hint` the next step. While the chats are being "
+    "moderated, the level is `info`.",
     "service.ready": "The service has started and answers at `url`.",
     "service.shutdown_timeout": "Requests in flight were cancelled at shutdown. Their outcome is looked up at the "
     "next start.",
     "service.stopped": "The service has stopped.",
-    "service.stopping": "The service was asked to stop and finishes the requests in flight.",
+    "service.stopping": "The service received the request to stop, and finishes the requests in flight.",
     "settings.refused": "The settings file cannot be used; the previous settings stay in force.",
     "settings.reloaded": "The settings file was read again; `log_level` is the level in force.",
     "settings.restart_required": "Settings were changed that take effect only after a restart.",
     "tick.failed": "A bug of orchestrator interrupted a periodic task; the task runs again at its next time.",
     "tick.skipped": "A periodic task was not started because its previous run has not finished.",
-    "wake_up.failed": "A bug of orchestrator interrupted the handling of a wake-up; it is repeated.",
-    "webhook.job_woken": "A webhook of a provider made a job due now.",
+    "wake_up.failed": "A bug of orchestrator interrupted the handling of a wake-up; the wake-up is handled again.",
+    "webhook.job_woken": "A provider's webhook made a job due at once.",
     "webhook.refused": "Webhooks were rejected because of a wrong signature or an unknown account.",
 }
 
@@ -101,9 +106,10 @@ Every line begins with its time (UTC), its level and its event:
 {{"timestamp": "2026-03-01T12:00:00.000000Z", "level": "info", "event": "model.ready", "account": "acme", …}}
 ```
 
-Use the names in log filters and alert rules. A line about an error has the fields `kind`, `message` and `hint`; the
-kinds are those of [errors](errors.md) and of holds. Lines of libraries have a sentence as their event and the
-library's name as `logger`; unless `ORCHESTRATOR_LOG_LEVEL=debug` is set, only their warnings are logged.
+Use the names in log filters and alert rules. A line about an error has the fields `kind`, `message` and `hint`;
+[errors](errors.md) lists the kinds of errors and holds. A line that comes from a library has the library's name as
+`logger` and a sentence as `event`; only warnings of libraries are logged, unless `ORCHESTRATOR_LOG_LEVEL=debug` is
+set.
 
 To be notified of results, use [webhooks and alerts](../how-to/webhooks.md): they are delivered at least once, while a
 log line may be lost.

@@ -20,10 +20,10 @@ What each provider supports. `python docs/generate_providers.py` generates this 
 |---|{rules}|
 {offers}
 
-"The job is found again by" is the property that prevents a second paid job after a lost answer. Where the provider
-stores no metadata, the tag is at the end of the suffix, after as much of `[run] suffix` as fits. If a remote job on
-the same file and base model shows no tag, an operator decides; it is neither adopted automatically nor created
-again.
+The first row prevents a second paid job after a lost answer: it names the data by which the service finds the
+remote job again. Where the provider stores no metadata, the tag is at the end of the suffix, after as much of
+`[run] suffix` as fits. If a remote job on the same file and base model shows no tag, an operator decides: the
+service neither adopts this remote job automatically nor creates another.
 
 ## Options of `[run.PROVIDER]`
 
@@ -31,25 +31,27 @@ again.
 |---|{rules}|
 {options}
 
-An option that a provider does not support is an error that names its equivalent; it is never sent and ignored.
-Options that are left out, or "auto", are the provider's choice, and the status shows the values that a job used.
+An option that a provider does not support is an error that names its equivalent; the program never sends an
+option that the provider would ignore. If an option is left out or "auto", the provider chooses the value; `/status`
+shows the values that each job used.
 `[run] seed` is sent to each provider that supports one; for the others a warning is shown. With `pin_auto = true`
 one job starts first, and the values that the provider chooses for it are sent for all others.
 
-A file that exceeds the provider's limit, a base model that the provider reports as not tunable, and an estimate
-above the account's limit hold the account in the plan, before anything is sent.
+The plan holds an account before anything is sent, if its file exceeds the provider's limit, if the provider reports
+the base model as not tunable, or if the estimated price exceeds the account's budget.
 
 ## When a model can be called
 
 {serving}
 
-`/status` shows separately whether a model is trained (`fine_tuned_model`) and whether it can be called (`servable`),
-with the missing step as `serving_hint`. `retires_on` and `days_left` show how long a model can be called; `gone_at`
-is the time at which the provider no longer had it. Finished models are checked once a day.
+`/status` shows separately whether a model is trained (`fine_tuned_model`) and whether it can be called
+(`servable`), with the missing step as `serving_hint`. `retires_on` and `days_left` show how long a model can be
+called; `gone_at` is the time at which the service first found that the provider no longer has the model. Finished
+models are checked once a day.
 
 ## What could not be confirmed
 
-The program works with either answer.
+The following facts could not be confirmed. The program works correctly whether they are true or not.
 
 {unconfirmed}
 
@@ -70,7 +72,7 @@ ROWS: dict[str, Callable[[Capabilities], str]] = {
     "seed": lambda offers: _yes(offers.seed),
     "longest suffix": lambda offers: str(offers.suffix_length),
     "events": lambda offers: _yes(offers.events),
-    "losses while it trains": lambda offers: _yes(offers.losses),
+    "losses during the training": lambda offers: _yes(offers.losses),
     "cancel": lambda offers: _yes(offers.cancel),
     "price": lambda offers: offers.price_source,
     "reports whether a finished model still exists": lambda offers: _yes(offers.has_model_lookup),

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference/ from the code: `python docs/generate_reference.py`. A test sees a drift."""
+"""Writes the pages of docs/reference/ from the code: `python docs/generate_reference.py`. A test compares them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from orchestrator.cli.commands import app
 from orchestrator.core import errors
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.core.hold import HOLD_DESCRIPTIONS
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.remote_state import JOB_FAILED_HINT
 from orchestrator.core.notifications.notification import TOPIC_DESCRIPTIONS, Notification, Topic
@@ -32,14 +33,16 @@ SETTINGS = """\
 
 Environment variables configure one process. The [accounts file](accounts-file.md) defines what to train, and where.
 An unknown `ORCHESTRATOR_` variable is an error that names the nearest known one, and all problems are reported
-together. An empty variable counts as unset. The value of a name with SECONDS is in seconds; fractions are allowed.
+together. An empty variable counts as unset. A setting whose name ends with SECONDS is in seconds; fractions are
+allowed.
 
 | variable | default | meaning |
 |---|---|---|
 {rows}
 
-These can be read from a file instead, as containers provide secrets: {files}. Append `_FILE`
-to the name and set the variable to the file's path, for example `ORCHESTRATOR_TOKEN_FILE=/run/secrets/token`.
+Some settings can be read from a file, because containers provide secrets as files: {files}.
+Append `_FILE` to the name of the variable and set it to the path of the file, for example
+`ORCHESTRATOR_TOKEN_FILE=/run/secrets/token`.
 
 All settings can be in one settings file, with one `ORCHESTRATOR_NAME=value` per line and `#` before a comment; set
 its path in `ORCHESTRATOR_SETTINGS_FILE`. The environment takes precedence over the file. The service reads the file
@@ -83,6 +86,14 @@ names the place; no message contains a key.
 | kind | meaning | what to do |
 |---|---|---|
 {rows}
+
+## Holds
+
+An account, a job or a run on hold shows the kind of the error that caused the hold, or one of these kinds:
+
+| kind | meaning | what to do |
+|---|---|---|
+{holds}
 """
 
 NOTIFICATIONS = """\
@@ -90,7 +101,7 @@ NOTIFICATIONS = """\
 
 {generated}
 
-Sent to the `[[webhooks]]` and `[[alerts]]` of the accounts file, at least once to each.
+The service sends notifications to the `[[webhooks]]` and `[[alerts]]` of the accounts file, to each at least once.
 [Webhooks and alerts](../how-to/webhooks.md) describes how to receive them.
 
 | type | meaning |
@@ -107,7 +118,7 @@ A webhook's body always has these fields; a field that does not apply is null. `
 |---|---|
 | `run`, `job` | the ids of this program, as in `/status` |
 | `account`, `provider` | as in the accounts file |
-| `state` | the job's state; `held` for an account; for a run `succeeded`, or the state of the jobs without a model |
+| `state` | a job's state; `held` for an account; for runs `failed` if a job failed, else `cancelled` or `succeeded` |
 | `fine_tuned_model`, `servable` | the model id, and whether it can be called at once or needs a deployment |
 | `error` | null, or `kind`, `message`, `hint`: see [errors](errors.md) |
 """
@@ -163,9 +174,11 @@ def accounts_page() -> str:
 
 
 def errors_page() -> str:
-    """Every kind of error, in the order of the tree."""
+    """Every kind of error, in the order of the tree, and every kind of hold."""
     rows = "\n".join(f"| `{kind}` | {means} | {hint or '–'} |" for kind, means, hint in _kinds(OrchestratorError))
-    return ERRORS.format(generated=GENERATED.format(source="orchestrator/core/errors.py"), rows=rows)
+    holds = "\n".join(f"| `{kind}` | {means} | {hint} |" for kind, (means, hint) in HOLD_DESCRIPTIONS.items())
+    sources = "orchestrator/core/errors.py` and `orchestrator/core/hold.py"
+    return ERRORS.format(generated=GENERATED.format(source=sources), rows=rows, holds=holds)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

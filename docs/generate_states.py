@@ -27,7 +27,8 @@ stateDiagram-v2
 
 No job waits for ever without a warning. The table shows what ends each wait, and the time after which a warning is
 reported if nothing does: an event of the history, a notification (`job.warning`), and a mark on the dashboard, in
-`orchestrator status` and in `/status`. It is reported once, until something changes.
+`orchestrator status` and in `/status`. Each warning is reported once, and again only after the job has
+changed.
 
 | state | what ends the wait | warning after |
 |---|---|---|

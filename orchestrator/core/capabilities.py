@@ -30,7 +30,7 @@ class PriceSource(StrEnum):
     """Where the price of a training comes from. The values are texts of docs/providers.md."""
 
     PRICE_FILE = "the price file"
-    PROVIDER_ESTIMATE = "the provider's estimate once it has the file; until then the price file"
+    PROVIDER_ESTIMATE = "the price file; after the upload, the provider's estimate"
     PROVIDER_AFTER_CREATE = "the price file; the provider reports a job's price after it is created"
 
 
@@ -85,7 +85,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         multipart_threshold_bytes=512 * MB,
         moderation=True,
         may_have_moderation=True,
-        unconfirmed=("the code of a refused creation", "training prices"),
+        unconfirmed=("the error code of a refused create", "the training prices"),
     ),
     ProviderName.AZURE: Capabilities(
         job_lookup=JobLookup.SUFFIX,
@@ -102,9 +102,9 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         maximum_bytes=512 * MB,
         may_have_moderation=True,
         unconfirmed=(
-            "metadata and its list filter: not used",
-            "whether files need the byte-order mark",
-            "whether a finished model can be looked up by its id: not used",
+            "whether jobs have metadata and lists can be filtered by it (not used)",
+            "whether files need a byte order mark",
+            "whether a finished model can be looked up by its id (not used)",
         ),
     ),
     ProviderName.NEBIUS: Capabilities(
@@ -122,8 +122,8 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         may_have_moderation=True,
         unconfirmed=(
             "the maximum suffix length",
-            "the minimum number of examples; 10 are required here",
-            "the maximum file size; 5 GB is documented, 512 MB is allowed here",
+            "the minimum number of examples (the check requires 10)",
+            "the maximum file size (Nebius documents 5 GB, the program allows 512 MB)",
         ),
     ),
     ProviderName.OPENAI_COMPATIBLE: Capabilities(
@@ -140,7 +140,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         minimum_examples=10,
         maximum_bytes=512 * MB,
         may_have_moderation=True,
-        unconfirmed=("everything: it depends on the server",),
+        unconfirmed=("everything in this table, because it depends on the server",),
     ),
     ProviderName.TOGETHER: Capabilities(
         job_lookup=JobLookup.SUFFIX,
@@ -172,8 +172,8 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         maximum_bytes=5 * GB,
         unconfirmed=(
             "the maximum file size for a signed upload address",
-            "the unit of batch_size: it is sent as a number of samples",
-            "the format of its metrics file: not read",
+            "the unit of batch_size (sent as a number of samples)",
+            "the format of its metrics file (not read)",
         ),
     ),
 }

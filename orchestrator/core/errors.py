@@ -72,7 +72,7 @@ class ConfigError(OrchestratorError):
 
 
 class NothingToDo(ConfigError):
-    """The request has no effect: no run, job or delivery is in a state that it applies to. Nothing was changed."""
+    """The request applies to no run, job or delivery in its current state. Nothing was changed."""
 
     kind: ClassVar[str] = "nothing_to_do"
 
@@ -116,7 +116,7 @@ class DatabaseUnavailable(OrchestratorError):
 
 
 class ProviderError(OrchestratorError):
-    """A provider's error reply, or a missing reply. The text is cut to 500 characters and holds no key.
+    """The provider replied with an error, or did not reply. Its text is cut to 500 characters and contains no key.
 
     `retry_after` is the delay in seconds that the server requested, None if it requested none.
     """
@@ -155,7 +155,7 @@ class RateLimited(TemporaryError):
 
 
 class DailyLimitReached(RateLimited):
-    """A limit per day is reached. It resets once a day."""
+    """A daily limit of the provider is reached; it resets once a day."""
 
     kind: ClassVar[str] = "daily_limit"
     default_hint = "No action needed: the service tries again when the next day (UTC) begins."
@@ -189,7 +189,7 @@ class UnknownOutcome(ProviderError):
     """A create was sent and its reply was lost: the provider may or may not have the job."""
 
     kind: ClassVar[str] = "unknown_outcome"
-    default_hint = "No action needed: the service searches the provider for the result before it sends more."
+    default_hint = "No action needed: the service searches the provider for the job before it sends another create."
 
 
 class AccountError(ProviderError):
@@ -250,7 +250,7 @@ class ProxyRefused(AccountError):
 
 
 class UploadAddressRefused(AccountError):
-    """The provider returned an upload address that is not its storage. The chats were not sent."""
+    """The provider's upload address has no TLS, contains a password or is in a private network; it is not used."""
 
     kind: ClassVar[str] = "upload_address_refused"
     default_hint = (
@@ -267,7 +267,7 @@ class RequestRejected(ProviderError):
 
 
 class RemoteNotFound(RequestRejected):
-    """The provider does not have the file or job (any more)."""
+    """The provider does not have the file or job, or no longer has it."""
 
     kind: ClassVar[str] = "remote_missing"
     default_hint = "Check in the provider's console what happened to it, then `orchestrator retry` the account."
@@ -280,7 +280,7 @@ class AmbiguousRemoteJob(OrchestratorError):
     """
 
     kind: ClassVar[str] = "ambiguous"
-    default_hint = "Compare them in the provider's console and keep one."
+    default_hint = "Compare the remote jobs in the provider's console and select one with `orchestrator adopt`."
 
     def __init__(self, message: str, *, hint: str = "", create_sent: bool = False) -> None:
         super().__init__(message, hint=hint)
@@ -292,7 +292,7 @@ class UploadSizeMismatch(OrchestratorError):
 
     kind: ClassVar[str] = "upload_differs"
     default_hint = (
-        "Check the file in the provider's console: training on a damaged file costs as much. "
+        "Check the file in the provider's console: training on a damaged file costs as much as on a correct one. "
         "`orchestrator release` the account to use the file as it is, or `orchestrator cancel` the job."
     )
 
@@ -305,7 +305,7 @@ class IllegalTransition(OrchestratorError):
 
 
 class StaleJob(OrchestratorError):
-    """Another replica or an operator changed the job meanwhile; this outcome is dropped."""
+    """Another replica or an operator changed the job meanwhile; the outcome of this step is discarded."""
 
     kind: ClassVar[str] = "stale_job"
 

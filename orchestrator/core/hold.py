@@ -29,6 +29,63 @@ class HoldKind(StrEnum):
     BY_OPERATOR = "by_operator"
 
 
+HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
+    HoldKind.OVER_BUDGET: (
+        "The job would raise the spending of its account above `budget_usd`.",
+        "Raise `budget_usd`, or make the dataset smaller.",
+    ),
+    HoldKind.PRICE_UNKNOWN: (
+        "The price of the run is unknown, and `allow_unknown_price` is not set.",
+        "Set `allow_unknown_price = true`, add the price to a file of your own (`ORCHESTRATOR_PRICES_FILE`), or "
+        "`orchestrator approve` the run.",
+    ),
+    HoldKind.RUN_TOO_EXPENSIVE: (
+        "The run would cost more than `max_total_usd`.",
+        "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
+    ),
+    HoldKind.RETIRES_SOON: (
+        "The models of the run could be called for fewer than 30 days.",
+        "Choose another base model or provider, or `orchestrator approve` the run.",
+    ),
+    HoldKind.FILE_TOO_LARGE: (
+        "The dataset's file is larger than the provider accepts.",
+        "Make the dataset smaller, or choose another provider.",
+    ),
+    HoldKind.NOT_TUNABLE: (
+        "The base model cannot be trained, or can no longer be trained.",
+        "Choose another `base_model` or provider.",
+    ),
+    HoldKind.MODEL_UNKNOWN: (
+        "The provider does not know the base model.",
+        "Correct `base_model`; the message names the nearest known one.",
+    ),
+    HoldKind.PRICE_REFUSED: (
+        "The provider refuses to quote a price for the job.",
+        "Add credit at the provider, or make the dataset smaller.",
+    ),
+    HoldKind.NOT_MODERATED: (
+        "The chats were not moderated, or the moderation flagged one.",
+        "Follow the hint, then `orchestrator release` an account to repeat the moderation, or `orchestrator "
+        "waive` it.",
+    ),
+    HoldKind.MODERATING: ("The chats are being moderated.", "No action needed: the hold ends with the moderation."),
+    HoldKind.SUPERSEDED: (
+        "A newer run replaced this run before the job was submitted.",
+        "No action needed: the job continues if the accounts file describes this run again.",
+    ),
+    HoldKind.KEY_MISSING: (
+        "The account's key cannot be read.",
+        "Store the key in the place that `api_key` names; the service then releases the account. After a change of a "
+        "variable, restart the service.",
+    ),
+    HoldKind.ACCOUNT_REMOVED: (
+        "The account is no longer in the accounts file.",
+        "To continue its jobs, add the account again with the same name.",
+    ),
+    HoldKind.BY_OPERATOR: ("An operator put the account on hold.", "`orchestrator release` the account."),
+}
+"""The meaning of each kind, and how the hold ends: a table of docs/reference/errors.md."""
+
 UNTRAINABLE_HOLD_KINDS: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
 """Holds of a base model that cannot be trained: its price does not count towards the run's."""
 

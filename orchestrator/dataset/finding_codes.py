@@ -90,7 +90,7 @@ class FindingCode(Enum):
         "duplicate-key",
         ERROR,
         "An object has the same key twice. One of the two values would be lost.",
-        "Keep one of the two.",
+        "Keep one of the two keys.",
     )
     NON_FINITE_NUMBER = (
         "non-finite-number",
@@ -120,7 +120,7 @@ class FindingCode(Enum):
         "unwanted-answer",
         ERROR,
         "The data marks the answer as unwanted, for example with `label` false or a rating of 0.",
-        "Delete the row. If only the key were removed, the model would learn the answer as a good one.",
+        "Delete the row, not only the key: without the key, the model would learn the unwanted answer.",
     )
     UNKNOWN_KEY = (
         "unknown-key",
@@ -167,7 +167,7 @@ class FindingCode(Enum):
     LAST_NOT_ASSISTANT = (
         "last-not-assistant",
         ERROR,
-        "The last message is not from the assistant. A copied API request always ends like this.",
+        "The last message is not from the assistant, as in a copied API request.",
         "End the chat with an assistant message. `orchestrator polish` can remove what follows the last answer.",
     )
     WRONG_ORDER = (
@@ -204,7 +204,7 @@ class FindingCode(Enum):
         "bad-tool",
         ERROR,
         "A tool definition or a tool call does not follow the format of OpenAI's API.",
-        "Correct it as reported.",
+        "Correct the definition or the call as the message describes.",
     )
     BAD_ARGUMENTS = (
         "bad-arguments",
@@ -281,7 +281,8 @@ class FindingCode(Enum):
     FLAGGED = (
         "flagged",
         ERROR,
-        "The provider's moderation flags the text. Such an example can make the whole job fail after it was billed.",
+        "The provider's moderation flags the text. Such an example can make the whole job fail after you "
+        "have paid for it.",
         "Remove the message or the chat.",
     )
     UNUSED_RATING = (
@@ -323,7 +324,7 @@ class FindingCode(Enum):
     LATE_INSTRUCTION = (
         "late-instruction",
         WARNING,
-        "System instruction right before a user message (as chat frontends insert it); missing at inference.",
+        "A system message is right before a user message (a chat frontend inserted it); at inference it is missing.",
         "Move it into the first system message, or delete it; `orchestrator polish` can do it.",
     )
     SAME_USER_NAME = (
@@ -378,7 +379,7 @@ class FindingCode(Enum):
         "foreign-token",
         WARNING,
         "The text contains a special token of another model's format, such as [INST]; the model learns to write it.",
-        "Delete it, and make each message of that format a separate message.",
+        "Delete the token. If the text contains several messages in that format, split it into separate messages.",
     )
     PICTURE_IN_TEXT = (
         "picture-in-text",

@@ -31,7 +31,7 @@ JOBS: Final = MetricDefinition(
 HELD_JOBS: Final = MetricDefinition(
     "gauge",
     "orchestrator_held_jobs",
-    "Jobs of the current run on hold individually or with their account.",
+    "Jobs of the current run that are on hold, either themselves or because their account is.",
     ("kind",),
 )
 FAILED_JOBS: Final = MetricDefinition(
@@ -68,7 +68,7 @@ TRAINED_TOKENS: Final = MetricDefinition(
 RETIREMENT: Final = MetricDefinition(
     "gauge",
     "orchestrator_retirement_timestamp_seconds",
-    "Earliest retirement time of any fine-tuned model (end of its last day). `(… - time()) / 86400` is days left.",
+    "Earliest retirement time of any fine-tuned model (end of its last day), in epoch seconds.",
     ("provider",),
 )
 REPLICAS: Final = MetricDefinition("gauge", "orchestrator_replicas", "Service processes with a current heartbeat.")
@@ -103,7 +103,7 @@ WAKE_UP_LAG: Final = MetricDefinition(
 TICK_LAG: Final = MetricDefinition(
     "histogram",
     "orchestrator_tick_lag_seconds",
-    "Lag of the scheduler's tick, which is due every second.",
+    "Delay of the scheduler's tick, in seconds; the tick is due every second.",
     buckets=LAG_BUCKETS_SECONDS,
 )
 

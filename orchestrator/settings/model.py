@@ -44,10 +44,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 picks a free port")
     token: SecretStr | None = Field(
         default=None,
-        description="bearer token with full access; failed logins never lock out one of 32 or more characters",
+        description="bearer token with full access, at least 8 characters; from 32 characters on, failed logins of "
+        "others never lock it out",
     )
     read_token: SecretStr | None = Field(
-        default=None, description="bearer token with read-only access; same minimum length as TOKEN"
+        default=None, description="bearer token with read-only access; the same lengths apply as for TOKEN"
     )
     poll_min_seconds: Seconds = Field(default=2, description="minimum polling interval of a remote job, in seconds")
     poll_max_seconds: Seconds = Field(default=60, description="maximum polling interval of a remote job, in seconds")
@@ -58,7 +59,9 @@ class Settings(BaseSettings):
     max_connections: int | None = Field(
         default=None,
         ge=8,
-        description="maximum of open HTTP connections to this service; –: as the open-files limit allows, up to 1000",
+        description="maximum number of open HTTP connections to this service; –: as many as the open-files "
+        "limit allows, "
+        "at most 1000",
     )
     request_seconds: Seconds = Field(
         default=30,
@@ -90,7 +93,7 @@ class Settings(BaseSettings):
     dataset_watch_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=30,
         description="interval, in seconds, at which `serve` compares the dataset's file names, sizes and times; a "
-        "change counts when two comparisons in a row agree; 0: never",
+        "change takes effect after two successive comparisons with the same result; 0: never",
     )
     ca_file: Path | None = Field(
         default=None, description="PEM file of certificate authorities to trust besides the system's"

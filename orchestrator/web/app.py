@@ -90,7 +90,7 @@ class StatusRoutes:
         return JSONResponse({"alive": True}, headers={"Cache-Control": "no-store"})
 
     async def readyz(self) -> Response:
-        """Readiness probe: the database is reachable and the scheduler is running, or why not."""
+        """Readiness probe: whether the database is reachable and the scheduler is running, and if not, why."""
         health = await self._backend.check_health()
         readiness = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
         return JSONResponse(readiness, 200 if health.ready else 503, {"Cache-Control": "no-store"})

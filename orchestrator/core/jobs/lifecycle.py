@@ -51,7 +51,7 @@ from orchestrator.core.errors import IllegalTransition
 
 
 class JobState(StrEnum):
-    """The state of a job. The values are stored; see the theory of operation above for what they mean."""
+    """The state of a job; docs/states.md describes each. The values are stored."""
 
     PLANNED = "planned"
     UPLOADING = "uploading"

@@ -100,7 +100,7 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
     ),
     OperatorAction.CANCEL: ActionInfo(
         scope=ActionScope.ACCOUNTS,
-        summary="Cancel the jobs of the selected accounts, also at the provider.",
+        summary="Cancel the selected accounts' jobs, also at the provider.",
         title="Cancel {target}?",
         confirmation=(
             "Pending jobs are cancelled; running jobs are asked to stop. Training so far may still be billed. "

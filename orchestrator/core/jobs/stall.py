@@ -52,8 +52,8 @@ WAIT_DESCRIPTIONS: Final[dict[JobState, WaitDescription]] = {
     ),
     JobState.PROCESSING: WaitDescription(
         "The provider reports the file as ready or refused. A file whose status stays `uploaded` or unknown counts "
-        "as ready after 10 min: a create that the provider rejects creates nothing.",
-        "after 10 min, in the history; after 30 min in another status",
+        "as ready after 10 min, because a create that the provider rejects costs nothing.",
+        "after 10 min if the status is `uploaded` or unknown, in the history only; after 30 min in any other status",
     ),
     JobState.READY: WaitDescription(
         "A slot of the account becomes free (checked every minute), `start`, or the release of a hold.",
@@ -62,7 +62,8 @@ WAIT_DESCRIPTIONS: Final[dict[JobState, WaitDescription]] = {
     JobState.SUBMITTING: WaitDescription(
         "The provider replies. After a lost reply the remote job is looked up; if the result is ambiguous, the job "
         "is held. After a limit the service waits for the time that the provider names, or for the next day (UTC).",
-        f"at once, as the job's error, with the time of the next attempt; {STALL_REPORT_TEXT}; a limit after 48 h",
+        f"at once, as the job's error, with the time of the next attempt; {STALL_REPORT_TEXT}; after 48 h "
+        "if a limit is the reason",
     ),
     JobState.QUEUED: WaitDescription(
         "The provider starts or ends the job. A job that the provider no longer has fails after 4 polls.",
@@ -70,7 +71,8 @@ WAIT_DESCRIPTIONS: Final[dict[JobState, WaitDescription]] = {
     ),
     JobState.RUNNING: WaitDescription(
         "The provider ends the job. A succeeded job without a model id fails after 15 min.",
-        f"{STALL_REPORT_TEXT} of status, progress, tokens and losses; an unknown status at once",
+        "after 6 h without any change of status, progress, tokens or losses (`ORCHESTRATOR_STALLED_AFTER_HOURS`); "
+        "an unknown status at once",
     ),
     JobState.CANCELLING: WaitDescription(
         "The provider reports the job as ended. The cancel is sent again until the provider confirms it.",

@@ -35,10 +35,10 @@ TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "An account's fine-tuned model is ready.",
     Topic.JOB_FAILED: "A job has failed; `error` contains the reason.",
     Topic.JOB_WARNING: "An open job needs attention: nothing has changed for hours, or its provider reports an "
-    "unknown status; `error` contains the details. It is sent once, until something changes.",
+    "unknown status; `error` contains the details. It is sent once, and again only after the job has changed.",
     Topic.ACCOUNT_HELD: "An account is put on hold; `error` contains the reason and what releases it.",
-    Topic.RUN_FINISHED: "The last open job of a run has ended, or its account was removed from the accounts "
-    "file; `error` counts the jobs without a model.",
+    Topic.RUN_FINISHED: "No job of a run is open any more: the last one has ended, or its account was removed from "
+    "the accounts file; `error` counts the jobs without a model.",
     Topic.MODEL_RETIRING: "A fine-tuned model will be shut down, or no longer exists; `error` contains the date.",
 }
 

@@ -98,7 +98,7 @@ _FINDING: Final[dict[str, Any]] = {
     "line": 12,
     "path": "$[3].content",
     "message": "the text contains an e-mail address",
-    "hint": "Replace it by an invented one: `orchestrator polish` does.",
+    "hint": "Remove it if it belongs to a real person; `orchestrator polish` can redact it.",
 }
 _DATASET: Final[dict[str, Any]] = {
     "sha256": _SHA256,

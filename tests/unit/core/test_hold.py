@@ -6,7 +6,7 @@ import pytest
 from core_values import NOW, PERMANENT_HOLD
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, HOLD_DESCRIPTIONS, SUPERSEDED_HOLD, Hold, HoldKind
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.plans.price import Price, calculate_training_usd
 from orchestrator.core.spec import Auto
@@ -67,3 +67,8 @@ def test_price_is_known_or_none(
     tokens: int | None, n_epochs: int | Auto, price: Price | None, usd: float | None
 ) -> None:
     assert calculate_training_usd(tokens, n_epochs, price) == usd
+
+
+def test_every_kind_of_hold_is_described() -> None:
+    assert set(HOLD_DESCRIPTIONS) == set(HoldKind)
+    assert all(text.endswith(".") for texts in HOLD_DESCRIPTIONS.values() for text in texts)

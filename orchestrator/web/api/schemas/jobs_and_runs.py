@@ -72,7 +72,7 @@ class JobSchema(ApiModel):
         description="Non-blocking warning about a job in progress; null once it no longer applies."
     )
     waits_for: str | None = Field(
-        description="What the job waits for, without an error; `wake_at` is the time of the next check."
+        description="What the job waits for, if it has no error; `wake_at` is the time of the next check."
     )
     attempts: Count = Field(description="Consecutive failed calls.")
     round: Count = Field(description="How many times an operator has retried the job.")
@@ -109,7 +109,7 @@ class RunSchema(ApiModel):
     dataset_sha256: str
     examples: Count = Field(description="Number of training examples.")
     tokens: int | None = Field(
-        description="Number of tokens in them; null if there is no tokenizer for the base model."
+        description="Number of tokens in the training examples; null if there is no tokenizer for the base model."
     )
     specs: dict[str, dict[str, Any]] = Field(
         description="Training specification by provider: base model, method and hyperparameters."
@@ -121,8 +121,8 @@ class RunSchema(ApiModel):
     )
     holds: list[ErrorInfo] = Field(description="Holds of the whole run.")
     moderation: dict[str, Any] | None = Field(
-        description="Moderation record: state, by, at, texts, reason, hint; and, while it is in progress, "
-        "progress: judged, total, finish_at (an estimate), attempts, retry_at."
+        description="Moderation record with the fields state, by, at, texts, reason, hint and progress. While the "
+        "moderation runs, progress has the fields judged, total, finish_at (an estimate), attempts and retry_at."
     )
     created_at: Timestamp
     pins: dict[str, dict[str, Any] | None] = Field(
@@ -182,7 +182,7 @@ class JobPageSchema(ApiModel):
     jobs: list[JobSchema]
     total: Count = Field(description="Number of matches on all pages.")
     counts: dict[str, Count] = Field(
-        description="Number of jobs that match the filter without its `state`, by state or `held`."
+        description="Number of jobs by state (`held`: on hold) that match the filter, regardless of its `state`."
     )
     next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
