@@ -51,7 +51,9 @@ from orchestrator.core.errors import IllegalTransition
 
 
 class JobState(StrEnum):
-    """The state of a job. The values are stored; see the theory of operation above for what they mean."""
+    """The state of a job; docs/states.md says what each state means and what ends it."""
+
+    # The values are stored: do not change them. The theory of operation above describes the transitions.
 
     PLANNED = "planned"
     UPLOADING = "uploading"
