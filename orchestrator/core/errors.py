@@ -280,7 +280,7 @@ class AmbiguousRemoteJob(OrchestratorError):
     """
 
     kind: ClassVar[str] = "ambiguous"
-    default_hint = "Compare them in the provider's console and keep one."
+    default_hint = "Compare them in the provider's console and select one with `orchestrator adopt`."
 
     def __init__(self, message: str, *, hint: str = "", create_sent: bool = False) -> None:
         super().__init__(message, hint=hint)
@@ -292,7 +292,7 @@ class UploadSizeMismatch(OrchestratorError):
 
     kind: ClassVar[str] = "upload_differs"
     default_hint = (
-        "Check the file in the provider's console: training on a damaged file costs as much. "
+        "Check the file in the provider's console: training on a damaged file costs the same. "
         "`orchestrator release` the account to use the file as it is, or `orchestrator cancel` the job."
     )
 

@@ -68,7 +68,7 @@ def check(
 @command()
 def polish(
     path: Annotated[
-        Path | None, typer.Argument(help="Files or folders with chats; default: the dataset of the accounts file.")
+        Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")
     ] = None,
     into: Annotated[Path | None, typer.Option(help="New folder for the polished chats.")] = None,
     cut_end: Annotated[bool, typer.Option(help="Cut the messages after the last answer of a chat.")] = True,
@@ -116,7 +116,7 @@ def polish(
 @command("format")
 def format_(
     path: Annotated[
-        Path | None, typer.Argument(help="Files or folders with chats; default: the dataset of the accounts file.")
+        Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")
     ] = None,
     output: Annotated[
         Path | None,
