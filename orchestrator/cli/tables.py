@@ -67,30 +67,34 @@ def print_status(status: StatusSnapshot) -> None:
 
 
 def build_status_table(status: StatusSnapshot, width: int) -> RenderableType:
-    """Build a table with one row per account. On a narrow terminal the advice stands below the table, uncut.
-
-    A wrapped model id cannot be copied. Columns that matter less are therefore left out until every id fits on its
-    line; if that is not enough, the ids stand below the table as well.
-    """
+    """Build a table with one row per account. On a narrow terminal the advice stands below the table, uncut."""
+    # The title and the counts are not those of the table, which would be wrapped at the width of the table.
+    above, below = filter(None, [format_title(status)]), [format_counts(status)]
     if width >= WIDE_TERMINAL_COLUMNS:
-        return _build_table(status, range(len(STATUS_COLUMNS)))
+        return Group(*map(Text, above), _build_table(status, range(len(STATUS_COLUMNS))), *map(Text, below))
+    columns = _select_columns(_measure_status_columns(status), width)
+    if STATUS_COLUMNS.index(MODEL_COLUMN) not in columns:
+        models = (f"{job.account}: {job.fine_tuned_model}" for job in status.jobs if job.fine_tuned_model)
+        below += map(sanitize_line, models)
+    return Group(*map(Text, above), _build_table(status, columns), *map(Text, (*below, *_list_advice(status))))
+
+
+def _select_columns(widths: Sequence[int], width: int) -> list[int]:
+    """Select the columns of a narrow terminal, so that each model id is on one line: a wrapped id cannot be copied.
+
+    Columns that matter less are left out first. If a model id is too long even then, its column is left out instead.
+    """
+
+    def fits(columns: Sequence[int]) -> bool:
+        return sum(widths[index] + 3 for index in columns) + 1 <= width  # each column has a border and two spaces
+
     # The latest event is left out first: the state expresses nearly the same.
-    narrow = [index for index, name in enumerate(STATUS_COLUMNS) if name not in (LATEST_EVENT_COLUMN, ADVICE_COLUMN)]
-    widths = _measure_status_columns(status)
-
-    def fits() -> bool:
-        return sum(widths[index] + 3 for index in narrow) + 1 <= width  # each column has a border and two spaces
-
-    for name in OPTIONAL_STATUS_COLUMNS:
-        if not fits():
-            narrow.remove(STATUS_COLUMNS.index(name))
-    models: list[str] = []
-    if not fits():
-        narrow.remove(STATUS_COLUMNS.index(MODEL_COLUMN))
-        models = [f"{job.account}: {job.fine_tuned_model}" for job in status.jobs if job.fine_tuned_model]
-    return Group(
-        _build_table(status, narrow), *map(Text, map(sanitize_line, models)), *map(Text, _list_advice(status))
-    )
+    every = [index for index, name in enumerate(STATUS_COLUMNS) if name not in (LATEST_EVENT_COLUMN, ADVICE_COLUMN)]
+    for count in range(len(OPTIONAL_STATUS_COLUMNS) + 1):
+        columns = [index for index in every if STATUS_COLUMNS[index] not in OPTIONAL_STATUS_COLUMNS[:count]]
+        if fits(columns):
+            return columns
+    return [index for index in every if STATUS_COLUMNS[index] != MODEL_COLUMN]
 
 
 def _measure_status_columns(status: StatusSnapshot) -> list[int]:
@@ -111,9 +115,7 @@ def _list_advice(status: StatusSnapshot) -> Iterator[str]:
 
 
 def _build_table(status: StatusSnapshot, columns: Sequence[int]) -> Table:
-    table = Table(
-        title=format_title(status), caption=format_counts(status), title_justify="left", caption_justify="left"
-    )
+    table = Table()
     for heading in (STATUS_COLUMNS[index] for index in columns):
         folded = heading in (MODEL_COLUMN, ADVICE_COLUMN)
         ratio = 1 if heading == ADVICE_COLUMN else None
@@ -172,11 +174,11 @@ def build_simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]], w
     """
     texts = [[sanitize_line(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
-    borders = 3 * len(widths) + 1
-    if sum(widths[:-1]) + min(widths[-1], MIN_LAST_COLUMN_WIDTH) + borders > width:
-        wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-        return Group(*(Text(part) for row in texts for part in wrap.wrap(_format_labelled_row(headings, row))))
-    table = Table()
+    least = sum(widths[:-1]) + min(widths[-1], MIN_LAST_COLUMN_WIDTH)
+    if least + 2 * (len(widths) - 1) > width:
+        return Group(*(Text(line) for row in texts for line in _wrap_labelled_row(headings, row, width)))
+    has_borders = least + 3 * len(widths) + 1 <= width
+    table = Table() if has_borders else Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in headings[:-1]:
         table.add_column(heading, no_wrap=True)
     table.add_column(headings[-1], overflow="fold")
@@ -185,11 +187,19 @@ def build_simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]], w
     return table
 
 
-def _format_labelled_row(headings: Sequence[str], row: Sequence[str]) -> str:
-    values = (
-        f"{heading}: {cell}" for heading, cell in zip(headings[1:], row[1:], strict=True) if cell not in ("", "–")
-    )
-    return "  ".join((row[0], *values))
+def _wrap_labelled_row(headings: Sequence[str], row: Sequence[str], width: int) -> list[str]:
+    """Format a row as lines. A value that does not fit on the line moves to the next one, together with its name."""
+    wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    lines = [row[0]]
+    for heading, cell in zip(headings[1:], row[1:], strict=True):
+        if cell in ("", "–"):
+            continue
+        named = f"{heading}: {cell}"
+        if cell_len(lines[-1]) + 2 + cell_len(named) <= width:
+            lines[-1] += f"  {named}"
+        else:
+            lines += wrap.wrap(f"    {named}")
+    return lines
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -52,7 +52,10 @@ def test_narrow_terminal_shows_the_whole_advice() -> None:
     ("model", "columns"),
     [
         ("ft:sandbox-small:sunrise-school:demo:6b601171", ["account", "state", "fine-tuned model"]),
-        ("ft:gpt-4.1-mini-2025-04-14:sunrise-school:support:8182aefb", ["account", "state"]),
+        (
+            "ft:gpt-4.1-mini-2025-04-14:sunrise-school:support:8182aefb",
+            ["account", "provider", "state", "for", "progress"],
+        ),
     ],
 )
 def test_narrow_terminal_leaves_out_columns_until_each_model_id_is_whole(model: str, columns: list[str]) -> None:
@@ -154,6 +157,20 @@ def test_table_that_does_not_fit_becomes_uncut_lines() -> None:
     assert max(map(len, narrow)) <= 80
     named = " ".join(" ".join(narrow).split())
     assert named.startswith(f"{row[0]} event: {row[1]} remote job: {row[2]} message: {row[3]}")
+
+
+def test_table_without_borders_is_used_if_only_the_borders_do_not_fit() -> None:
+    headings, row = ("setting", "source", "value"), ("S" * 41, "environment", "sqlite:///data/orchestrator.db")
+    shown = render(tables.build_simple_table(headings, [row], 80), 80)
+    assert max(map(len, map(str.rstrip, shown))) <= 80
+    assert [line.split() for line in shown[:2]] == [list(headings), [*row[:2], row[2][:24]]]
+
+
+def test_title_is_not_wrapped_at_the_width_of_a_narrow_table() -> None:
+    snapshot = status(2)
+    shown = render(tables.build_status_table(snapshot, 80), 80)
+    assert (output.format_title(snapshot) or shown[0]) == shown[0].rstrip()
+    assert output.format_counts(snapshot) in shown
 
 
 def test_line_of_a_narrow_table_omits_empty_values() -> None:
