@@ -77,7 +77,7 @@ def format_title(status: StatusSnapshot) -> str | None:
 
 def format_counts(status: StatusSnapshot) -> str:
     """Format the number of accounts in each state, for example `1 failed, 4 succeeded`."""
-    return ", ".join(f"{count} {state}" for state, count in status.counts.items())
+    return ", ".join(f"{format_number(count)} {state}" for state, count in status.counts.items())
 
 
 def format_failure(error: Failure | None) -> str:

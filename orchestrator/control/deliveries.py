@@ -20,8 +20,8 @@ async def redeliver(database: Database, ids: Collection[int] | None, *, by: str,
         retried = await deliveries.retry_failed(tx, ids, now)
         if missing := sorted(set(ids or ()) - {delivery.id for delivery in retried}):
             raise ConfigError(
-                f"no dead delivery has the number {', '.join(map(str, missing))}",
-                hint="`orchestrator deliveries list --dead` lists all dead deliveries. Nothing was changed.",
+                f"no failed delivery has the id {', '.join(map(str, missing))}",
+                hint="`orchestrator deliveries list --dead` lists all failed deliveries. Nothing was changed.",
             )
         for delivery in retried:
             text = f"{delivery.id}: {delivery.topic} to {delivery.target}"

@@ -9,7 +9,9 @@ from orchestrator.core.errors import WrongOrganization
 
 
 class ProviderName(StrEnum):
-    """The supported fine-tuning services. The values are stored and are names in the accounts file."""
+    """A supported fine-tuning service, under its name in the accounts file."""
+
+    # The values are stored: do not change them.
 
     OPENAI = "openai"
     AZURE = "azure"

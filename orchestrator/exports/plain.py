@@ -82,7 +82,9 @@ def render_toml(models: ModelSet) -> str:
 def _format_days_left(job: JobView) -> str:
     if job.gone_at is not None:
         return "gone"
-    return "–" if job.days_left is None else str(job.days_left)
+    if job.days_left is None or job.fine_tuned_model is None:
+        return "–"
+    return str(job.days_left) if job.days_left >= 0 else "retired"
 
 
 def _format_servable(job: JobView) -> str:

@@ -39,11 +39,11 @@ async def test_retry_covers_all_300_failed_accounts_of_the_filter(
     await page.locator("#chip-failed").click()
     await expect(page.locator("#selection-count")).to_have_text("All 300 matching accounts")
     await page.locator("#act-retry").click()
-    dialog = page.get_by_role("dialog", name="Retry 300 accounts?")
+    dialog = page.get_by_role("dialog", name="Retry the failed jobs of 300 accounts?")
     await expect(dialog).to_contain_text("$186.00")
     await page.screenshot(path=ARTIFACTS / "dashboard-retry.png")
-    await dialog.get_by_role("button", name="Retry 300 accounts").click()
-    await expect(page.locator("#toast")).to_have_text("Retrying 300 accounts")
+    await dialog.get_by_role("button", name="Retry jobs").click()
+    await expect(page.locator("#toast")).to_have_text("Retrying the jobs of 300 accounts")
     await expect(dialog).to_be_hidden()
     await expect(page.locator("#chip-planned b")).to_have_text("300")
     await expect(page.locator(ROWS)).to_have_count(0)
@@ -59,15 +59,15 @@ async def test_action_covers_exactly_the_ticked_accounts(dashboard: ServedDashbo
     await expect(page.locator("#selection-count")).to_have_text("2 selected")
     await page.evaluate("htmx.trigger('#live', 'refresh')")
     await page.locator("#act-cancel").click()
-    dialog = page.get_by_role("dialog", name="Cancel 2 accounts?")
+    dialog = page.get_by_role("dialog", name="Cancel the jobs of 2 accounts?")
     await expect(dialog).to_contain_text("globex, initech")
     await page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     await expect(page.locator("#act-cancel")).to_be_focused()
     assert not (await dashboard.load_job("globex")).cancel_asked
     await page.keyboard.press("Enter")
-    await dialog.get_by_role("button", name="Cancel 2 accounts").click()
-    await expect(page.locator("#toast")).to_have_text("Cancelling 2 accounts")
+    await dialog.get_by_role("button", name="Cancel jobs").click()
+    await expect(page.locator("#toast")).to_have_text("Cancelling the jobs of 2 accounts")
     assert [(await dashboard.load_job(name)).cancel_asked for name in ("globex", "initech", "umbrella")] == [
         True,
         True,
@@ -99,9 +99,9 @@ async def test_action_asks_again_when_the_selection_has_changed(
     await page.goto(f"{dashboard.url}/accounts/globex")
     await page.locator("#act-cancel").click()
     dialog = page.get_by_role("dialog")
-    await expect(dialog).to_contain_text("Cancel 1 account?")
+    await expect(dialog).to_contain_text("Cancel the jobs of 1 account?")
     await dashboard.change_job("globex", JobState.SUCCEEDED)
-    await dialog.get_by_role("button", name="Cancel 1 account").click()
+    await dialog.get_by_role("button", name="Cancel jobs").click()
     await expect(dialog.get_by_role("alert")).to_contain_text("The selection now matches 0 accounts, expected 1.")
     watched.errors.clear()  # the browser tells of the answer 409
     await dialog.get_by_role("link", name="Close").click()
@@ -124,7 +124,7 @@ async def test_dead_delivery_is_sent_again(dashboard: ServedDashboard, watched: 
     assert [delivery.id for delivery in await dashboard.list_deliveries(DeliveryStatus.PENDING)] == [2]
     await page.locator("#act-redeliver").click()
     await page.get_by_role("dialog").get_by_role("button", name="Retry 2 deliveries").click()
-    await expect(page.locator(".empty")).to_contain_text("No deliveries with the state dead")
+    await expect(page.locator(".empty")).to_contain_text("No deliveries are in the state failed")
     assert await dashboard.list_deliveries(DeliveryStatus.FAILED) == []
 
 
@@ -250,7 +250,7 @@ async def test_actions_work_without_javascript(browser: Browser, dashboard: Serv
     await expect(page.locator(ROWS)).to_have_count(5)
     await page.locator("#select-globex").check()
     await page.locator("#act-cancel").click()
-    await page.get_by_role("button", name="Cancel 1 account").click()
+    await page.get_by_role("button", name="Cancel jobs").click()
     await expect(page).to_have_url(f"{dashboard.url}/")
     assert (await dashboard.load_job("globex")).cancel_asked
 

@@ -36,7 +36,7 @@ def broken(tmp_path: Path) -> Path:
 def test_an_export_becomes_a_dataset(site: Site) -> None:
     check = site.run("check", str(SAMPLES))
     assert check.code == 0, check.err
-    assert "5 chats: 5 examples (4 × sillytavern, 1 × request), 0 refused" in check.out
+    assert "5 chats: 5 examples (format: 4 × sillytavern, 1 × request), 0 refused" in check.out
     assert "6 × swipe, 2 × hidden message" in check.out
     assert site.run("check", "--strict", str(SAMPLES)).code == 1
 

@@ -81,7 +81,7 @@ async def test_dead_deliveries_are_redelivered_and_recorded(client: httpx2.Async
     ("body", "status", "said"),
     [
         ({"expect": 3}, 409, "The selection now matches 2 deliveries, expected 3."),
-        ({"deliveries": [1, 2]}, 409, "no dead delivery has the number 2"),
+        ({"deliveries": [1, 2]}, 409, "no failed delivery has the id 2"),
         ({"deliveries": [0]}, 422, ""),
         ({"deliveries": "all"}, 422, ""),
     ],

@@ -127,7 +127,7 @@ async def test_only_dead_deliveries_are_redelivered(office: DeliveryOffice) -> N
     await settle(office.worker(listener))
     [arrived] = await office.listed()
     for ids in ([arrived.id], [arrived.id + 1]):
-        with pytest.raises(ConfigError, match="no dead delivery has the number"):
+        with pytest.raises(ConfigError, match="no failed delivery has the id"):
             await control.redeliver(office.database, ids, by="someone", now=office.clock.now())
     assert await control.redeliver(office.database, None, by="someone", now=office.clock.now()) == []
 

@@ -34,7 +34,7 @@ async def run_checks(environ: Mapping[str, str], redact: Redactor, *, online: bo
         return
     configured = sum(setting.source != "default" for setting in list_effective_settings(environ))
     yield ok_diagnosis(
-        "settings", f"{configured} set, all others have their defaults; `orchestrator config` prints them"
+        "settings", f"{configured or 'none'} set, the others have their defaults; `orchestrator config` prints them"
     )
     clock = SystemClock()
     for diagnosis in machine_checks.check_data_folder(settings.data_dir):

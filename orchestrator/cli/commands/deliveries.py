@@ -45,7 +45,7 @@ def retry(
 ) -> None:
     """Retry failed deliveries."""
     if not ids and not everything:
-        raise typer.BadParameter("Specify delivery ids or pass --all.")
+        raise typer.BadParameter("name at least one delivery id, or pass --all.", param_hint="ids")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import deliveries

@@ -32,7 +32,9 @@ def sandbox(
     ] = None,
     seconds: Annotated[
         float,
-        typer.Option(help="Training time of a job, in seconds; validation and queueing take a tenth of it each."),
+        typer.Option(
+            help="Training time of a job, in seconds. Checking the file and queueing each take a tenth of that time."
+        ),
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:

@@ -60,8 +60,8 @@ def release(accounts: AccountsArgument = None, all_accounts: AllAccountsOption =
 
 @command(help=ACTION_INFO[OperatorAction.ADOPT].summary)
 def adopt(
-    job: Annotated[str, typer.Argument(help="Job id, as shown in the hint of its hold.")],
-    remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="Id of the remote job to adopt.")],
+    job: Annotated[str, typer.Argument(help="Job id; the hint of the held job shows it.")],
+    remote_job: Annotated[str, typer.Argument(metavar="remote_id", help="Id of the remote job to adopt.")],
 ) -> None:
     """Adopt a remote job."""
     _run_action(OperatorAction.ADOPT, job=job, remote_job=remote_job)
@@ -81,7 +81,7 @@ def _run_account_action(
     action: OperatorAction, accounts: list[str] | None, *, all_accounts: bool, reason: str = ""
 ) -> None:
     if not accounts and not all_accounts:
-        raise typer.BadParameter("Specify accounts or pass --all.")
+        raise typer.BadParameter("name at least one account, or pass --all.", param_hint="accounts")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate

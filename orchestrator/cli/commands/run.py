@@ -30,7 +30,7 @@ def accounts(accounts: AccountsFileOption = None, json: JsonOption = False) -> N
 
 @command()
 def plan(accounts: AccountsFileOption = None, json: JsonOption = False) -> None:
-    """Show the planned action and cost per account. Executes nothing; exits 1 if the run would be held."""
+    """Show the planned action and price per account. Executes nothing; exits 1 if the run would be held."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status

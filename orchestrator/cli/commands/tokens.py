@@ -23,14 +23,17 @@ TokenNameArgument = Annotated[str, typer.Argument(help="Token name, for example 
 @token_app.command()
 def create(
     name: TokenNameArgument,
-    role: Annotated[Literal["read", "operator"], typer.Option(help="read: read-only access. operator: full access.")],
+    role: Annotated[
+        Literal["reader", "operator", "read"],
+        typer.Option(help="reader (or read): read-only access. operator: full access."),
+    ],
 ) -> None:
     """Create a token and print it. It cannot be shown again; only its hash is stored."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import tokens
 
-        return await tokens.create_token(app, name, Role.READER if role == "read" else Role.OPERATOR)
+        return await tokens.create_token(app, name, Role.OPERATOR if role == "operator" else Role.READER)
 
     run_with_app(work)
 

@@ -38,8 +38,8 @@ def print_settings(*, as_json: bool) -> None:
     if as_json:
         print_json([asdict(setting) for setting in settings])
         return
-    rows = [(setting.name, setting.value or "–", setting.source) for setting in settings]
-    print_table(("setting", "value", "source"), rows)
+    rows = [(setting.name, setting.source, setting.value or "–") for setting in settings]
+    print_table(("setting", "source", "value"), rows)  # the value last: only the last column is wrapped
 
 
 async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> ExitCode:

@@ -13,7 +13,7 @@ from orchestrator.cli.tables import print_table
 from orchestrator.control.operator import ActionTarget
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
-from orchestrator.core.text import format_count
+from orchestrator.core.text import format_count, format_timestamp
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -33,7 +33,7 @@ async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
         rows = [
             (
                 str(delivery.id),
-                status.format_iso(delivery.created_at) or "",
+                format_timestamp(delivery.created_at),
                 delivery.topic,
                 delivery.payload["data"]["account"] or "–",
                 delivery.target,
@@ -63,4 +63,4 @@ def _delivery_to_json(delivery: Delivery) -> dict[str, object]:
 
 def _format_state(delivery: Delivery) -> str:
     attempts = format_count(delivery.attempts, "attempt")
-    return f"{delivery.status}, {attempts}" if delivery.attempts else delivery.status
+    return f"{delivery.status.label}, {attempts}" if delivery.attempts else delivery.status.label

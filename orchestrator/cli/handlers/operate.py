@@ -18,7 +18,7 @@ from orchestrator.core.text_sanitizer import sanitize_line
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-_QUEUED = "Queued. The running service (or the next `orchestrator run`) will apply it."
+_RECORDED = "Recorded. The running service applies it, or else the next `orchestrator run`."
 
 
 async def run_account_action(
@@ -42,7 +42,7 @@ async def run_operator_action(app: App, action: OperatorAction, target: ActionTa
     if result.is_empty:
         sys.stdout.write(f"{ACTION_INFO[action].nothing_to_do}\n")
         return ExitCode.FAILED
-    sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{_QUEUED}\n")
+    sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{_RECORDED}\n")
     return ExitCode.DONE
 
 
@@ -53,7 +53,7 @@ def _format_result(result: ActionResult, target: ActionTarget) -> str:
         return f"{job} will adopt remote job {target.remote_job} once it is verified."
     if result.run is not None:
         price = f" at {format_usd(result.run.approved_usd)}" if result.action is OperatorAction.APPROVE else ""
-        return f"{accepted}: {result.run.id}{price}."
+        return f"{accepted}: run {result.run.id}{price}."
     changed = ", ".join(result.accounts)
     if result.deliveries:
         noun = "delivery" if len(result.deliveries) == 1 else "deliveries"

@@ -27,6 +27,7 @@ from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
+from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.exports import ExportFormat, export, left_out_reason, select_models
 
@@ -146,7 +147,7 @@ async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
         return ExitCode.DONE
     rows = [
         (
-            read.format_iso(event.at) or "",
+            format_timestamp(event.at),
             event.cause,
             event.note,
             event.state_after or "",

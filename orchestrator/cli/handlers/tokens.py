@@ -12,6 +12,7 @@ from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
 from orchestrator.cli.tables import print_table
 from orchestrator.core.access_token import AccessToken, Role, hash_token
+from orchestrator.core.text import format_timestamp
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -37,8 +38,18 @@ async def print_tokens(app: App, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json([_token_to_json(token) for token in tokens])
     elif tokens:
-        rows = [[value or "–" for value in _token_to_json(token).values()] for token in tokens]
-        print_table(["name", "role", "created", "by", "last used", "revoked"], rows)
+        rows = [
+            (
+                token.name,
+                token.role,
+                _format_time(token.created_at),
+                token.created_by,
+                _format_time(token.last_used_at),
+                _format_time(token.revoked_at),
+            )
+            for token in tokens
+        ]
+        print_table(("name", "role", "created", "created by", "last used", "revoked"), rows)
     else:
         sys.stdout.write("No tokens yet. Create one with `orchestrator token create NAME --role operator`.\n")
     return ExitCode.DONE
@@ -49,6 +60,10 @@ async def revoke_token(app: App, name: str) -> ExitCode:
     await control.revoke_token(app.database, name, by=get_operator_name(), now=app.clock.now())
     sys.stdout.write(f"Token {name} is revoked.\n")
     return ExitCode.DONE
+
+
+def _format_time(seconds: float | None) -> str:
+    return "–" if seconds is None else format_timestamp(seconds)
 
 
 def _token_to_json(token: AccessToken) -> dict[str, str | None]:

@@ -18,7 +18,9 @@ ReasonRequirement = Literal["none", "optional", "required"]
 
 
 class OperatorAction(StrEnum):
-    """An action of an operator. The values are API paths, operation ids, form values and commands."""
+    """An action of an operator."""
+
+    # The values are API paths, operation ids, form values and commands.
 
     APPROVE = "approve"
     WAIVE = "waive"
@@ -68,9 +70,9 @@ class ActionInfo:
 ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
     OperatorAction.APPROVE: ActionInfo(
         scope=ActionScope.RUN,
-        summary="Approve a run that is held because of its price.",
+        summary="Approve a run held for its price or its models' retirement.",
         title="Approve {target}?",
-        confirmation="The run continues despite its price. The approval covers the current price and any lower one.",
+        confirmation="The held run continues. The approval covers the current price and any lower one.",
         button="Approve",
         nothing_to_do="There is no run to approve.",
         accepted="Run approved",
@@ -100,25 +102,26 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
     ),
     OperatorAction.CANCEL: ActionInfo(
         scope=ActionScope.ACCOUNTS,
-        summary="Cancel the selected accounts' jobs, also at the provider.",
-        title="Cancel {target}?",
+        summary="Cancel the jobs of accounts, here and at the provider.",
+        title="Cancel the jobs of {target}?",
         confirmation=(
-            "Pending jobs are cancelled; running jobs are asked to stop. Training so far may still be billed. "
+            "Jobs that the provider does not have yet end at once; the provider is asked to cancel the others. "
+            "The provider may still charge for training so far. "
             "A cancelled job cannot be restarted in this run."
         ),
-        button="Cancel {target}",
+        button="Cancel jobs",
         nothing_to_do="Nothing to cancel: all selected jobs have ended or are being cancelled.",
-        accepted="Cancelling {target}",
+        accepted="Cancelling the jobs of {target}",
         is_destructive=True,
     ),
     OperatorAction.RETRY: ActionInfo(
         scope=ActionScope.ACCOUNTS,
         summary="Retry failed jobs as new remote jobs.",
-        title="Retry {target}?",
+        title="Retry the failed jobs of {target}?",
         confirmation="Each failed job starts again as a new remote job, which is charged again.",
-        button="Retry {target}",
-        nothing_to_do="Nothing to retry: no failed jobs selected.",
-        accepted="Retrying {target}",
+        button="Retry jobs",
+        nothing_to_do="Nothing to retry: none of the selected jobs has failed.",
+        accepted="Retrying the jobs of {target}",
         shows_price=True,
     ),
     OperatorAction.HOLD: ActionInfo(
@@ -126,7 +129,8 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
         summary="Put accounts on hold until they are released.",
         title="Hold {target}?",
         confirmation=(
-            "No further requests are sent for these accounts until released. Jobs already running continue."
+            "The service sends no requests for these accounts until you release them. Jobs that the provider has "
+            "accepted continue there."
         ),
         button="Hold {target}",
         nothing_to_do="Nothing to hold: no account matches the selection.",
@@ -137,7 +141,7 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
         scope=ActionScope.ACCOUNTS,
         summary="Release held accounts and verify their keys again.",
         title="Release {target}?",
-        confirmation="Keys are verified again and jobs resume.",
+        confirmation="The service verifies the accounts' keys again and resumes their jobs.",
         button="Release {target}",
         nothing_to_do="Nothing to release: none of the selected accounts can be released.",
         accepted="Releasing {target}",
@@ -156,9 +160,9 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
         scope=ActionScope.DELIVERIES,
         summary="Retry failed webhook and alert deliveries.",
         title="Retry {target}?",
-        confirmation="Each is sent again now. If that fails, it is retried for about a day.",
+        confirmation="Each failed delivery is sent again now. If that fails, the service retries it for about a day.",
         button="Retry {target}",
-        nothing_to_do="Nothing to retry: no failed deliveries.",
+        nothing_to_do="Nothing to retry: there are no failed deliveries.",
         accepted="Retrying {target}",
     ),
 }

@@ -23,11 +23,17 @@ class Channel(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """The status of a delivery. The values are stored."""
+    """The state of a delivery: `waiting` is pending, `arrived` is delivered, `dead` has failed after all retries."""
 
+    # The values are stored and part of the API. People read `label`.
     PENDING = "waiting"
     DELIVERED = "arrived"
     FAILED = "dead"
+
+    @property
+    def label(self) -> str:
+        """The state as people read it, in the words of the glossary."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ RUN_INCOMPLETE_HINT = "`orchestrator status` shows the reasons; `orchestrator re
 
 
 class Topic(StrEnum):
-    """The type of a notification. The values are part of the webhook payload and of the accounts file."""
+    """The type of a notification, as in the webhook payload and in `events` of the accounts file."""
 
     MODEL_READY = "model.ready"
     JOB_FAILED = "job.failed"

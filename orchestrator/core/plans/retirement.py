@@ -76,7 +76,7 @@ def list_retirement_warnings(models: BaseModels, now: float) -> list[str]:
     """Format a warning for each base model whose training, or whose fine-tuned models, will end soon."""
     models = list(models)
     ending = [
-        f"{name} {model.id}, and every model tuned on it, is shut down {_format_shutdown(model, days)}"
+        f"the shutdown date of {name} {model.id}, and of every model tuned on it, is {_format_shutdown(model, days)}"
         for name, model, days in _list_shutdowns(models, now)
         if days < WARN_DAYS
     ]
@@ -101,7 +101,7 @@ def _list_training_warnings(name: ProviderName, model: RemoteModel, now: float) 
 def find_retirement_hold(models: BaseModels, now: float) -> Hold | None:
     """Return the hold of a run with a base model that is shut down in fewer than HOLD_DAYS days; None without one."""
     short = [
-        f"{name} {model.id} {_format_shutdown(model, days)}"
+        f"{name} {model.id}, {_format_shutdown(model, days)}"
         for name, model, days in _list_shutdowns(models, now)
         if days < HOLD_DAYS
     ]
@@ -109,7 +109,7 @@ def find_retirement_hold(models: BaseModels, now: float) -> Hold | None:
         return None
     return Hold(
         HoldKind.RETIRES_SOON,
-        f"fewer than {HOLD_DAYS} days are left: {'; '.join(short)}",
+        f"fewer than {HOLD_DAYS} days are left until the shutdown date of the base model: {'; '.join(short)}",
         "Choose a base model with more time left, or another provider; or `orchestrator approve` the run anyway.",
     )
 
@@ -186,5 +186,5 @@ def _list_shutdowns(models: BaseModels, now: float) -> list[tuple[ProviderName, 
 
 def _format_shutdown(model: RemoteModel, days: int) -> str:
     if days < 0:
-        return f"since {model.shutdown}"
-    return f"on {model.shutdown}, in {format_count(days, 'day')}"
+        return f"{model.shutdown} ({format_count(-days, 'day')} ago)"
+    return f"{model.shutdown} (in {format_count(days, 'day')})"

@@ -38,7 +38,7 @@ def _format_summary(result: CheckResult) -> list[str]:
     rows = [
         f"{format_count(len(summary.files), 'file')}, {format_count(summary.chats, 'chat')}: "
         + format_count(summary.examples, "example")
-        + _format_counts(" (", summary.formats, ")")
+        + _format_counts(" (format: ", summary.formats, ")")
         + f", {summary.refused:,} refused"
     ]
     if summary.ignored:

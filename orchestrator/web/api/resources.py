@@ -45,7 +45,9 @@ from orchestrator.web.problem import ProblemError
 T = TypeVar("T")
 LimitParameter = Annotated[int, Query(ge=1, le=500, description="Maximum number of entries per page.")]
 AfterParameter = Annotated[ShortText, Query(description="`next` of the previous page.")]
-NameParameter = Annotated[ShortText, Path(description="Id or name, as in the list.")]
+NameParameter = Annotated[
+    ShortText, Path(description="Identifier of the resource, as the list returns it: an id, a name or a SHA-256.")
+]
 
 
 ProviderParameter = Annotated[ProviderName | None, Query(description="Only accounts at this provider.")]

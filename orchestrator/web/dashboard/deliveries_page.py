@@ -17,7 +17,7 @@ _DELIVERY_TONES: Final[Mapping[DeliveryStatus, str]] = {
     DeliveryStatus.DELIVERED: "good",
 }
 _DELIVERY_MEANINGS: Final[Mapping[DeliveryStatus, str]] = {
-    DeliveryStatus.FAILED: "Failed after all retries. Can be retried manually.",
+    DeliveryStatus.FAILED: "All retries failed. You can retry it.",
     DeliveryStatus.PENDING: "In progress or scheduled for retry.",
     DeliveryStatus.DELIVERED: "Delivered.",
 }
@@ -60,6 +60,7 @@ class DeliveriesPage(PaginatedView):
     """View of the page. `dead_count` and `total` do not depend on the filter."""
 
     chips: tuple[FilterChip, ...]
+    status_filter: DeliveryStatus | None  # None: all
     rows: tuple[DeliveryRow, ...]
     dead_count: int
     total: int
@@ -89,6 +90,7 @@ def build_deliveries_page(
         chips=tuple(
             _build_chip(status, count, query) for status, count in counts.items() if count or status == query.state
         ),
+        status_filter=find_status_filter(query),
         rows=tuple(DeliveryRow.from_delivery(delivery, now) for delivery in deliveries),
         dead_count=counts[DeliveryStatus.FAILED],
         total=sum(counts.values()),
@@ -99,6 +101,7 @@ def _build_chip(status: DeliveryStatus, count: int, query: PageQuery) -> FilterC
     is_chosen = query.state == status
     return FilterChip(
         state=status,
+        label=status.label,
         tone=_DELIVERY_TONES[status],
         meaning=_DELIVERY_MEANINGS[status],
         count=count,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from orchestrator.core.finding import Finding, FindingSummary
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.text import format_count, format_number
-from orchestrator.status import DatasetView, RunListItem, RunView, format_iso
+from orchestrator.core.text import format_count, format_number, format_time, format_timestamp
+from orchestrator.status import DatasetView, RunListItem, RunView
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import BarSegment, build_segments
 
@@ -71,9 +71,9 @@ def build_dataset_page(view: DatasetView) -> DatasetPage:
     facts = {
         "Examples": format_number(row.examples),
         "Tokens": "not counted" if row.tokens is None else format_number(row.tokens),
-        "Size": f"{format_number(row.bytes)} bytes of JSONL",
+        "Size": f"{format_count(row.bytes, 'byte')} of JSONL",
         "Validation": _format_validation(row.validation_examples, row.validation_tokens),
-        "First used": (format_iso(row.created_at) or "")[:10],
+        "First used": format_time(row.created_at),
     }
     return DatasetPage(
         sha256=row.sha256,
@@ -96,7 +96,7 @@ def _build_row(summary: RunListItem) -> RunRow:
         run=summary.run,
         current=summary.current,
         href="/" if summary.current else PageQuery(run=summary.run.id).href,
-        created=(format_iso(summary.run.created_at) or "").replace("T", " ").replace("+00:00", " UTC"),
+        created=format_timestamp(summary.run.created_at),
         ready=summary.counts.get(JobState.SUCCEEDED, 0),
         total=summary.total,
         segments=build_segments(summary.counts),
@@ -106,4 +106,4 @@ def _build_row(summary: RunListItem) -> RunRow:
 def _format_validation(examples: int | None, tokens: int | None) -> str:
     if examples is None:
         return "no validation split"
-    return format_count(examples, "example") + (f", {format_number(tokens)} tokens" if tokens is not None else "")
+    return format_count(examples, "example") + (f", {format_count(tokens, 'token')}" if tokens is not None else "")

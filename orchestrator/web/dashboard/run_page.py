@@ -109,7 +109,7 @@ def _progress_headline(overview: RunOverview) -> tuple[str, str]:
     if all(state in {*TERMINAL_STATES, HELD} for state in overview.counts):
         return f"Finished: {format_number(ready)} of {format_number(overview.total)} models ready", "off"
     if not overview.run.started:
-        return "Files uploaded only. Run `orchestrator start` to begin training.", "calm"
+        return "The files are uploaded. Start the training here or with `orchestrator start`.", "calm"
     if affected := sum(group.count for group in overview.warnings):
         return format_count(affected, "job") + (" has a warning" if affected == 1 else " have warnings"), "warn"
     return "In progress", "busy"

@@ -41,7 +41,8 @@ def displayed_state(job: JobView) -> str:
 class FilterChip:
     """A state with its number of jobs, and the URL that switches the filter for it on or off."""
 
-    state: str
+    state: str  # value of the filter
+    label: str  # as people read it
     tone: str
     meaning: str
     count: int
@@ -77,6 +78,7 @@ def build_chips(counts: Mapping[str, int], query: PageQuery) -> tuple[FilterChip
     return tuple(
         FilterChip(
             state=state,
+            label=state,
             tone=tone,
             meaning=STATE_MEANINGS[state],
             count=counts.get(state, 0),

@@ -60,7 +60,7 @@ def test_retirement_hold_has_a_date_and_a_hint() -> None:
     hold = find_retirement_hold(provider_model(date(2026, 12, 13)), NOW)
     assert hold is not None
     assert (hold.kind, hold.until) == (HoldKind.RETIRES_SOON, None)
-    assert "openai m on 2026-12-13, in 20 days" in hold.reason
+    assert "openai m, 2026-12-13 (in 20 days)" in hold.reason
     assert "another provider" in hold.hint
     assert "orchestrator approve" in hold.hint
 

@@ -41,7 +41,7 @@ def test_text_output_matches_the_example(checked: CheckResult) -> None:
         '    Use "assistant".\n'
         "größe 1.json:2 $[0].content: error: the text is empty [empty-content]\n"
         "    Write the text, or delete the message.\n"
-        "2 files, 3 chats: 1 example (1 × request), 2 refused\n"
+        "2 files, 3 chats: 1 example (format: 1 × request), 2 refused\n"
         "not read: notes.md\n"
         'left out (not part of the training format): 1 × key "model"\n'
         "gpt-4.1-2025-04-14: 17 tokens\n"

@@ -41,7 +41,7 @@ async def act(web_service: WebServiceDouble, form: dict[str, Any], **headers: st
 
 async def test_dialog_states_count_price_and_accounts() -> None:
     html = await dialog(service(), "verb=retry&state=failed")
-    assert "Retry 3 accounts?" in html
+    assert "Retry the failed jobs of 3 accounts?" in html
     assert "$1.86" in html
     assert "one, two, three" in html
     assert 'name="expect" value="3"' in html
@@ -56,7 +56,7 @@ async def test_dialog_reports_jobs_without_a_price() -> None:
 
 @pytest.mark.parametrize("verb", ["cancel", "hold"])
 async def test_free_action_states_no_price(verb: str) -> None:
-    assert "Estimated cost" not in await dialog(service(), f"verb={verb}")
+    assert "Estimated price" not in await dialog(service(), f"verb={verb}")
 
 
 @pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel"])
@@ -82,7 +82,7 @@ async def test_every_action_has_a_dialog_with_its_texts(action: OperatorAction) 
     html = await dialog(web_service, f"verb={action}&job=job-one")
     info = ACTION_INFO[action]
     assert info.confirmation in html.replace("&#39;", "'")
-    assert ("Estimated cost" in html) is info.shows_price
+    assert ("Estimated price" in html) is info.shows_price
     assert ('class="danger"' in html) is info.is_destructive
     assert ('name="reason"' in html) is (info.reason != "none")
     assert 'id="yes"' in html
@@ -97,7 +97,9 @@ async def test_confirmed_action_is_executed_and_reported() -> None:
     form = {"verb": "retry", "state": "failed", "expect": "3", "back": "/?state=failed"}
     answer = await act(web_service, form, **{"HX-Request": "true"})
     assert answer.status_code == 204
-    assert json.loads(answer.headers["hx-trigger"]) == {"actionPerformed": {"message": "Retrying 3 accounts"}}
+    assert json.loads(answer.headers["hx-trigger"]) == {
+        "actionPerformed": {"message": "Retrying the jobs of 3 accounts"}
+    }
     [(_, arguments, _)] = web_service.calls
     assert arguments == (OperatorAction.RETRY, ActionTarget(accounts=THREE))
 

@@ -44,7 +44,7 @@ def test_every_state_has_a_tone_and_a_meaning() -> None:
         (status(job("a", "planned", held=True, error=PRICE_HOLD), holds=[PRICE_HOLD]), "The run is on hold", "warn"),
         (
             status(job("a", "ready"), started=False),
-            "Files uploaded only. Run `orchestrator start` to begin training.",
+            "The files are uploaded. Start the training here or with `orchestrator start`.",
             "calm",
         ),
     ],
