@@ -176,7 +176,9 @@ def accounts_page() -> str:
 def errors_page() -> str:
     """Every kind of error, in the order of the tree, and every kind of hold."""
     rows = "\n".join(f"| `{kind}` | {means} | {hint or '–'} |" for kind, means, hint in _kinds(OrchestratorError))
-    holds = "\n".join(f"| `{kind}` | {means} | {hint} |" for kind, (means, hint) in HOLD_DESCRIPTIONS.items())
+    holds = "\n".join(
+        f"| `{kind}` | {means.removesuffix('.')} | {hint} |" for kind, (means, hint) in HOLD_DESCRIPTIONS.items()
+    )
     sources = "orchestrator/core/errors.py` and `orchestrator/core/hold.py"
     return ERRORS.format(generated=GENERATED.format(source=sources), rows=rows, holds=holds)
 
