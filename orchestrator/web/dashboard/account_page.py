@@ -70,7 +70,7 @@ def build_account_page(account: AccountView, now: float, *, has_curve: bool) -> 
         ids=tuple(_ids(newest).items()) if newest else (),
         cost=tuple(_cost(newest).items()) if newest else (),
         hyperparameters=_build_hyperparameters(newest) if newest else (),
-        actions=_available_actions(newest) if newest and newest.current else (),
+        actions=_available_actions(newest, account.hold) if newest and newest.current else (),
         needs_remote_job=newest is not None and newest.job.held and newest.job.state == JobState.SUBMITTING,
         history=tuple(_build_history_row(entry) for entry in account.events),
         earlier_jobs=account.jobs[1:],
@@ -129,10 +129,15 @@ def _build_hyperparameters(newest: RunJob) -> tuple[HyperparameterRow, ...]:
     )
 
 
-def _available_actions(newest: RunJob) -> tuple[OperatorAction, ...]:
-    job, kind = newest.job, newest.job.error.kind if newest.job.error else None
-    held_by_operator = job.held and kind == HoldKind.BY_OPERATOR
-    applicable = [each for each in ACCOUNT_ACTIONS if is_applicable(each, job.state, held=job.held, error_kind=kind)]
+def _available_actions(newest: RunJob, account_hold: Failure | None) -> tuple[OperatorAction, ...]:
+    """Return the actions for the newest job. An ended job is not held, but its account may be."""
+    job = newest.job
+    hold = (job.error if job.held else None) or account_hold
+    kind = hold.kind if hold else None
+    held_by_operator = kind == HoldKind.BY_OPERATOR
+    applicable = [
+        each for each in ACCOUNT_ACTIONS if is_applicable(each, job.state, held=hold is not None, error_kind=kind)
+    ]
     return tuple(each for each in applicable if not (each is OperatorAction.HOLD and held_by_operator))
 
 

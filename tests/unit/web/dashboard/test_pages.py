@@ -8,6 +8,7 @@ import pytest
 from web_values import NOW, REFUSED, WebServiceDouble, job, ready, status
 
 from orchestrator import status as read
+from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.status import (
     AccountView,
@@ -78,6 +79,12 @@ def test_settings_show_requested_and_used_values() -> None:
 )
 def test_only_applicable_actions_are_offered(shown: JobView, verbs: list[str]) -> None:
     assert account_page.build_account_page(account_view(shown), NOW, has_curve=False).actions == tuple(verbs)
+
+
+def test_held_account_whose_job_has_ended_can_be_released() -> None:
+    hold = Failure("by_operator", "audit", "Release it.")
+    view = account_page.build_account_page(account_view(ready("acme"), hold=hold), NOW, has_curve=False)
+    assert (view.hold, view.actions) == (hold, ("release",))
 
 
 async def test_ambiguous_job_offers_a_selection() -> None:
