@@ -37,4 +37,4 @@ async def test_cancel_all_can_be_repeated_until_the_jobs_have_ended(
 ) -> None:
     await fill(database, [a_job("acme", state=JobState.CANCELLING, remote_job_id="ftjob-1", cancel_asked=True)])
     assert await run_account_action(app_with(database), OperatorAction.CANCEL, None) is ExitCode.DONE
-    assert "Cancelling acme." in capsys.readouterr().out
+    assert "Cancelling the jobs of acme." in capsys.readouterr().out
