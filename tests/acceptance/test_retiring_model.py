@@ -47,7 +47,7 @@ async def test_a_run_on_a_retiring_model_is_held_until_it_is_approved(tmp_path: 
         )
         code, out = await orchestrator(tmp_path, "plan")
         assert code == 1, out
-        assert f"{LAST_DAY}, in 20 days" in out
+        assert f"{LAST_DAY} (in 20 days)" in out
         assert "another provider" in out
 
         code, out = await orchestrator(tmp_path, "run")
