@@ -105,8 +105,8 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
         summary="Cancel the jobs of accounts, here and at the provider.",
         title="Cancel the jobs of {target}?",
         confirmation=(
-            "Jobs that the provider does not have yet end at once; the provider is asked to cancel the others. "
-            "The provider may still charge for training so far. "
+            "Jobs that the provider does not have yet end at once; for the others, the service sends a request to "
+            "cancel. The provider may still charge for training so far. "
             "A cancelled job cannot be restarted in this run."
         ),
         button="Cancel jobs",
