@@ -43,7 +43,7 @@ async def main() -> None:
 
     async def one(number: int) -> str | None:
         async with slots:
-            return await account(base.with_options(api_key=f"key-{number}"), file)
+            return await account(base.with_options(api_key=f"bench-key-{number}"), file)
 
     models = await asyncio.gather(*(one(number) for number in range(accounts)))
     print(len(set(models)))

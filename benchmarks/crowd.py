@@ -31,7 +31,7 @@ def write_accounts(folder: Path, url: str, accounts: int) -> None:
     """Write an accounts file with the given number of accounts, each with a key of its own."""
     (folder / "keys").mkdir()
     for number in range(accounts):
-        (folder / "keys" / str(number)).write_text(f"key-{number}")
+        (folder / "keys" / str(number)).write_text(f"bench-key-{number}")
     entries = (
         f'[[accounts]]\nname = "a{number}"\nprovider = "openai"\napi_key = "file:keys/{number}"\nbase_url = "{url}"\n'
         for number in range(accounts)

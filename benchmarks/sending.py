@@ -43,7 +43,7 @@ async def handles(url: str, uploads: int, file: Path) -> None:
             await account.files.create(file=(file.name, handle, "application/jsonl"), purpose="fine-tune")
 
     async with sdk(url) as base:
-        await asyncio.gather(*(one(base.with_options(api_key=f"key-{number}")) for number in range(uploads)))
+        await asyncio.gather(*(one(base.with_options(api_key=f"bench-key-{number}")) for number in range(uploads)))
 
 
 async def chunked(url: str, uploads: int, file: Path) -> None:
@@ -55,7 +55,7 @@ async def chunked(url: str, uploads: int, file: Path) -> None:
         )
 
     async with sdk(url) as base:
-        await asyncio.gather(*(one(base.with_options(api_key=f"key-{number}")) for number in range(uploads)))
+        await asyncio.gather(*(one(base.with_options(api_key=f"bench-key-{number}")) for number in range(uploads)))
 
 
 async def ours(url: str, uploads: int, file: Path) -> None:
@@ -74,7 +74,7 @@ async def ours(url: str, uploads: int, file: Path) -> None:
 
     async def one(number: int) -> None:
         account = Account(name=f"a{number}", provider=ProviderName.OPENAI, api_key="env:X", base_url=url)
-        await connect(account, Secret(f"key-{number}")).upload_file(wanted, deadline)
+        await connect(account, Secret(f"bench-key-{number}")).upload_file(wanted, deadline)
 
     async with create_http_client(CONNECTIONS) as http:
         connect = build_provider_factory(http, Redactor())
