@@ -99,7 +99,6 @@ class Connection(asyncio.Protocol):
             {
                 "id": name,
                 "object": "file",
-                "bytes": 1,
                 "created_at": 1,
                 "filename": "x.jsonl",
                 "purpose": "fine-tune",
