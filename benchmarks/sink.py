@@ -1,9 +1,9 @@
-"""A provider that takes files and forgets them: what is sent is counted, and never copied out of the system.
+"""A provider that accepts files and drops their bytes, so that an upload costs only what the sender spends.
 
     python benchmarks/sink.py
 
-Prints its base URL. Speaks what an upload needs, whole or in parts. How many bytes of bodies came is told at
-`/bytes`.
+Prints its base URL. Answers the requests of an upload, whole or in parts. `/bytes` returns the number of bytes
+received. It does not know a file's size (bodies are dropped unread), so it reports none instead of a wrong one.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ def _answer(method: bytes, path: list[bytes]) -> object:
 
 
 def _upload(name: str, status: str, file: object) -> dict[str, object]:
-    fixed = {"object": "upload", "bytes": 1, "created_at": 1, "expires_at": 2, "filename": "x.jsonl"}
+    fixed = {"object": "upload", "created_at": 1, "expires_at": 2, "filename": "x.jsonl"}
     return {"id": name, **fixed, "purpose": "fine-tune", "status": status, "file": file}
 
 
 def _file() -> dict[str, object]:
-    fixed = {"object": "file", "bytes": 1, "created_at": 1, "filename": "x.jsonl", "purpose": "fine-tune"}
+    fixed = {"object": "file", "created_at": 1, "filename": "x.jsonl", "purpose": "fine-tune"}
     return {"id": f"file-{next(_numbers)}", **fixed, "status": "processed"}
 
 

@@ -1,27 +1,30 @@
 """One dataset, many accounts, one fine-tuned model in each.
 
 ```
-cli/          door: commands; parse, call, print
-web/          door: status API and dashboard
-app/          wiring: builds everything once from the settings; owns the clock; knows every concrete class
-daemon/       the loop: scheduler (when), desired (what is wanted), reconciler (load, act, record), service
-exports/      the model ids in the forms other programs read
-metrics/      what Prometheus scrapes
-dispatch/     who is due: the port and its adapters
-control/      what an operator may ask: start, approve, cancel, retry, hold, release
-status/       what anyone may see: one read model for every surface
-dataset/      chats → findings → canonical JSONL; tokens and prices
-sources/      the accounts file and the keys its references lead to
-providers/    the protocol, and one file for each provider's dialect
-store/        the tables, the writer, and every query
-alerts/       what goes out to those who asked to be told: signed webhooks, messages to people
-sandbox/      a provider on loopback, an independent judge of our traffic
-settings/     the environment, checked
-log.py        one line an event, without keys
-core/         words and rules: values in, values out
+cli/          the command line: parses arguments, calls the app, prints results
+app/          creates every part once from the settings and connects the parts; owns the clock
+web/          the web server: status document, JSON API, dashboard, metrics page, provider webhooks
+daemon/       the running service: scheduler, reconciler, delivery worker, heartbeat, maintenance
+planning/     what happens before a run exists: desired state, facts from the providers, moderation
+exports/      the model ids in formats that other programs read
+metrics/      counters, histograms and gauges for Prometheus
+dispatch/     which jobs are due: one port, one adapter for SQLite and one for PostgreSQL
+control/      operator actions and plans, each as one change of the database
+status/       the read model for the command line, the API, the dashboard and the exports
+dataset/      from chats to findings and canonical JSONL
+inputs/       the accounts file, the keys it refers to, prices and retirement dates
+providers/    the provider protocol, one folder for each dialect, and the HTTP client below them
+notify/       the senders of webhooks and alerts
+store/        the database: connections and transactions, tables, queries
+sandbox/      a simulated provider on a loopback address, which does not know the program
+settings/     the settings of one process, from environment and files
+log.py        one line for each event, without keys
+aio.py        batching and single-flight for asyncio
+system/       calls to the operating system
+core/         the domain model: values and pure functions
 ```
 
-Imports point down this list; rooms beside each other do not know each other. Data goes down once (accounts file and
-chats to a plan to jobs), round once (a due job to the reconciler and back to the store), out once (store to status
-to every surface).
+Imports point down this list, and packages of one layer do not import each other; pyproject.toml has the layers. The
+accounts file and the chats become a plan, the plan becomes jobs in the store, the reconciler moves each due job one
+step and records the outcome, and every surface reads the result through `status`.
 """

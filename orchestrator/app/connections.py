@@ -50,7 +50,7 @@ from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
     from orchestrator.providers.http.client import HttpClient, ResponseHook
-    from orchestrator.providers.openai.webhooks import WebhookParser as ReadWebhook
+    from orchestrator.providers.openai.webhooks import WebhookParser
 
 NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 FindIdentity = Callable[[str], Awaitable[AccountIdentity | None]]
@@ -228,7 +228,7 @@ class Connections:
         return self._webhook_parser(secret, headers, body)
 
     @cached_property
-    def _webhook_parser(self) -> ReadWebhook:
+    def _webhook_parser(self) -> WebhookParser:
         from orchestrator.providers.openai.webhooks import build_webhook_parser
 
         return build_webhook_parser(self._http)

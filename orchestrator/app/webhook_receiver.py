@@ -20,7 +20,7 @@ from orchestrator.store.db.database import Database
 from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 
 if TYPE_CHECKING:
-    from orchestrator.providers.openai.webhooks import WebhookParser as ReadWebhook
+    from orchestrator.providers.openai.webhooks import WebhookParser
 
 UNKNOWN_ACCOUNT: Final = ""  # no account has an empty name
 MAX_REPORTED_ACCOUNTS: Final = 10  # in one log line
@@ -29,7 +29,7 @@ MAX_REPORTED_ACCOUNTS: Final = 10  # in one log line
 class WebhookReceiver:
     """Verifies webhooks and passes genuine ones to the handler."""
 
-    def __init__(self, parse_webhook: ReadWebhook, log: BoundLogger) -> None:
+    def __init__(self, parse_webhook: WebhookParser, log: BoundLogger) -> None:
         self._parse_webhook = parse_webhook
         self._log = log
         self._secrets: dict[str, Secret] = {}

@@ -57,11 +57,6 @@ class ProviderInfo:
     litellm_takes_organization: bool = False
     """Whether LiteLLM sends the account's `organization` to this provider."""
 
-    @property
-    def accepts_webhooks(self) -> bool:
-        """Whether the provider sends webhooks, so that an account may have a `webhook_secret`."""
-        return "webhook_secret" in self.account_options
-
 
 _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
     ProviderName.OPENAI: ProviderInfo(

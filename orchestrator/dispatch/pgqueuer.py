@@ -40,7 +40,7 @@ from datetime import timedelta
 from math import ceil
 
 from pgqueuer.core.qm import QueueManager
-from pgqueuer.domain.models import Job as Row
+from pgqueuer.domain.models import Job as QueueEntry
 from structlog.stdlib import BoundLogger
 
 from orchestrator.aio import Batcher
@@ -148,7 +148,7 @@ class PgqueuerDispatcher:
         if self._stopping.is_set():  # `stop` was called before the manager existed, so it did not reach it
             return
 
-        async def serve(row: Row) -> None:
+        async def serve(row: QueueEntry) -> None:
             await self._handle_wake_up(wakeup_queue.decode_wake_up(row.payload or b""), handle)
 
         manager.entrypoint(wakeup_queue.ENTRYPOINT, accepts_context=False, on_failure="hold")(serve)

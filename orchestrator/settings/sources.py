@@ -25,22 +25,22 @@ class RawSetting:
 def collect_settings(environ: Mapping[str, str]) -> tuple[dict[str, RawSetting], list[str]]:
     """Return the non-empty settings by variable name in capitals, and the problems with the files they come from."""
     problems: list[str] = []
-    found = {
+    settings = {
         name.upper(): RawSetting(text) for name, text in environ.items() if text and name.upper().startswith(PREFIX)
     }
-    if (file := found.pop(PREFIX + SETTINGS_FILE_OPTION, None)) is not None:
-        found = _merge(found, _read_settings_file(Path(file.text), problems))
+    if (file := settings.pop(PREFIX + SETTINGS_FILE_OPTION, None)) is not None:
+        settings = _merge(settings, _read_settings_file(Path(file.text), problems))
     for name in (PREFIX + option for option in OPTIONS_WITH_FILE):
-        if (file := found.pop(f"{name}_FILE", None)) is None:
+        if (file := settings.pop(f"{name}_FILE", None)) is None:
             continue
-        if name in found:
+        if name in settings:
             problems.append(f"{name}_FILE: {name} is set as well; unset one of them")
             continue
         try:
-            found[name] = RawSetting(_read_text(Path(file.text)), file.text)
+            settings[name] = RawSetting(_read_text(Path(file.text)), file.text)
         except ValueError as error:
             problems.append(f"{name}_FILE: {file.text} {error}")
-    return found, problems
+    return settings, problems
 
 
 def _merge(environment: dict[str, RawSetting], file_settings: dict[str, RawSetting]) -> dict[str, RawSetting]:
@@ -64,15 +64,15 @@ def _read_settings_file(path: Path, problems: list[str]) -> dict[str, RawSetting
     except ValueError as error:
         problems.append(f"{PREFIX}{SETTINGS_FILE_OPTION}: {path} {error}")
         return {}
-    found: dict[str, RawSetting] = {}
+    settings: dict[str, RawSetting] = {}
     for number, name, text in _parse_lines(lines):
         if not name.startswith(PREFIX) or name == PREFIX + SETTINGS_FILE_OPTION:
             problems.append(f"{path}:{number}: is not a setting; a line is {PREFIX}NAME=value, or begins with #")
-        elif name in found:
+        elif name in settings:
             problems.append(f"{path}:{number}: {name} occurs twice; remove one of the lines")
         elif text:
-            found[name] = RawSetting(text, str(path))
-    return found
+            settings[name] = RawSetting(text, str(path))
+    return settings
 
 
 def _parse_lines(lines: list[str]) -> Iterator[tuple[int, str, str]]:

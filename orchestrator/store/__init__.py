@@ -1,5 +1,5 @@
-"""Store: the only room that knows SQL. One file per aggregate; every query lives here and takes a connection.
+"""The database. Only this package knows SQL.
 
-Reads come as values of core. Writes go through `Database.write`, which puts what arrives together into one
-transaction. No network call happens while a connection is held.
+`db` opens connections and commits transactions, `schema` defines the tables, `queries` reads and writes them. Reads
+return values of core. No network call happens inside a transaction.
 """

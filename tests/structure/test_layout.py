@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -45,3 +47,12 @@ def test_helper_folders_are_those_of_the_type_checker_and_their_names_are_unique
 def test_every_helper_folder_is_importable() -> None:
     folders = {str(Path(path).parent) for path in TREE.files if path.startswith("tests/") and "/helpers/" in path}
     assert folders <= set(HELPER_FOLDERS)
+
+
+def test_map_in_the_package_docstring_names_every_package_and_nothing_else() -> None:
+    package_docstring = ast.get_docstring(ast.parse(TREE.read(f"{PACKAGE}/__init__.py"))) or ""
+    named = re.findall(r"^(\w+(?:/|\.py)) {2,}\S", package_docstring, re.MULTILINE)
+    top = {Path(module.path).relative_to(PACKAGE) for module in TREE.modules}
+    expected = {f"{path.parts[0]}/" for path in top if len(path.parts) > 1}
+    expected |= {path.name for path in top if len(path.parts) == 1 and not path.stem.startswith("__")}
+    assert sorted(named) == sorted(expected)

@@ -24,9 +24,9 @@ def status(
     """Show the state, errors and model id of each account."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli.handlers import status as views
+        from orchestrator.cli.handlers import status as handler
 
-        return await views.print_run_status(app, as_json=json, watch=watch)
+        return await handler.print_run_status(app, as_json=json, watch=watch)
 
     run_with_app(work, for_reading=True)
 
@@ -53,9 +53,9 @@ def models(
     """Print each account's fine-tuned model id. Exits 1 if any is missing."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli.handlers import status as exporting
+        from orchestrator.cli.handlers import status as handler
 
-        return await exporting.print_models(
+        return await handler.print_models(
             app,
             ExportFormat.JSON if json else output_format,
             output=output,
@@ -75,8 +75,8 @@ def history(
     """Show all events of an account with the cause of each."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli.handlers import status as views
+        from orchestrator.cli.handlers import status as handler
 
-        return await views.print_events(app, account, as_json=json)
+        return await handler.print_events(app, account, as_json=json)
 
     run_with_app(work, for_reading=True)

@@ -23,7 +23,7 @@ from orchestrator.core.spec import Method
 from orchestrator.core.text import format_count, format_list
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.builder import build_dataset
-from orchestrator.dataset.checker import check_dataset as check_paths
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
 from orchestrator.dataset.polish.polisher import PolishedFile, PolishOptions, polish_dataset, write_polished_files
 from orchestrator.dataset.provider_rules import list_text_only_roles
@@ -54,7 +54,7 @@ def check_chats(
     """Print every finding. Returns FAILED if there is an error or, with `strict`, a warning."""
     rules, chats = load_rules_and_chats(session.settings, paths, method)
     with reading_progress("checking") as report_progress:
-        result = check_paths(chats, rules, training=training, progress=report_progress)
+        result = check_dataset(chats, rules, training=training, progress=report_progress)
     if report:
         _write_html_report(session, result, chats, rules.validation_path, report)
     _print_findings(result, output_format)

@@ -90,8 +90,8 @@ def _parse_text(source: SourceFile, text: bytes, line: int) -> Iterator[ChatReco
             yield from _parse_concatenated_values(source, row, line)
         else:
             yield ChatRecord(source.name, line, None, decoded.findings, size)
-    elif (shape := parse_chat(decoded.value)) is not None:
-        record = _build_record(source, line, DocumentSourceMap(JsonText(text, line)), shape)
+    elif (chat := parse_chat(decoded.value)) is not None:
+        record = _build_record(source, line, DocumentSourceMap(JsonText(text, line)), chat)
         yield replace(record, findings=(*decoded.findings, *record.findings), size=size)
     elif isinstance(decoded.value, list) and decoded.value and (pieces := _split_array(text)):
         yield from _parse_array(source, decoded, pieces, line)
@@ -121,10 +121,10 @@ def _parse_array(
         shared.setdefault(number, []).append(finding)
     for number, (offset, item) in enumerate(pieces):
         place = DocumentSourceMap(JsonText(item, line + offset), (number,))
-        shape = parse_chat(value := decoded.value[number])
+        chat = parse_chat(value := decoded.value[number])
         own = tuple(shared.get(number, ()))
-        if shape:
-            record = _build_record(source, line + offset, place, shape)
+        if chat:
+            record = _build_record(source, line + offset, place, chat)
             yield replace(record, findings=(*own, *record.findings), size=len(item) + 1)
         else:
             record = _unknown_format_record(source, place, value)
@@ -146,16 +146,16 @@ def _parse_concatenated_values(
 
 
 def _build_record(
-    source: SourceFile, line: int, places: DocumentSourceMap | RowsSourceMap, shape: ParsedChat
+    source: SourceFile, line: int, places: DocumentSourceMap | RowsSourceMap, chat: ParsedChat
 ) -> ChatRecord:
     def where(key_path: KeyPath) -> tuple[int, str]:
-        return places.locate(shape.to_source(key_path))
+        return places.locate(chat.to_source(key_path))
 
-    example = Example(source.name, line, shape.format, shape.body, where, shape.left_out, shape.user_name)
-    if not shape.issues:
+    example = Example(source.name, line, chat.format, chat.body, where, chat.left_out, chat.user_name)
+    if not chat.issues:
         return ChatRecord(source.name, line, example)
     findings = []
-    for issue in shape.issues:
+    for issue in chat.issues:
         at, path = places.locate(issue.key_path)
         findings.append(create_finding(issue.code, source.name, issue.message, line=at, path=path, hint=issue.hint))
     refused = any(finding.severity is Severity.ERROR for finding in findings)

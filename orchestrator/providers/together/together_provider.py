@@ -185,14 +185,14 @@ class TogetherProvider:
         options = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
         try:
             async with self._client.read_call():
-                told = await self._client.post_decoded(
+                estimate = await self._client.post_decoded(
                     ESTIMATE_DECODER, "/fine-tunes/estimate-price", _build_job_body(order) | options
                 )
         except RequestRejected:
             return None  # without an estimate the job may still be created
-        usd = told.estimated_total_price
-        refused = told.allowed_to_proceed is False
-        why = f"the provider estimates {format_usd(usd)} and the account's limit is {format_usd(told.user_limit)}"
+        usd = estimate.estimated_total_price
+        refused = estimate.allowed_to_proceed is False
+        why = f"the provider estimates {format_usd(usd)} and the account's limit is {format_usd(estimate.user_limit)}"
         return Quote(usd, "together's estimate", why if refused else None) if usd is not None or refused else None
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
@@ -212,18 +212,18 @@ class TogetherProvider:
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         async with self._client.read_call():
             listed = await self._client.list_items(EVENT_LIST_DECODER, f"/fine-tunes/{remote_job_id}/events")
-        told = [
+        remote_events = [
             RemoteEvent(at=epoch_from_iso(event.created_at) or 0.0, message=text_or_none(event.message) or "")
             for event in listed
         ]
-        return sorted(told, key=lambda event: event.at)
+        return sorted(remote_events, key=lambda event: event.at)
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         """Read the curve, in which training and evaluation steps are separate rows."""
         query = {"global_step_from": str(after + 1), "resolution": str(MAX_CURVE_POINTS)}
         async with self._client.read_call():
-            told = await self._client.get_decoded(METRICS_DECODER, f"/fine-tunes/{remote_job_id}/metrics", **query)
-        rows = told.metrics or []
+            metrics = await self._client.get_decoded(METRICS_DECODER, f"/fine-tunes/{remote_job_id}/metrics", **query)
+        rows = metrics.metrics or []
         losses = [parse_loss(row.get(STEP_METRIC), row.get("train/loss"), row.get("eval/loss")) for row in rows]
         return [loss for loss in losses if loss]
 
@@ -283,16 +283,16 @@ class TogetherProvider:
 
 
 def _find_last_error(events: object) -> str | None:
-    told = [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
-    errors = [text_or_none(event.get("message")) for event in told if event.get("level") == "error"]
+    entries = [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    errors = [text_or_none(event.get("message")) for event in entries if event.get("level") == "error"]
     return errors[-1] if errors else None
 
 
 def _is_same_file(file: TogetherFile, dataset_file: DatasetFile) -> bool:
-    return file.filename == dataset_file.filename and file.bytes in (
-        None,
-        dataset_file.wire_bytes,
-    )  # None: not known yet
+    return file.filename == dataset_file.filename and (
+        file.bytes is None  # not known yet
+        or file.bytes == dataset_file.wire_bytes
+    )
 
 
 def _to_remote_file(file: TogetherFile) -> RemoteFile:
@@ -310,8 +310,8 @@ def _to_remote_file(file: TogetherFile) -> RemoteFile:
 
 
 def _build_job_body(order: JobOrder) -> dict[str, Any]:
-    asked = {"model": order.spec.base_model, "training_file": order.training_file}
-    return asked | ({"validation_file": order.validation_file} if order.validation_file else {})
+    body = {"model": order.spec.base_model, "training_file": order.training_file}
+    return body | ({"validation_file": order.validation_file} if order.validation_file else {})
 
 
 def _build_hyperparameters(spec: TrainingSpec) -> dict[str, Any]:

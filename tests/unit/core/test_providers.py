@@ -42,4 +42,4 @@ def test_conditional_account_option_is_accepted_by_some_provider(option: str) ->
 
 
 def test_only_openai_accepts_webhooks() -> None:
-    assert [name for name, info in PROVIDERS.items() if info.accepts_webhooks] == [ProviderName.OPENAI]
+    assert list_providers_with_account_option("webhook_secret") == [ProviderName.OPENAI]
