@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,11 +169,24 @@ class Chaos:
         try:
             for replica in replicas:
                 replica.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._report_unfinished_work(patience)
+            raise
         finally:
             for replica in replicas:
                 replica.kill()
                 replica.wait()
         return self._collect_result()
+
+    def _report_unfinished_work(self, patience: float) -> None:
+        """Print the jobs that are not finished, and keep the service's log and what the sandbox holds."""
+        for job in self._read_status()["jobs"]:
+            if job["state"] not in {"succeeded", "failed", "cancelled"}:
+                print(json.dumps(job))
+        kept = Path(tempfile.mkdtemp(prefix="chaos-unfinished-"))
+        shutil.copy(self._folder / "service.log", kept)
+        (kept / "sandbox.json").write_text(json.dumps(self._call_sandbox("state")))
+        print(f"the service did not finish within {patience:.0f} s; its log and the sandbox's state are in {kept}")
 
     def _start_next_run_if_finished(self, replicas: list[subprocess.Popen[bytes]]) -> None:
         """When all was done before the kill, another seed makes another run."""
@@ -184,16 +198,6 @@ class Chaos:
         state = self._call_sandbox("state")
         jobs = Counter((name, job["seed"]) for name, held in state["accounts"].items() for job in held["jobs"])
         files = [[file["id"] for file in account["files"]] for account in state["accounts"].values()]
-        status = json.loads(
-            subprocess.run(
-                [sys.executable, "-m", "orchestrator", "status", "--json"],
-                cwd=self._folder,
-                env=self._environment(),
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
         return ChaosResult(
             accounts=self._accounts,
             runs=self._runs,
@@ -203,8 +207,19 @@ class Chaos:
             jobs=jobs.total(),
             duplicates=sum(count - 1 for count in jobs.values()),
             orphans=sum(max(0, len(ids) - 1) for ids in files),
-            models=len({job["fine_tuned_model"] for job in status["jobs"] if job["fine_tuned_model"]}),
+            models=len({job["fine_tuned_model"] for job in self._read_status()["jobs"] if job["fine_tuned_model"]}),
         )
+
+    def _read_status(self) -> Any:
+        status = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "status", "--json"],
+            cwd=self._folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(status.stdout)
 
     def _start(self, **extra: str) -> subprocess.Popen[bytes]:
         with (self._folder / "service.log").open("ab") as log:
