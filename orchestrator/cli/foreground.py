@@ -130,7 +130,7 @@ async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Even
     """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
     if not sys.stdout.isatty():
         return await _print_changes(app, is_done, stopping)
-    from orchestrator.cli.tables import live_status  # lazy: rich takes 4 MB, which a service does not need
+    from orchestrator.cli.status_table import live_status  # lazy: rich takes 4 MB, which a service does not need
 
     with live_status() as draw:
         return await watch_status(app, draw, is_done, stopping)
@@ -151,7 +151,7 @@ async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Eve
         sys.stdout.flush()
 
     status = await watch_status(app, print_changed_lines, is_done, stopping)
-    from orchestrator.cli.tables import print_status  # lazy: rich
+    from orchestrator.cli.status_table import print_status  # lazy: rich
 
     print_status(status)
     return status

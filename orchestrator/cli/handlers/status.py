@@ -19,7 +19,9 @@ from orchestrator.cli.output import (
     print_json,
     write_text,
 )
-from orchestrator.cli.tables import build_plan_table, create_console, live_status, print_status, print_table
+from orchestrator.cli.plan_table import print_plan_table
+from orchestrator.cli.status_table import MODELS_COLUMNS, live_status, print_status
+from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
@@ -29,22 +31,36 @@ from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings,
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, export, left_out_reason, select_models
+from orchestrator.exports import ExportFormat, export, left_out_reason, list_table_rows, select_models
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
+ACCOUNT_COLUMNS = (
+    Column(heading="account"),
+    Column(heading="provider", importance=2),
+    Column(heading="organization", importance=3),
+    Column(heading="key", importance=1),
+    Column(heading="state", wraps=True),
+)
+EVENT_COLUMNS = (
+    Column(heading="time"),
+    Column(heading="cause", importance=1),
+    Column(heading="event"),
+    Column(heading="state", importance=2),
+    Column(heading="remote job"),
+    Column(heading="message", wraps=True),
+)
 
 
-async def print_plan(app: App, *, as_json: bool) -> ExitCode:
+async def print_plan(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Print the plan. Returns FAILED if the run or an account would be held."""
     desired, plan = await app.build_plan()
     if as_json:
         print_json(plan_to_json(plan, desired.warnings))
     else:
-        console = create_console()
-        console.print(build_plan_table(plan, console.width))
+        print_plan_table(plan, wide=wide)
         for finding in desired.findings:
             sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
         for warning in (*desired.warnings, *plan.warnings):
@@ -54,7 +70,7 @@ async def print_plan(app: App, *, as_json: bool) -> ExitCode:
     return ExitCode.FAILED if plan.holds or plan.count(PlanStep.HELD) else ExitCode.DONE
 
 
-async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
+async def print_run_status(app: App, *, as_json: bool, watch: bool, wide: bool = False) -> ExitCode:
     """Print the current run; with `watch` on a terminal, redraw it until interrupted."""
     if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = install_stop_signals()
@@ -77,11 +93,11 @@ async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
             sys.stdout.write(f"The run is held: {format_failure(hold)}\n")
         for warning in snapshot.run.warnings:
             sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-        print_status(snapshot)
+        print_status(snapshot, wide=wide)
     return ExitCode.DONE
 
 
-async def verify_accounts(app: App, *, as_json: bool) -> ExitCode:
+async def verify_accounts(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Verify each account with its provider and print the result. Returns FAILED if any account is not usable."""
     file, keys = await app.loader.load_accounts()
     fingerprints = {name: key.fingerprint for name, key in keys.by_account.items()}
@@ -97,7 +113,7 @@ async def verify_accounts(app: App, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json(rows)
     else:
-        _print_account_table(rows)
+        _print_account_table(rows, wide=wide)
     identities = {name: result for name, result in results.items() if isinstance(result, AccountIdentity)}
     for warning in (
         *list_shared_key_warnings(file.accounts, fingerprints),
@@ -124,7 +140,7 @@ def _account_to_json(
     }
 
 
-def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_account_table(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> None:
     lines = [
         (
             row["account"],
@@ -135,11 +151,10 @@ def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
         )
         for row in rows
     ]
-    columns = ("account", "provider", "organization", "key", "state")
-    print_table(columns, lines)
+    print_table(ACCOUNT_COLUMNS, lines, wide=wide)
 
 
-async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
+async def print_events(app: App, account: str, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Print the events of an account, oldest first."""
     events = await app.list_events(account)
     if as_json:
@@ -156,8 +171,7 @@ async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
         )
         for event in events
     ]
-    columns = ("time", "cause", "event", "state", "remote job", "message")
-    print_table(columns, rows)
+    print_table(EVENT_COLUMNS, rows, wide=wide)
     return ExitCode.DONE
 
 
@@ -170,6 +184,7 @@ async def print_models(
     providers: Sequence[str],
     everything: bool,
     name: str | None,
+    wide: bool = False,
 ) -> ExitCode:
     """Print or write the selected models. Returns FAILED if any of them is missing."""
     snapshot = await app.read_status()
@@ -180,7 +195,10 @@ async def print_models(
     title = name or (snapshot.run.name if snapshot.run else "")
     selection = select_models(title, snapshot.jobs, accounts, labels=labels, providers=providers)
     exported = export(output_format, selection, include_unservable=everything)
-    write_text(exported.text, output)
+    if output_format is ExportFormat.TABLE and output is None:
+        print_table(MODELS_COLUMNS, list_table_rows(exported.models), wide=wide)
+    else:
+        write_text(exported.text, output)
     for job in exported.models.left_out:
         sys.stderr.write(sanitize_line(f"Omitted: {job.account}: {left_out_reason(job)}") + "\n")
     complete = selection.jobs and all(job.state == JobState.SUCCEEDED for job in selection.jobs)
