@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.commands.filters import (
+    AccountOption,
+    FailedOption,
+    HeldOption,
+    LabelOption,
+    ProviderOption,
+    StateOption,
+    build_job_filter,
+)
 from orchestrator.cli.commands.root import JsonOption, WideOption, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.account import ProviderName
@@ -19,15 +28,24 @@ if TYPE_CHECKING:
 @command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C (on a terminal).")] = False,
+    account: AccountOption = None,
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    label: LabelOption = None,
+    held: HeldOption = False,
+    failed: FailedOption = False,
     wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show the state, errors and model id of each account."""
+    job_filter = build_job_filter(
+        accounts=account, state=state, provider=provider, label=label, held=held, failed=failed
+    )
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as handler
 
-        return await handler.print_run_status(app, as_json=json, watch=watch, wide=wide)
+        return await handler.print_run_status(app, job_filter, as_json=json, watch=watch, wide=wide)
 
     run_with_app(work, for_reading=True)
 

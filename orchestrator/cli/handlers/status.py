@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from orchestrator.cli.foreground import install_stop_signals, watch_status
 from orchestrator.cli.output import (
     format_failure,
     format_refusal,
+    format_state,
     plan_to_json,
     print_json,
     write_text,
@@ -26,6 +28,7 @@ from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
+NO_MATCH_MESSAGE = "No job of the run matches the filter."
 ACCOUNT_COLUMNS = (
     Column(heading="account"),
     Column(heading="provider", importance=2),
@@ -70,14 +74,20 @@ async def print_plan(app: App, *, as_json: bool, wide: bool = False) -> ExitCode
     return ExitCode.FAILED if plan.holds or plan.count(PlanStep.HELD) else ExitCode.DONE
 
 
-async def print_run_status(app: App, *, as_json: bool, watch: bool, wide: bool = False) -> ExitCode:
-    """Print the current run; with `watch` on a terminal, redraw it until interrupted."""
+async def print_run_status(
+    app: App, job_filter: JobFilter, *, as_json: bool, watch: bool, wide: bool = False
+) -> ExitCode:
+    """Print the jobs of the current run that match; with `watch` on a terminal, redraw them until interrupted."""
+
+    async def read_status() -> read.StatusSnapshot:
+        return await read_matching_status(app, job_filter)
+
     if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = install_stop_signals()
         with live_status() as draw:
-            await watch_status(app, draw, None, stopping)
+            await watch_status(read_status, draw, None, stopping)
         return ExitCode.DONE
-    snapshot = await app.read_status()
+    snapshot = await read_status()
     if as_json:
         print_json(read.status_to_dict(snapshot))
         return ExitCode.DONE
@@ -93,8 +103,24 @@ async def print_run_status(app: App, *, as_json: bool, watch: bool, wide: bool =
             sys.stdout.write(f"The run is held: {format_failure(hold)}\n")
         for warning in snapshot.run.warnings:
             sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-        print_status(snapshot, wide=wide)
+        if snapshot.jobs or not job_filter.is_narrowing:
+            print_status(snapshot, wide=wide)
+        else:
+            sys.stdout.write(NO_MATCH_MESSAGE + "\n")
     return ExitCode.DONE
+
+
+async def read_matching_status(app: App, job_filter: JobFilter) -> read.StatusSnapshot:
+    """Return the snapshot of the current run with those jobs only that match; the counts are those of these jobs."""
+    snapshot = await app.read_status()
+    if snapshot.run is None or not job_filter.is_narrowing:
+        return snapshot
+    listing = await read.list_jobs(
+        app.database, job_filter, snapshot.at, run_id=snapshot.run.id, limit=len(snapshot.jobs) + 1
+    )
+    ids = {job.job for job in listing.jobs} if listing else set()
+    jobs = tuple(job for job in snapshot.jobs if job.job in ids)
+    return replace(snapshot, jobs=jobs, counts=dict(sorted(Counter(map(format_state, jobs)).items())))
 
 
 async def verify_accounts(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
