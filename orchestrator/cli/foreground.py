@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.database import exclusive_database_lock
@@ -130,10 +130,10 @@ async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Even
     """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
     if not sys.stdout.isatty():
         return await _print_changes(app, is_done, stopping)
-    from orchestrator.cli.tables import live_status  # lazy: rich takes 4 MB, which a service does not need
+    from orchestrator.cli.status_table import live_status  # lazy: rich takes 4 MB, which a service does not need
 
     with live_status() as draw:
-        return await watch_status(app, draw, is_done, stopping)
+        return await watch_status(app.read_status, draw, is_done, stopping)
 
 
 async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Event) -> StatusSnapshot:
@@ -150,15 +150,18 @@ async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Eve
                 sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    status = await watch_status(app, print_changed_lines, is_done, stopping)
-    from orchestrator.cli.tables import print_status  # lazy: rich
+    status = await watch_status(app.read_status, print_changed_lines, is_done, stopping)
+    from orchestrator.cli.status_table import print_status  # lazy: rich
 
     print_status(status)
     return status
 
 
 async def watch_status(
-    app: App, draw: Callable[[StatusSnapshot], None], is_done: StopCondition | None, stopping: asyncio.Event
+    read_status: Callable[[], Awaitable[StatusSnapshot]],
+    draw: Callable[[StatusSnapshot], None],
+    is_done: StopCondition | None,
+    stopping: asyncio.Event,
 ) -> StatusSnapshot:
     """Read and draw the status repeatedly until `is_done` holds for every job or `stopping` is set; return the last.
 
@@ -167,7 +170,7 @@ async def watch_status(
     clock = asyncio.get_running_loop()
     while True:
         begin = clock.time()
-        status = await app.read_status()
+        status = await read_status()
         draw(status)
         pause = max(MIN_REFRESH_SECONDS, REFRESH_PAUSE_FACTOR * (clock.time() - begin))
         if stopping.is_set() or (is_done and status.run and all(is_done(job) for job in status.jobs)):

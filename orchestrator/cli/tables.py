@@ -1,49 +1,76 @@
-"""Tables for terminals and pipes: the status, the plan and simple lists."""
+"""Tables for terminals and pipes. Every command lays out its tables here."""
+
+# Theory of operation
+#
+# A table has columns with an order of importance, and its rows are texts. `choose_layout` looks for the first form
+# that fits the width of the terminal:
+#
+#   1. all columns, with borders;
+#   2. all columns, without borders;
+#   3. the same two forms without the least important column, then without the next one, and so on;
+#   4. if even the columns that are always shown do not fit: one block per row, with one value after the other.
+#
+# An id is copied from the terminal into other programs. Its column is therefore always shown, and is never wrapped or
+# cut. Only a column with `wraps` is wrapped, between words: a message may contain an id as well.
+#
+# A pipe has no width. It gets every column, aligned and without borders, with one line per row, so that the output
+# depends on the data only. `--wide` shows every column on a terminal, too, however narrow that is.
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.output import (
-    ADVICE_COLUMN,
-    LATEST_EVENT_COLUMN,
-    MODEL_COLUMN,
-    STATUS_COLUMNS,
-    format_advice,
-    format_counts,
-    format_refusal,
-    format_row,
-    format_title,
-)
-from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
-from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.status import StatusSnapshot
 
-MAX_TABLE_ROWS = 200  # drawing takes a millisecond per row
-WIDE_TERMINAL_COLUMNS = 140  # a terminal of this width has space for every column
-MIN_LAST_COLUMN_WIDTH = 20  # a narrower last column would be wrapped into too many lines
-PIPE_WIDTH_COLUMNS = 240  # a pipe has no width; wide enough that no model id is cut
-MAX_NAMED_ACCOUNTS = 8
-OPTIONAL_STATUS_COLUMNS = ("provider", "for", "progress")  # left out in this order on a narrow terminal
-STATE_COLOURS = {
-    "succeeded": "green",
-    "failed": "red",
-    "held": "yellow",
-    "cancelled": "dim",
-    "running": "cyan",
-    "queued": "blue",
-}
+MAX_TABLE_ROWS = 200  # drawing borders takes a millisecond per row
+MIN_TEXT_WIDTH = 20  # a narrower column of sentences would be wrapped into too many lines
+PIPE_WIDTH_COLUMNS = 100_000  # a pipe has no width; wide enough that nothing is wrapped
+GAP = 2  # spaces between columns without borders
+BLOCK_INDENT = 2
+EMPTY_VALUES = frozenset({"", "–"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table. Without `importance` it is always shown; otherwise the lowest one is left out first."""
+
+    heading: str
+    importance: int | None = None
+    wraps: bool = False  # at most one column of a table
+    min_width: int = MIN_TEXT_WIDTH  # of a column that wraps
+    colours: Mapping[str, str] = field(default_factory=dict)  # by value
+    has_notes: bool = False  # the caller prints its texts below the table, where it is not in the table
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """The form of a table: the indices of the columns that are shown, and their widths. Without columns: blocks."""
+
+    shown: tuple[int, ...] = ()
+    widths: tuple[int, ...] = ()
+    has_borders: bool = False
+
+    @property
+    def width(self) -> int:
+        """Width of a row in characters."""
+        return sum(self.widths) + (3 * len(self.widths) + 1 if self.has_borders else GAP * (len(self.widths) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A table in the form that fits the terminal, and the headings of the columns that it does not have."""
+
+    content: RenderableType
+    left_out: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()  # those with `has_notes`
 
 
 def create_console() -> Console:
@@ -52,175 +79,147 @@ def create_console() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
-def print_status(status: StatusSnapshot) -> None:
-    """Print one row per account, as a drawn table up to MAX_TABLE_ROWS and as aligned columns beyond."""
-    if len(status.jobs) <= MAX_TABLE_ROWS:
-        console = create_console()
-        console.print(build_status_table(status, console.width))
-        return
-    widths = _measure_status_columns(status)
-    if title := format_title(status):
-        sys.stdout.write(f"{title}\n")
-    for row in chain([STATUS_COLUMNS], (format_row(job, status.at) for job in status.jobs)):
-        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
-    sys.stdout.write(f"{format_counts(status)}\n")
+def get_table_width(*, wide: bool) -> int | None:
+    """Return the number of characters that a table may use; None if there is no limit."""
+    return None if wide or not sys.stdout.isatty() else create_console().width
 
 
-def build_status_table(status: StatusSnapshot, width: int) -> RenderableType:
-    """Build a table with one row per account. On a narrow terminal the advice stands below the table, uncut."""
-    # The title and the counts are not those of the table, which would be wrapped at the width of the table.
-    above, below = filter(None, [format_title(status)]), [format_counts(status)]
-    if width >= WIDE_TERMINAL_COLUMNS:
-        return Group(*map(Text, above), _build_table(status, range(len(STATUS_COLUMNS))), *map(Text, below))
-    columns = _select_columns(_measure_status_columns(status), width)
-    if STATUS_COLUMNS.index(MODEL_COLUMN) not in columns:
-        models = (f"{job.account}: {job.fine_tuned_model}" for job in status.jobs if job.fine_tuned_model)
-        below += map(sanitize_line, models)
-    return Group(*map(Text, above), _build_table(status, columns), *map(Text, (*below, *_list_advice(status))))
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wide: bool = False) -> None:
+    """Print a table in a form that fits the terminal, and name the columns that were left out."""
+    table = fit_table(columns, rows, get_table_width(wide=wide), borders=sys.stdout.isatty())
+    print_uncut(table.content, *list_left_out_notes(table))
 
 
-def _select_columns(widths: Sequence[int], width: int) -> list[int]:
-    """Select the columns of a narrow terminal, so that each model id is on one line: a wrapped id cannot be copied.
-
-    Columns that matter less are left out first. If a model id is too long even then, its column is left out instead.
-    """
-
-    def fits(columns: Sequence[int]) -> bool:
-        return sum(widths[index] + 3 for index in columns) + 1 <= width  # each column has a border and two spaces
-
-    # The latest event is left out first: the state expresses nearly the same.
-    every = [index for index, name in enumerate(STATUS_COLUMNS) if name not in (LATEST_EVENT_COLUMN, ADVICE_COLUMN)]
-    for count in range(len(OPTIONAL_STATUS_COLUMNS) + 1):
-        columns = [index for index in every if STATUS_COLUMNS[index] not in OPTIONAL_STATUS_COLUMNS[:count]]
-        if fits(columns):
-            return columns
-    return [index for index in every if STATUS_COLUMNS[index] != MODEL_COLUMN]
+def print_uncut(*parts: RenderableType) -> None:
+    """Print these parts one below the other. Lines that are longer than the terminal is wide are not cut."""
+    create_console().print(Group(*parts), crop=False)
 
 
-def _measure_status_columns(status: StatusSnapshot) -> list[int]:
-    widths = list(map(len, STATUS_COLUMNS))
-    for job in status.jobs:
-        widths = list(map(max, widths, map(cell_len, format_row(job, status.at))))
-    return widths
+def list_left_out_notes(table: FittedTable) -> list[Text]:
+    """Return the line that names the columns that were left out, if there are any."""
+    return (
+        [Text(f"Not shown: {', '.join(table.left_out)}. Use --wide to show every column.")] if table.left_out else []
+    )
 
 
-def _list_advice(status: StatusSnapshot) -> Iterator[str]:
-    """Yield each advice once, with the accounts that it concerns: a hold of the run concerns all of them."""
-    accounts_by_advice: dict[str, list[str]] = {}
-    for job in status.jobs:
-        if text := format_advice(job):
-            accounts_by_advice.setdefault(text, []).append(job.account)
-    for text, accounts in accounts_by_advice.items():
-        yield sanitize_line(f"{format_list(accounts, limit=MAX_NAMED_ACCOUNTS)}: {text}")
+def fit_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int | None, *, borders: bool = True
+) -> FittedTable:
+    """Build a table in the first form that fits into `width` characters. None is unlimited. Cells are sanitized."""
+    texts = [tuple(map(sanitize_line, row)) for row in rows]
+    layout = choose_layout(columns, texts, width, borders=borders and len(texts) <= MAX_TABLE_ROWS)
+    hidden = [
+        column
+        for index, column in enumerate(columns)
+        if (index not in layout.shown if layout.shown else column.has_notes) and not _is_empty(texts, index)
+    ]
+    content: RenderableType
+    if not layout.shown:
+        content = Group(*_build_blocks(columns, texts, width or PIPE_WIDTH_COLUMNS))
+    elif layout.has_borders:
+        content = _build_bordered_table(columns, texts, layout)
+    else:
+        content = Group(*_build_aligned_lines(columns, texts, layout))
+    left_out, noted = ([each.heading for each in hidden if each.has_notes == flag] for flag in (False, True))
+    return FittedTable(content, tuple(left_out), tuple(noted))
 
 
-def _build_table(status: StatusSnapshot, columns: Sequence[int]) -> Table:
-    table = Table()
-    for heading in (STATUS_COLUMNS[index] for index in columns):
-        folded = heading in (MODEL_COLUMN, ADVICE_COLUMN)
-        ratio = 1 if heading == ADVICE_COLUMN else None
-        table.add_column(heading, no_wrap=not folded, overflow="fold" if folded else "ellipsis", ratio=ratio)
-    for job in status.jobs:
-        texts = [Text(text) for text in format_row(job, status.at)]
-        state = texts[STATUS_COLUMNS.index("state")]
-        state.stylize(STATE_COLOURS.get(state.plain, ""))
-        table.add_row(*(texts[index] for index in columns))
+def choose_layout(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, *, borders: bool
+) -> TableLayout:
+    """Choose the first form that fits into `width` characters, see the theory of operation."""
+    natural = [max(map(cell_len, cells)) for cells in zip([each.heading for each in columns], *rows, strict=True)]
+    every = tuple(range(len(columns)))
+    if width is None:
+        return TableLayout(every, tuple(natural), borders)
+    least = [_min_width(column, index, rows, natural[index]) for index, column in enumerate(columns)]
+    for shown in _list_column_sets(columns, rows):
+        for has_borders in (True, False) if borders else (False,):
+            narrowest = TableLayout(shown, tuple(least[index] for index in shown), has_borders)
+            spare = width - narrowest.width
+            if spare >= 0:
+                widths = (min(natural[index], least[index] + spare) for index in shown)
+                return TableLayout(shown, tuple(widths), has_borders)
+    return TableLayout()
+
+
+def _list_column_sets(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, ...]]:
+    """Yield all columns, then fewer and fewer: those without any value go first, then those that matter least."""
+    shown = list(range(len(columns)))
+    yield tuple(shown)
+    optional = [index for index, column in enumerate(columns) if column.importance is not None]
+    for index in sorted(optional, key=lambda index: (not _is_empty(rows, index), columns[index].importance)):
+        shown.remove(index)
+        yield tuple(shown)
+
+
+def _is_empty(rows: Sequence[Sequence[str]], index: int) -> bool:
+    return all(row[index] in EMPTY_VALUES for row in rows)
+
+
+def _min_width(column: Column, index: int, rows: Sequence[Sequence[str]], natural: int) -> int:
+    """Return the least width of a column. A column that wraps is never narrower than its longest word."""
+    if not column.wraps:
+        return natural
+    longest = max((cell_len(word) for row in rows for word in row[index].split()), default=0)
+    return min(natural, max(column.min_width, longest, cell_len(column.heading)))
+
+
+def _build_bordered_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: TableLayout) -> Table:
+    table = Table(width=layout.width)
+    for index, width in zip(layout.shown, layout.widths, strict=True):
+        table.add_column(columns[index].heading, no_wrap=not columns[index].wraps, overflow="fold", width=width)
+    for row in rows:
+        table.add_row(*(Text(row[index], style=_find_colour(columns[index], row[index])) for index in layout.shown))
     return table
 
 
-def build_plan_table(plan: Plan, width: int) -> RenderableType:
-    """Build a table of the plan. On a narrow terminal, price sources and holds stand below the table, uncut."""
-    dataset = plan.dataset.training
-    tokens = "unknown number of tokens" if dataset.tokens is None else format_count(dataset.tokens, "token")
-    # Not the title and the caption of the table, which would be wrapped at the width of the table.
-    title = (
-        f"Plan for {plan.name}, run {plan.run_id}",
-        f"Dataset {plan.dataset.sha256[:16]}: {format_count(dataset.examples, 'example')}, "
-        f"{format_count(dataset.bytes, 'byte')}, {tokens}",
-    )
-    total = (
-        f"Actions: {_format_step_counts(plan)}",
-        f"Estimated price of the run: {format_usd(plan.total_usd)}, of which {format_usd(plan.new_usd)} for new jobs",
-    )
-    table = Table()
-    is_wide = width >= WIDE_TERMINAL_COLUMNS
-    for heading in ("account", "provider", "base model", "action", "price"):
-        table.add_column(heading, no_wrap=is_wide, overflow="fold")
-    if is_wide:
-        table.add_column("price source", no_wrap=True)
-        table.add_column("reason", overflow="fold", ratio=1)
-    for line in plan.lines:
-        row = (line.account, line.provider, line.base_model, line.step, format_usd(line.usd))
-        details = (line.price_source, _format_hold(line)) if is_wide else ()
-        table.add_row(*map(sanitize_line, row + details))
-    above, below = ([Text(sanitize_line(line)) for line in lines] for lines in (title, total))
-    if is_wide:
-        return Group(*above, table, *below)
-    sources = dict.fromkeys(f"Price of {line.base_model}: {line.price_source}" for line in plan.lines)
-    holds = [f"{line.account}: {_format_hold(line)}" for line in plan.lines if line.hold]
-    return Group(*above, table, *below, *(Text(sanitize_line(note)) for note in (*sources, *holds)))
+def _build_aligned_lines(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: TableLayout
+) -> Iterator[Text]:
+    headings = tuple(column.heading for column in columns)
+    for number, row in enumerate((headings, *rows)):
+        cells = [_wrap_cell(columns[i], row[i], width) for i, width in zip(layout.shown, layout.widths, strict=True)]
+        for line_number in range(max(map(len, cells))):
+            line = Text(no_wrap=True, overflow="ignore")
+            for index, width, parts in zip(layout.shown, layout.widths, cells, strict=True):
+                part = parts[line_number] if line_number < len(parts) else ""
+                line.append(part, _find_colour(columns[index], part) if number else "bold")
+                line.append(" " * (width - cell_len(part) + GAP))
+            line.rstrip()
+            yield line
 
 
-def _format_hold(line: PlanLine) -> str:
-    return f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
+def _wrap_cell(column: Column, text: str, width: int) -> list[str]:
+    if not column.wraps or cell_len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def build_simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> RenderableType:
-    """Build a table of texts without control characters, whose last column is wrapped.
-
-    If it does not fit into `width` characters, each row becomes a wrapped line instead, so that no text is cut. Such
-    a line names each value, because it stands under no heading; the first value needs no name, and empty ones are
-    left out.
-    """
-    texts = [[sanitize_line(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
-    least = sum(widths[:-1]) + min(widths[-1], MIN_LAST_COLUMN_WIDTH)
-    if least + 2 * (len(widths) - 1) > width:
-        return Group(*(Text(line) for row in texts for line in _wrap_labelled_row(headings, row, width)))
-    has_borders = least + 3 * len(widths) + 1 <= width
-    table = Table() if has_borders else Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings[:-1]:
-        table.add_column(heading, no_wrap=True)
-    table.add_column(headings[-1], overflow="fold")
-    for row in texts:
-        table.add_row(*row)
-    return table
+def _find_colour(column: Column, value: str) -> str:
+    return column.colours.get(value, "")
 
 
-def _wrap_labelled_row(headings: Sequence[str], row: Sequence[str], width: int) -> list[str]:
-    """Format a row as lines. A value that does not fit on the line moves to the next one, together with its name."""
-    wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-    lines = [row[0]]
-    for heading, cell in zip(headings[1:], row[1:], strict=True):
-        if cell in ("", "–"):
-            continue
-        named = f"{heading}: {cell}"
-        if cell_len(lines[-1]) + 2 + cell_len(named) <= width:
-            lines[-1] += f"  {named}"
+def _build_blocks(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Iterator[Text]:
+    """Yield one block per row: its name, then the other values that it has, each with its heading."""
+    for row in rows:
+        values = [
+            (column, cell)
+            for column, cell in zip(columns[1:], row[1:], strict=True)
+            if cell not in EMPTY_VALUES and not column.has_notes
+        ]
+        yield from (Text(line, no_wrap=True, overflow="ignore") for line in _wrap_block(row[0], values, width))
+
+
+def _wrap_block(name: str, values: Sequence[tuple[Column, str]], width: int) -> list[str]:
+    """Format a block as lines. Short values share a line; one that does not fit moves to the next, with its name."""
+    indent = " " * BLOCK_INDENT
+    wrap = textwrap.TextWrapper(width, subsequent_indent=2 * indent, break_long_words=False, break_on_hyphens=False)
+    lines = [name]
+    for column, cell in values:
+        named = f"{column.heading}: {cell}"
+        if len(lines) > 1 and cell_len(lines[-1]) + GAP + cell_len(named) <= width:
+            lines[-1] += f"{' ' * GAP}{named}"
         else:
-            lines += wrap.wrap(f"    {named}")
+            lines += wrap.wrap(f"{indent}{named}") if column.wraps else [f"{indent}{named}"]
     return lines
-
-
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of texts in a form that fits the terminal."""
-    console = create_console()
-    console.print(build_simple_table(headings, rows, console.width))
-
-
-def _format_step_counts(plan: Plan) -> str:
-    counts: Mapping[PlanStep, int] = {step: plan.count(step) for step in PlanStep}
-    return ", ".join(f"{step}: {count}" for step, count in counts.items() if count)
-
-
-@contextmanager
-def live_status() -> Iterator[Callable[[StatusSnapshot], None]]:
-    """Show a live table; yields a function that replaces the displayed status."""
-    console = create_console()
-    with Live(console=console, refresh_per_second=4) as live:
-        yield lambda status: live.update(build_live_view(status, console.width))
-
-
-def build_live_view(status: StatusSnapshot, width: int) -> RenderableType:
-    """Build the status table, with a refused edit above it if there is one."""
-    return Group(*map(Text, format_refusal(status, width)), build_status_table(status, width))

@@ -6,5 +6,15 @@ provider returns: every name and id passes the quoting of its format.
 
 from orchestrator.exports.formats import MEDIA_TYPES, ExportFormat, ExportResult, export
 from orchestrator.exports.model_set import ModelSet, left_out_reason, select_models
+from orchestrator.exports.plain import list_table_rows
 
-__all__ = ["MEDIA_TYPES", "ExportFormat", "ExportResult", "ModelSet", "export", "left_out_reason", "select_models"]
+__all__ = [
+    "MEDIA_TYPES",
+    "ExportFormat",
+    "ExportResult",
+    "ModelSet",
+    "export",
+    "left_out_reason",
+    "list_table_rows",
+    "select_models",
+]

@@ -16,27 +16,31 @@ if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
 CSV_COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels", "retires_on")
+TABLE_COLUMNS = ("account", "provider", "base model", "fine-tuned model", "days left", "callable")
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would execute a cell that begins so
 
 
 def render_table(models: ModelSet) -> str:
     """Render a table for the terminal."""
-    rows = [("account", "provider", "base model", "fine-tuned model", "days left", "callable")]
-    for job in models.jobs:
-        rows.append(
-            (
-                job.account,
-                job.provider,
-                job.base_model,
-                job.fine_tuned_model or "–",
-                _format_days_left(job),
-                _format_servable(job),
-            )
-        )
-    shown = [list(map(sanitize_line, row)) for row in rows]
+    shown = [list(map(sanitize_line, row)) for row in (TABLE_COLUMNS, *list_table_rows(models))]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
     return "\n".join(lines) + "\n"
+
+
+def list_table_rows(models: ModelSet) -> list[tuple[str, ...]]:
+    """Return the cells of each account's row, in the order of TABLE_COLUMNS."""
+    return [
+        (
+            job.account,
+            job.provider,
+            job.base_model,
+            job.fine_tuned_model or "–",
+            _format_days_left(job),
+            _format_servable(job),
+        )
+        for job in models.jobs
+    ]
 
 
 def render_json(models: ModelSet) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
+from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, command_session, print_errors, run_with_app
 from orchestrator.core.secret import Redactor
 
@@ -39,17 +39,18 @@ def doctor(
 
 
 @command()
-def config(json: JsonOption = False) -> None:
+def config(wide: WideOption = False, json: JsonOption = False) -> None:
     """Print each setting in force and its source."""
     with print_errors(Redactor()):
         from orchestrator.cli.handlers import admin
 
-        admin.print_settings(as_json=json)
+        admin.print_settings(as_json=json, wide=wide)
 
 
 @command()
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete the listed resources; default: only list them.")] = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """List resources that finished runs no longer need. Covers datasets here and files at the providers."""
@@ -57,7 +58,7 @@ def prune(
     async def work(app: App) -> int:
         from orchestrator.cli.handlers.admin import delete_unused_resources
 
-        return await delete_unused_resources(app, yes=yes, as_json=json)
+        return await delete_unused_resources(app, yes=yes, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import JsonOption, app
+from orchestrator.cli.commands.root import JsonOption, WideOption, app
 from orchestrator.cli.session import run_with_app
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ app.add_typer(deliveries_app, name="deliveries")
 @deliveries_app.command("list")
 def list_(
     dead: Annotated[bool, typer.Option("--dead", help="Show only failed deliveries.")] = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """List the newest deliveries. Exits 1 if any of them failed after all retries."""
@@ -30,7 +31,7 @@ def list_(
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import deliveries
 
-        return await deliveries.print_deliveries(app, dead=dead, as_json=json)
+        return await deliveries.print_deliveries(app, dead=dead, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=True)
 

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.commands.filters import (
+    FailedOption,
+    HeldOption,
+    LabelOption,
+    ProviderOption,
+    StateOption,
+    build_job_filter,
+)
 from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, command
 from orchestrator.cli.session import run_with_app
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, DEFAULT_HOLD_REASON, OperatorAction
 
 if TYPE_CHECKING:
@@ -37,9 +46,18 @@ def cancel(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = 
 
 
 @command(help=ACTION_INFO[OperatorAction.RETRY].summary)
-def retry(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
+def retry(
+    accounts: AccountsArgument = None,
+    all_accounts: AllAccountsOption = False,
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    label: LabelOption = None,
+    held: HeldOption = False,
+    failed: FailedOption = False,
+) -> None:
     """Retry failed jobs."""
-    _run_account_action(OperatorAction.RETRY, accounts, all_accounts=all_accounts)
+    job_filter = build_job_filter(state=state, provider=provider, label=label, held=held, failed=failed)
+    _run_account_action(OperatorAction.RETRY, accounts, all_accounts=all_accounts, job_filter=job_filter)
 
 
 @command(help=ACTION_INFO[OperatorAction.HOLD].summary)
@@ -78,14 +96,22 @@ def _run_action(action: OperatorAction, *, reason: str = "", job: str = "", remo
 
 
 def _run_account_action(
-    action: OperatorAction, accounts: list[str] | None, *, all_accounts: bool, reason: str = ""
+    action: OperatorAction,
+    accounts: list[str] | None,
+    *,
+    all_accounts: bool,
+    reason: str = "",
+    job_filter: JobFilter | None = None,
 ) -> None:
-    if not accounts and not all_accounts:
-        raise typer.BadParameter("name at least one account, or pass --all.", param_hint="accounts")
+    if not accounts and not all_accounts and not (job_filter and job_filter.is_narrowing):
+        choice = "name at least one account, or pass --all."
+        if job_filter is not None:
+            choice = "name at least one account, or pass a filter such as --label, or --all."
+        raise typer.BadParameter(choice, param_hint="accounts")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
 
-        return await operate.run_account_action(app, action, accounts or None, reason)
+        return await operate.run_account_action(app, action, accounts or None, reason, job_filter or JobFilter())
 
     run_with_app(work)

@@ -22,6 +22,7 @@ app = typer.Typer(
 command = app.command
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="Show every column, at any width of the terminal.")]
 AccountsArgument = Annotated[list[str] | None, typer.Argument(help="Account names, for example acme-eu acme-us.")]
 AccountsFileOption = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
+from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, run_with_app
 from orchestrator.core.account import ProviderName
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 @command()
-def accounts(accounts: AccountsFileOption = None, json: JsonOption = False) -> None:
+def accounts(accounts: AccountsFileOption = None, wide: WideOption = False, json: JsonOption = False) -> None:
     """Verify each account's key and show its owner and state. Exits 1 if any key or account is not usable."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status
 
-        return await status.verify_accounts(app, as_json=json)
+        return await status.verify_accounts(app, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=True, accounts_file=accounts)
 
 
 @command()
-def plan(accounts: AccountsFileOption = None, json: JsonOption = False) -> None:
+def plan(accounts: AccountsFileOption = None, wide: WideOption = False, json: JsonOption = False) -> None:
     """Show the planned action and price per account. Executes nothing; exits 1 if the run would be held."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status
 
-        return await status.print_plan(app, as_json=json)
+        return await status.print_plan(app, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=True, accounts_file=accounts)
 

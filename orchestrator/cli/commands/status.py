@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import JsonOption, command
+from orchestrator.cli.commands.filters import (
+    AccountOption,
+    FailedOption,
+    HeldOption,
+    LabelOption,
+    ProviderOption,
+    StateOption,
+    build_job_filter,
+)
+from orchestrator.cli.commands.root import JsonOption, WideOption, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.account import ProviderName
 from orchestrator.exports import ExportFormat
@@ -19,14 +28,24 @@ if TYPE_CHECKING:
 @command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C (on a terminal).")] = False,
+    account: AccountOption = None,
+    state: StateOption = None,
+    provider: ProviderOption = None,
+    label: LabelOption = None,
+    held: HeldOption = False,
+    failed: FailedOption = False,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show the state, errors and model id of each account."""
+    job_filter = build_job_filter(
+        accounts=account, state=state, provider=provider, label=label, held=held, failed=failed
+    )
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as handler
 
-        return await handler.print_run_status(app, as_json=json, watch=watch)
+        return await handler.print_run_status(app, job_filter, as_json=json, watch=watch, wide=wide)
 
     run_with_app(work, for_reading=True)
 
@@ -42,6 +61,7 @@ def models(
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
     provider: Annotated[list[ProviderName] | None, typer.Option(help="Only accounts at this provider.")] = None,
+    wide: WideOption = False,
     name: Annotated[
         str | None, typer.Option(help="Model group in LiteLLM's configuration; default: the name of the run.")
     ] = None,
@@ -63,6 +83,7 @@ def models(
             providers=provider or (),
             everything=everything,
             name=name,
+            wide=wide,
         )
 
     run_with_app(work, for_reading=True)
@@ -70,13 +91,15 @@ def models(
 
 @command()
 def history(
-    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")], json: JsonOption = False
+    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
+    wide: WideOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Show all events of an account with the cause of each."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as handler
 
-        return await handler.print_events(app, account, as_json=json)
+        return await handler.print_events(app, account, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=True)

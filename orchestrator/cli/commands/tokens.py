@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.commands.root import JsonOption, app
+from orchestrator.cli.commands.root import JsonOption, WideOption, app
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.access_token import Role
 
@@ -39,13 +39,13 @@ def create(
 
 
 @token_app.command("list")
-def list_(json: JsonOption = False) -> None:
+def list_(wide: WideOption = False, json: JsonOption = False) -> None:
     """List all tokens, including revoked ones. Shows the role and the time of last use."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import tokens
 
-        return await tokens.print_tokens(app, as_json=json)
+        return await tokens.print_tokens(app, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=True)
 

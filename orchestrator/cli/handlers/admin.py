@@ -18,7 +18,7 @@ from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, run_checks
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
-from orchestrator.cli.tables import create_console, print_table
+from orchestrator.cli.tables import Column, create_console, print_table
 from orchestrator.core.jobs.unused_resource import UnusedResource
 from orchestrator.core.secret import Redactor
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -29,17 +29,29 @@ if TYPE_CHECKING:
 
 VERDICT_WIDTH, MESSAGE_INDENT = 8, 22  # characters: the verdict, and the verdict with the subject
 MIN_MESSAGE_WIDTH = 30  # a narrower terminal wraps the lines itself
+SETTING_COLUMNS = (
+    Column(heading="setting"),
+    Column(heading="source", importance=1),
+    Column(heading="value", wraps=True),
+)
+RESOURCE_COLUMNS = (
+    Column(heading="kind", importance=2),
+    Column(heading="account"),
+    Column(heading="id"),
+    Column(heading="name", importance=1),
+    Column(heading="result", wraps=True),
+)
 DIAGNOSIS_COLOURS = {DiagnosisStatus.OK: "green", DiagnosisStatus.WARNING: "yellow", DiagnosisStatus.ERROR: "red"}
 
 
-def print_settings(*, as_json: bool) -> None:
+def print_settings(*, as_json: bool, wide: bool = False) -> None:
     """Print every setting with its value and source."""
     settings = list_effective_settings(os.environ)
     if as_json:
         print_json([asdict(setting) for setting in settings])
         return
     rows = [(setting.name, setting.source, setting.value or "–") for setting in settings]
-    print_table(("setting", "source", "value"), rows)  # the value last: only the last column is wrapped
+    print_table(SETTING_COLUMNS, rows, wide=wide)
 
 
 async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> ExitCode:
@@ -82,7 +94,7 @@ def _indent_text(text: str, indent: int, console: Console) -> str:
     )
 
 
-async def delete_unused_resources(app: App, *, yes: bool, as_json: bool) -> ExitCode:
+async def delete_unused_resources(app: App, *, yes: bool, as_json: bool, wide: bool = False) -> ExitCode:
     """List the unused resources; with `yes` also delete them. Returns FAILED if a deletion did not succeed."""
     cleaner = await app.create_resource_cleaner()
     resources: Sequence[UnusedResource] = await cleaner.list_unused()
@@ -93,17 +105,17 @@ async def delete_unused_resources(app: App, *, yes: bool, as_json: bool) -> Exit
     if as_json:
         print_json([asdict(resource) for resource in resources])
     else:
-        _print_unused_resources(resources, yes=yes)
+        _print_unused_resources(resources, yes=yes, wide=wide)
     deleted_count = sum(resource.deleted for resource in resources)
     return ExitCode.FAILED if yes and deleted_count < deletable_count else ExitCode.DONE
 
 
-def _print_unused_resources(resources: Sequence[UnusedResource], *, yes: bool) -> None:
+def _print_unused_resources(resources: Sequence[UnusedResource], *, yes: bool, wide: bool) -> None:
     if not resources:
         sys.stdout.write("No unused resources of finished runs.\n")
         return
     rows = [(item.kind, item.account or "–", item.id, item.name, _describe_resource(item)) for item in resources]
-    print_table(("kind", "account", "id", "name", "result"), rows)
+    print_table(RESOURCE_COLUMNS, rows, wide=wide)
     if not yes:
         sys.stdout.write("Nothing was deleted. Run `orchestrator prune --yes` to delete what can be deleted.\n")
 

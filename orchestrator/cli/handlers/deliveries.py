@@ -9,7 +9,7 @@ from orchestrator import status
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import run_operator_action
 from orchestrator.cli.output import print_json
-from orchestrator.cli.tables import print_table
+from orchestrator.cli.tables import Column, print_table
 from orchestrator.control.operator import ActionTarget
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 DELIVERY_FIELDS = ("id", "message", "target", "attempts", "error")
-DELIVERY_COLUMNS = ("id", "time", "event", "account", "target", "state", "error")
+DELIVERY_COLUMNS = (
+    Column(heading="id"),
+    Column(heading="time", importance=1),
+    Column(heading="event", importance=2),
+    Column(heading="account"),
+    Column(heading="target"),
+    Column(heading="state", importance=3),
+    Column(heading="error", wraps=True),
+)
 
 
-async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
+async def print_deliveries(app: App, *, dead: bool, as_json: bool, wide: bool = False) -> ExitCode:
     """Print the newest deliveries first. Returns FAILED if any of them failed after all retries."""
     deliveries = await status.list_deliveries(app.database, DeliveryStatus.FAILED if dead else None)
     if as_json:
@@ -42,7 +50,7 @@ async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
             )
             for delivery in deliveries
         ]
-        print_table(DELIVERY_COLUMNS, rows)
+        print_table(DELIVERY_COLUMNS, rows, wide=wide)
     return ExitCode.FAILED if any(delivery.is_failed for delivery in deliveries) else ExitCode.DONE
 
 

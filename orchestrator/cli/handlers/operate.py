@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from orchestrator import status
 from orchestrator.cli.exit_code import ExitCode
@@ -18,19 +19,27 @@ from orchestrator.core.text_sanitizer import sanitize_line
 if TYPE_CHECKING:
     from orchestrator.app import App
 
+EVERY_JOB: Final = JobFilter()
 _RECORDED = "Recorded. The running service applies it, or else the next `orchestrator run`."
 
 
 async def run_account_action(
-    app: App, action: OperatorAction, names: Sequence[str] | None, reason: str = ""
+    app: App,
+    action: OperatorAction,
+    names: Sequence[str] | None,
+    reason: str = "",
+    job_filter: JobFilter = EVERY_JOB,
 ) -> ExitCode:
     """Apply the action to these accounts; to all accounts of the run to which it applies when `names` is None.
+
+    A filter narrows either of them.
 
     A cancel needs no preview: it must reach every job that has not ended, also one whose account was removed from the
     accounts file, and one that is being cancelled, so that the command can be repeated until all have ended.
     """
-    if names is None and action is not OperatorAction.CANCEL:
-        names = (await status.preview_action(app.database, action, JobFilter(), app.clock.now())).accounts
+    if job_filter.is_narrowing or (names is None and action is not OperatorAction.CANCEL):
+        selected = replace(job_filter, accounts=tuple(names or ()))
+        names = (await status.preview_action(app.database, action, selected, app.clock.now())).accounts
     return await run_operator_action(app, action, ActionTarget(accounts=names), reason)
 
 

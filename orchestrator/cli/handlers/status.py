@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,36 +16,55 @@ from orchestrator.cli.foreground import install_stop_signals, watch_status
 from orchestrator.cli.output import (
     format_failure,
     format_refusal,
+    format_state,
     plan_to_json,
     print_json,
     write_text,
 )
-from orchestrator.cli.tables import build_plan_table, create_console, live_status, print_status, print_table
+from orchestrator.cli.plan_table import print_plan_table
+from orchestrator.cli.status_table import MODELS_COLUMNS, live_status, print_status
+from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, export, left_out_reason, select_models
+from orchestrator.exports import ExportFormat, export, left_out_reason, list_table_rows, select_models
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
+NO_MATCH_MESSAGE = "No job of the run matches the filter."
+ACCOUNT_COLUMNS = (
+    Column(heading="account"),
+    Column(heading="provider", importance=2),
+    Column(heading="organization", importance=3),
+    Column(heading="key", importance=1),
+    Column(heading="state", wraps=True),
+)
+EVENT_COLUMNS = (
+    Column(heading="time"),
+    Column(heading="cause", importance=1),
+    Column(heading="event"),
+    Column(heading="state", importance=2),
+    Column(heading="remote job"),
+    Column(heading="message", wraps=True),
+)
 
 
-async def print_plan(app: App, *, as_json: bool) -> ExitCode:
+async def print_plan(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Print the plan. Returns FAILED if the run or an account would be held."""
     desired, plan = await app.build_plan()
     if as_json:
         print_json(plan_to_json(plan, desired.warnings))
     else:
-        console = create_console()
-        console.print(build_plan_table(plan, console.width))
+        print_plan_table(plan, wide=wide)
         for finding in desired.findings:
             sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
         for warning in (*desired.warnings, *plan.warnings):
@@ -54,14 +74,20 @@ async def print_plan(app: App, *, as_json: bool) -> ExitCode:
     return ExitCode.FAILED if plan.holds or plan.count(PlanStep.HELD) else ExitCode.DONE
 
 
-async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
-    """Print the current run; with `watch` on a terminal, redraw it until interrupted."""
+async def print_run_status(
+    app: App, job_filter: JobFilter, *, as_json: bool, watch: bool, wide: bool = False
+) -> ExitCode:
+    """Print the jobs of the current run that match; with `watch` on a terminal, redraw them until interrupted."""
+
+    async def read_status() -> read.StatusSnapshot:
+        return await read_matching_status(app, job_filter)
+
     if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = install_stop_signals()
         with live_status() as draw:
-            await watch_status(app, draw, None, stopping)
+            await watch_status(read_status, draw, None, stopping)
         return ExitCode.DONE
-    snapshot = await app.read_status()
+    snapshot = await read_status()
     if as_json:
         print_json(read.status_to_dict(snapshot))
         return ExitCode.DONE
@@ -77,11 +103,27 @@ async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
             sys.stdout.write(f"The run is held: {format_failure(hold)}\n")
         for warning in snapshot.run.warnings:
             sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-        print_status(snapshot)
+        if snapshot.jobs or not job_filter.is_narrowing:
+            print_status(snapshot, wide=wide)
+        else:
+            sys.stdout.write(NO_MATCH_MESSAGE + "\n")
     return ExitCode.DONE
 
 
-async def verify_accounts(app: App, *, as_json: bool) -> ExitCode:
+async def read_matching_status(app: App, job_filter: JobFilter) -> read.StatusSnapshot:
+    """Return the snapshot of the current run with those jobs only that match; the counts are those of these jobs."""
+    snapshot = await app.read_status()
+    if snapshot.run is None or not job_filter.is_narrowing:
+        return snapshot
+    listing = await read.list_jobs(
+        app.database, job_filter, snapshot.at, run_id=snapshot.run.id, limit=len(snapshot.jobs) + 1
+    )
+    ids = {job.job for job in listing.jobs} if listing else set()
+    jobs = tuple(job for job in snapshot.jobs if job.job in ids)
+    return replace(snapshot, jobs=jobs, counts=dict(sorted(Counter(map(format_state, jobs)).items())))
+
+
+async def verify_accounts(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Verify each account with its provider and print the result. Returns FAILED if any account is not usable."""
     file, keys = await app.loader.load_accounts()
     fingerprints = {name: key.fingerprint for name, key in keys.by_account.items()}
@@ -97,7 +139,7 @@ async def verify_accounts(app: App, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json(rows)
     else:
-        _print_account_table(rows)
+        _print_account_table(rows, wide=wide)
     identities = {name: result for name, result in results.items() if isinstance(result, AccountIdentity)}
     for warning in (
         *list_shared_key_warnings(file.accounts, fingerprints),
@@ -124,7 +166,7 @@ def _account_to_json(
     }
 
 
-def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_account_table(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> None:
     lines = [
         (
             row["account"],
@@ -135,11 +177,10 @@ def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
         )
         for row in rows
     ]
-    columns = ("account", "provider", "organization", "key", "state")
-    print_table(columns, lines)
+    print_table(ACCOUNT_COLUMNS, lines, wide=wide)
 
 
-async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
+async def print_events(app: App, account: str, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Print the events of an account, oldest first."""
     events = await app.list_events(account)
     if as_json:
@@ -156,8 +197,7 @@ async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
         )
         for event in events
     ]
-    columns = ("time", "cause", "event", "state", "remote job", "message")
-    print_table(columns, rows)
+    print_table(EVENT_COLUMNS, rows, wide=wide)
     return ExitCode.DONE
 
 
@@ -170,6 +210,7 @@ async def print_models(
     providers: Sequence[str],
     everything: bool,
     name: str | None,
+    wide: bool = False,
 ) -> ExitCode:
     """Print or write the selected models. Returns FAILED if any of them is missing."""
     snapshot = await app.read_status()
@@ -180,7 +221,10 @@ async def print_models(
     title = name or (snapshot.run.name if snapshot.run else "")
     selection = select_models(title, snapshot.jobs, accounts, labels=labels, providers=providers)
     exported = export(output_format, selection, include_unservable=everything)
-    write_text(exported.text, output)
+    if output_format is ExportFormat.TABLE and output is None:
+        print_table(MODELS_COLUMNS, list_table_rows(exported.models), wide=wide)
+    else:
+        write_text(exported.text, output)
     for job in exported.models.left_out:
         sys.stderr.write(sanitize_line(f"Omitted: {job.account}: {left_out_reason(job)}") + "\n")
     complete = selection.jobs and all(job.state == JobState.SUCCEEDED for job in selection.jobs)

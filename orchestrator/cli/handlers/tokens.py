@@ -10,7 +10,7 @@ from orchestrator import control, status
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
-from orchestrator.cli.tables import print_table
+from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.text import format_timestamp
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 TOKEN_PREFIX: Final = "orch_"  # noqa: S105 - so that secret scanners can identify a leaked token
 TOKEN_BYTES: Final = 32  # of randomness
+TOKEN_COLUMNS: Final = (
+    Column(heading="name"),
+    Column(heading="role"),
+    Column(heading="created", importance=2),
+    Column(heading="created by", importance=1),
+    Column(heading="last used", importance=3),
+    Column(heading="revoked", importance=4),
+)
 
 
 async def create_token(app: App, name: str, role: Role) -> ExitCode:
@@ -32,7 +40,7 @@ async def create_token(app: App, name: str, role: Role) -> ExitCode:
     return ExitCode.DONE
 
 
-async def print_tokens(app: App, *, as_json: bool) -> ExitCode:
+async def print_tokens(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
     """Print all tokens, also revoked ones, without their text."""
     tokens = await status.list_tokens(app.database)
     if as_json:
@@ -49,7 +57,7 @@ async def print_tokens(app: App, *, as_json: bool) -> ExitCode:
             )
             for token in tokens
         ]
-        print_table(("name", "role", "created", "created by", "last used", "revoked"), rows)
+        print_table(TOKEN_COLUMNS, rows, wide=wide)
     else:
         sys.stdout.write("No tokens yet. Create one with `orchestrator token create NAME --role operator`.\n")
     return ExitCode.DONE

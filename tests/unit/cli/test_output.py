@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from status_values import JOB, status
 
-from orchestrator.cli import output, tables
+from orchestrator.cli import output, status_table, tables
+from orchestrator.cli.plan_table import build_plan_table
 from orchestrator.core.account import ProviderName
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.dataset import Dataset, DatasetPart
@@ -23,7 +24,7 @@ from orchestrator.status import StatusSnapshot
 
 
 def test_thousands_of_jobs_are_printed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_status(status(tables.MAX_TABLE_ROWS + 1))
+    status_table.print_status(status(tables.MAX_TABLE_ROWS + 1))
     heading, first, second, *_, counts = capsys.readouterr().out.splitlines()
     assert heading.index("provider") == first.index("openai") == second.index("openai")
     assert first.endswith("bad: It broke. Fix it.")
@@ -39,7 +40,7 @@ def test_narrow_terminal_shows_the_whole_advice() -> None:
     )
     output = StringIO()
     drawing = Console(file=output, width=80, highlight=False, markup=False)
-    drawing.print(tables.build_status_table(shown, drawing.width))
+    drawing.print(status_table.build_status_table(shown, drawing.width))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) < 20
@@ -51,33 +52,54 @@ def test_narrow_terminal_shows_the_whole_advice() -> None:
 @pytest.mark.parametrize(
     ("model", "columns"),
     [
-        ("ft:sandbox-small:sunrise-school:demo:6b601171", ["account", "state", "fine-tuned model"]),
-        (
-            "ft:gpt-4.1-mini-2025-04-14:sunrise-school:support:8182aefb",
-            ["account", "provider", "state", "for", "progress"],
-        ),
+        ("ft:sandbox-small:sunrise:6b601171", ["account", "provider", "state", "for", "fine-tuned model"]),
+        ("ft:gpt-4.1-mini:sunrise-school:support:8182aefb", ["account", "state", "for", "fine-tuned model"]),
+        ("ft:gpt-4.1-mini:sunrise-school:support-4711:8182aefb", ["account", "state", "fine-tuned model"]),
     ],
 )
 def test_narrow_terminal_leaves_out_columns_until_each_model_id_is_whole(model: str, columns: list[str]) -> None:
     shown = StatusSnapshot(run=None, jobs=(replace(JOB, account="sunrise-school", fine_tuned_model=model),))
-    lines = render(tables.build_status_table(shown, 80), 80)
+    lines = render(status_table.build_status_table(shown, 80), 80)
     assert max(map(len, lines)) <= 80
     assert any(model in line for line in lines)
-    assert [name for name in output.STATUS_COLUMNS if name in lines[1]] == columns
+    headings = next(line for line in lines if "account" in line)
+    assert [name for name in output.STATUS_COLUMNS if name in headings] == columns
+
+
+def test_id_that_is_wider_than_the_terminal_is_printed_on_one_line_below_its_account() -> None:
+    model = "ft:gpt-4.1-mini-2025-04-14:sunrise-school-district:customer-support:8182aefb"
+    jobs = tuple(replace(JOB, account=f"sunrise-{number}", fine_tuned_model=model) for number in range(12))
+    lines = render(status_table.build_status_table(StatusSnapshot(run=None, jobs=jobs), 60), 60)
+    assert lines.count(f"  fine-tuned model: {model}") == 12
+    assert len(lines) < 50
 
 
 def test_same_advice_for_several_accounts_is_printed_once() -> None:
     hold = Failure("run_too_expensive", "the run costs too much", "Approve it.")
     held = [replace(JOB, account=f"acme-{number}", held=True, error=hold) for number in range(10)]
     shown = StatusSnapshot(run=None, jobs=tuple(held))
-    text = " ".join(" ".join(render(tables.build_status_table(shown, 80), 80)).split())
+    text = " ".join(" ".join(render(status_table.build_status_table(shown, 80), 80)).split())
     assert text.count("the run costs too much") == 1
     assert "acme-6, acme-7 and 2 more: run_too_expensive: the run costs too much. Approve it." in text
 
 
-def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_status(status(tables.MAX_TABLE_ROWS))
-    assert "│ the-longest-name" in capsys.readouterr().out
+def test_few_jobs_are_drawn_as_a_table_on_a_terminal() -> None:
+    few, many = (
+        render(status_table.build_status_table(status(tables.MAX_TABLE_ROWS + more), 100), 100) for more in (0, 1)
+    )
+    assert any("│ the-longest-name" in line for line in few)
+    assert not any("│" in line for line in many)
+
+
+def test_pipe_gets_one_line_per_row_with_every_column(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = Failure("bad_key", "The key is refused " + "again " * 60, "Replace it.")
+    jobs = (JOB, replace(JOB, account="b", state="failed", error=failure))
+    status_table.print_status(StatusSnapshot(run=None, jobs=jobs))
+    heading, first, second, *_ = capsys.readouterr().out.splitlines()
+    assert heading.split("  ")[0] == "account"
+    assert set(output.STATUS_COLUMNS) <= {name for name in output.STATUS_COLUMNS if name in heading}
+    assert first.startswith("a ")
+    assert second.endswith("Replace it.")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +149,7 @@ def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
 def test_reload_error_is_above_the_table_within_80_columns() -> None:
     output = StringIO()
     drawing = Console(file=output, width=80, highlight=False, markup=False)
-    drawing.print(tables.build_live_view(replace(status(2), refusal=REFUSAL), drawing.width))
+    drawing.print(status_table.build_live_view(replace(status(2), refusal=REFUSAL), drawing.width))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("An edit was refused")
@@ -139,11 +161,17 @@ def test_reload_error_is_above_the_table_within_80_columns() -> None:
 
 def render(table: Any, width: int) -> list[str]:
     output = StringIO()
-    Console(file=output, width=width, highlight=False, markup=False).print(table)
+    Console(file=output, width=width, highlight=False, markup=False).print(table, crop=False)
     return output.getvalue().splitlines()
 
 
-def test_table_that_does_not_fit_becomes_uncut_lines() -> None:
+def build_table(headings: tuple[str, ...], row: tuple[str, ...], width: int | None) -> Any:
+    columns = [tables.Column(heading=heading) for heading in headings[:-1]]
+    last = tables.Column(heading=headings[-1], wraps=True)
+    return tables.fit_table([*columns, last], [row], width).content
+
+
+def test_table_that_does_not_fit_becomes_blocks() -> None:
     headings = ("time", "event", "remote job", "message")
     row = (
         "2026-11-29T02:23:49+00:00",
@@ -151,31 +179,49 @@ def test_table_that_does_not_fit_becomes_uncut_lines() -> None:
         "ftjob-6beb645c600f46c993d5d5f0",
         "the provider accepted it",
     )
-    wide, narrow = (render(tables.build_simple_table(headings, [row], width), width) for width in (140, 80))
+    wide, narrow = (render(build_table(headings, row, width), width) for width in (140, 80))
     assert any("│" in line for line in wide)
-    assert not any("│" in line for line in narrow)
-    assert max(map(len, narrow)) <= 80
-    named = " ".join(" ".join(narrow).split())
-    assert named.startswith(f"{row[0]} event: {row[1]} remote job: {row[2]} message: {row[3]}")
+    assert narrow == [
+        row[0],
+        f"  event: {row[1]}  remote job: {row[2]}",
+        f"  message: {row[3]}",
+    ]
 
 
 def test_table_without_borders_is_used_if_only_the_borders_do_not_fit() -> None:
-    headings, row = ("setting", "source", "value"), ("S" * 41, "environment", "sqlite:///data/orchestrator.db")
-    shown = render(tables.build_simple_table(headings, [row], 80), 80)
-    assert max(map(len, map(str.rstrip, shown))) <= 80
-    assert [line.split() for line in shown[:2]] == [list(headings), [*row[:2], row[2][:24]]]
+    headings, row = ("setting", "source", "value"), ("S" * 37, "environment", "sqlite:///orchestrator.db")
+    shown = render(build_table(headings, row, 80), 80)
+    assert [line.split() for line in shown] == [list(headings), list(row)]
+
+
+def test_wide_shows_every_column_at_any_width() -> None:
+    columns = [tables.Column(heading="name"), tables.Column(heading="note", importance=1)]
+    table = tables.fit_table(columns, [("a" * 30, "b" * 30)], None)
+    output = StringIO()
+    Console(file=output, width=40).print(table.content, crop=False)
+    assert f"│ {'a' * 30} │ {'b' * 30} │" in output.getvalue().splitlines()
+
+
+def test_columns_that_were_left_out_are_named_unless_they_are_empty() -> None:
+    columns = [
+        tables.Column(heading="name"),
+        tables.Column(heading="note", importance=1),
+        tables.Column(heading="unused", importance=2),
+    ]
+    table = tables.fit_table(columns, [("a" * 30, "b" * 30, "–")], 40)
+    assert table.left_out == ("note",)
 
 
 def test_title_is_not_wrapped_at_the_width_of_a_narrow_table() -> None:
     snapshot = status(2)
-    shown = render(tables.build_status_table(snapshot, 80), 80)
+    shown = render(status_table.build_status_table(snapshot, 80), 80)
     assert (output.format_title(snapshot) or shown[0]) == shown[0].rstrip()
     assert output.format_counts(snapshot) in shown
 
 
-def test_line_of_a_narrow_table_omits_empty_values() -> None:
+def test_block_omits_empty_values() -> None:
     row = ("2026-11-29 02:23:49 UTC", "–", "", "m" * 60)
-    shown = render(tables.build_simple_table(("time", "event", "remote job", "message"), [row], 40), 80)
+    shown = render(build_table(("time", "event", "remote job", "message"), row, 40), 80)
     assert " ".join(" ".join(shown).split()) == f"{row[0]} message: {row[3]}"
 
 
@@ -198,7 +244,7 @@ def test_plan_shows_price_source_and_reason_below_a_narrow_table() -> None:
         specs={},
         lines=(new, replace(new, account="blue", step=PlanStep.HELD, hold=hold)),
     )
-    shown = render(tables.build_plan_table(plan, 80), 80)
+    shown = render(build_plan_table(plan, 80), 80)
     assert max(map(len, shown)) <= 80
     text = " ".join(" ".join(shown).split())
     assert text.count("Price of sandbox-small: price file, 2026-11-28") == 1

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from status_values import JOB, status
 
-from orchestrator.cli import foreground, output, tables
+from orchestrator.cli import foreground, output, status_table, tables
 from orchestrator.cli.session import format_error
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import HoldKind
@@ -36,12 +36,14 @@ def assert_harmless(text: str) -> None:
 @pytest.mark.parametrize("more", [0, tables.MAX_TABLE_ROWS])
 def test_status_is_printed_escaped(more: int, capsys: pytest.CaptureFixture[str]) -> None:
     snapshot = status(more + 1)
-    tables.print_status(replace(snapshot, jobs=(FAILED, *snapshot.jobs[1:])))
+    status_table.print_status(replace(snapshot, jobs=(FAILED, *snapshot.jobs[1:])))
     assert_harmless(capsys.readouterr().out)
 
 
 def test_plain_table_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_table(("when", "message"), [("now", HOSTILE_TEXT)])
+    tables.print_table(
+        [tables.Column(heading="when"), tables.Column(heading="message", wraps=True)], [("now", HOSTILE_TEXT)]
+    )
     assert_harmless(capsys.readouterr().out)
 
 

@@ -1,0 +1,104 @@
+"""The tables of the status and of the models, and the live view of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.cli.output import (
+    ADVICE_COLUMN,
+    LATEST_EVENT_COLUMN,
+    MODEL_COLUMN,
+    STATUS_COLUMNS,
+    format_advice,
+    format_counts,
+    format_refusal,
+    format_row,
+    format_title,
+)
+from orchestrator.cli.tables import (
+    Column,
+    create_console,
+    fit_table,
+    get_table_width,
+    list_left_out_notes,
+    print_uncut,
+)
+from orchestrator.core.text import format_list
+from orchestrator.core.text_sanitizer import sanitize_line
+from orchestrator.status import StatusSnapshot
+
+MAX_NAMED_ACCOUNTS = 8
+MIN_ADVICE_WIDTH = 50  # in a narrower column a sentence takes more lines than below the table
+STATE_COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "held": "yellow",
+    "cancelled": "dim",
+    "running": "cyan",
+    "queued": "blue",
+}
+# The latest event is left out early: the state expresses nearly the same. The advice then stands below the table.
+IMPORTANCE = {ADVICE_COLUMN: 1, LATEST_EVENT_COLUMN: 2, "provider": 3, "for": 4, "progress": 5}
+COLUMNS = tuple(
+    Column(
+        heading=heading,
+        importance=IMPORTANCE.get(heading),
+        wraps=heading == ADVICE_COLUMN,
+        min_width=MIN_ADVICE_WIDTH,
+        colours=STATE_COLOURS if heading == "state" else {},
+        has_notes=heading == ADVICE_COLUMN,
+    )
+    for heading in STATUS_COLUMNS
+)
+MODELS_COLUMNS = (
+    Column(heading="account"),
+    Column(heading="provider", importance=2),
+    Column(heading="base model", importance=1),  # left out first: the id of the model usually contains it
+    Column(heading=MODEL_COLUMN),
+    Column(heading="days left", importance=3),
+    Column(heading="callable", wraps=True),
+)
+
+
+def print_status(status: StatusSnapshot, *, wide: bool = False) -> None:
+    """Print one row per account in a form that fits the terminal."""
+    print_uncut(build_status_table(status, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+
+
+def build_status_table(status: StatusSnapshot, width: int | None, *, borders: bool = True) -> RenderableType:
+    """Build a table with one row per account. On a narrow terminal the advice stands below the table, uncut."""
+    table = fit_table(COLUMNS, (format_row(job, status.at) for job in status.jobs), width, borders=borders)
+    # The title and the counts are not those of the table, which would be wrapped at the width of the table.
+    above, below = filter(None, [format_title(status)]), [format_counts(status)]
+    if ADVICE_COLUMN in table.noted:
+        below += list_advice(status)
+    return Group(*map(Text, above), table.content, *map(Text, below), *list_left_out_notes(table))
+
+
+def list_advice(status: StatusSnapshot) -> Iterator[str]:
+    """Yield each advice once, with the accounts that it concerns: a hold of the run concerns all of them."""
+    accounts_by_advice: dict[str, list[str]] = {}
+    for job in status.jobs:
+        if text := format_advice(job):
+            accounts_by_advice.setdefault(text, []).append(job.account)
+    for text, accounts in accounts_by_advice.items():
+        yield sanitize_line(f"{format_list(accounts, limit=MAX_NAMED_ACCOUNTS)}: {text}")
+
+
+@contextmanager
+def live_status() -> Iterator[Callable[[StatusSnapshot], None]]:
+    """Show a live table; yields a function that replaces the displayed status."""
+    console = create_console()
+    with Live(console=console, refresh_per_second=4) as live:
+        yield lambda status: live.update(build_live_view(status, console.width))
+
+
+def build_live_view(status: StatusSnapshot, width: int) -> RenderableType:
+    """Build the status table, with a refused edit above it if there is one."""
+    return Group(*map(Text, format_refusal(status, width)), build_status_table(status, width))
