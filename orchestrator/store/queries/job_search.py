@@ -15,6 +15,7 @@ from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
@@ -73,12 +74,17 @@ async def list_page(
     limit: int,
     after: tuple[str, str] = ("", ""),
     skip: int = 0,
+    order: JobSortOrder = DEFAULT_ORDER,
 ) -> list[tuple[Job, AccountState]]:
-    """Return matching jobs with their accounts' states, by account name, `after` an account name and a job id."""
-    query = JobsQuery(run, now).select_jobs(job_filter, *JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
+    """Return matching jobs with their accounts' states in this order.
+
+    `after` is an account name and a job id, and requires the default order, by account name.
+    """
+    jobs_query = JobsQuery(run, now)
+    query = jobs_query.select_jobs(job_filter, *JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
     account, job = after
     later = (jobs.c.account > account) | (jobs.c.account == account) & (jobs.c.id > job)
-    query = query.where(later).order_by(jobs.c.account, jobs.c.id).limit(limit).offset(skip)
+    query = query.where(later).order_by(*jobs_query.order_by(order)).limit(limit).offset(skip)
     width = len(JOB_COLUMNS)
     return [
         (job_from_row(row[:width]), account_state_from_row(row[width:])) for row in await connection.execute(query)

@@ -219,6 +219,7 @@ class DashboardRoutes:
             run_id=query.run or None,
             limit=ROWS_PER_PAGE,
             skip=(query.page - 1) * ROWS_PER_PAGE,
+            order=query.order,
         )
 
     async def _get_losses(self, query: PageQuery, name: str = "") -> dict[str, list[Loss]]:

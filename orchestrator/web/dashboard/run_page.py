@@ -16,6 +16,7 @@ from orchestrator.web.dashboard.attention import (
     build_warning_notices,
 )
 from orchestrator.web.dashboard.job_row import JobRow
+from orchestrator.web.dashboard.job_table import ActiveFilter, ColumnHeading, build_active_filters, build_columns
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, build_chips, build_segments
 
@@ -35,6 +36,8 @@ class RunPage(PaginatedView):
     time_left: str | None  # estimate; None: unknown
     segments: tuple[BarSegment, ...]
     chips: tuple[FilterChip, ...]
+    columns: tuple[ColumnHeading, ...]
+    active_filters: tuple[ActiveFilter, ...]
     providers: tuple[str, ...]
     labels: tuple[str, ...]
     notices: tuple[Notice, ...]
@@ -66,6 +69,8 @@ def build_run_page(
         time_left=format_remaining_time(end - now) if end is not None else None,
         segments=build_segments(overview.counts) if overview else (),
         chips=build_chips(job_page.counts, query) if job_page else (),
+        columns=build_columns(query),
+        active_filters=build_active_filters(query),
         providers=tuple(sorted({each.provider for each in overview.state_counts})) if overview else (),
         labels=overview.labels if overview else (),
         notices=(

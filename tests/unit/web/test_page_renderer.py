@@ -86,8 +86,9 @@ async def test_page_shows_state_times_and_warnings() -> None:
     service = WebServiceDouble()
     service.status = status(job("a", "running", **values), job("b", "ready", waits_for="`orchestrator start`"))
     html = await html_of(service)
-    assert "40%, for 7 h" in html
-    assert html.count("nothing has changed for 6 h") == 2  # above the list and in it
+    assert ">40%</span>" in html
+    assert ">for 7 h</td>" in html
+    assert html.count("nothing has changed for 6 h") == 3  # above the list, in the row and in its tooltip
     assert "waits for <code>orchestrator start</code>" in html
 
 

@@ -105,6 +105,29 @@ def test_pages_cover_every_job_once() -> None:
     assert pages[0].page_href(2) == "/?page=2"
 
 
+def test_headings_sort_and_the_second_click_reverses() -> None:
+    shown = status(ready("a"))
+    [state] = [each for each in build_page(shown, PageQuery(label="eu")).columns if each.column == "state"]
+    assert (state.sort, state.href) == (None, "/?label=eu&sort=state")
+    sorted_by_state = PageQuery.from_parameters({"sort": "state", "page": "3"})
+    [state] = [each for each in build_page(shown, sorted_by_state).columns if each.column == "state"]
+    assert (state.sort, state.href) == ("ascending", "/?sort=-state")
+
+
+@pytest.mark.parametrize("sort", ["", "nothing", "--state", "account", "-"])
+def test_unknown_order_is_by_account(sort: str) -> None:
+    assert PageQuery.from_parameters({"sort": sort}) == PageQuery()
+
+
+def test_active_filters_can_be_removed_one_by_one() -> None:
+    view = build_page(status(ready("a")), PageQuery(label="eu", error="key_invalid", text="x", page=2))
+    assert [(each.title, each.value, each.href) for each in view.active_filters] == [
+        ("Error", "key invalid", "/?label=eu&q=x"),
+        ("Label", "eu", "/?error=key_invalid&q=x"),
+        ("Search", "x", "/?label=eu&error=key_invalid"),
+    ]
+
+
 @pytest.mark.parametrize("page", ["", "0", "-1", "1.5", "x", "٣", "9" * 30])
 def test_invalid_page_number_is_the_first_page(page: str) -> None:
     assert PageQuery.from_parameters({"page": page}) == PageQuery()
