@@ -159,6 +159,7 @@ class DashboardRoutes:
     async def _perform(self, request: ActionRequest, principal: Principal) -> int:
         """Perform the action; return the number of accounts or deliveries that it changed."""
         action = request.action
+        request.require_selection()
         match ACTION_INFO[action].scope:
             case ActionScope.RUN:
                 await self._executor.apply_to_run(
@@ -174,14 +175,15 @@ class DashboardRoutes:
                 await self._executor.adopt_remote_job(principal, request.job, request.remote_job)
                 return 1
             case ActionScope.DELIVERIES:
-                # A link without delivery ids means all failed ones, as the button above the list says.
                 return len(
-                    await self._executor.redeliver(principal, request.deliveries or None, expect=request.expect)
+                    await self._executor.redeliver(principal, request.selected_deliveries, expect=request.expect)
                 )
             case scope:
                 assert_never(scope)
 
     async def _build_dialog(self, request: ActionRequest) -> confirm_dialog.ConfirmDialog:
+        if request.lacks_selection:
+            return confirm_dialog.build_unselected_dialog(request)
         match ACTION_INFO[request.action].scope:
             case ActionScope.RUN:
                 overview = await self._call(status.find_run_overview, self._backend.now())
@@ -192,7 +194,7 @@ class DashboardRoutes:
             case ActionScope.JOB:
                 return confirm_dialog.build_adoption_dialog(request)
             case ActionScope.DELIVERIES:
-                failed = await self._executor.count_dead_deliveries(request.deliveries or None)
+                failed = await self._executor.count_dead_deliveries(request.selected_deliveries)
                 return confirm_dialog.build_redelivery_dialog(request, failed)
             case scope:
                 assert_never(scope)
