@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.job_filter import JobFilter
@@ -72,6 +73,11 @@ class RunOverview:
         """Estimated price of the submitted jobs in USD; None when the price of one of them is unknown."""
         is_known = not any(share.unknown for share in self.state_counts)
         return sum(share.submitted_usd for share in self.state_counts) if is_known else None
+
+    @property
+    def first_retirement(self) -> date | None:
+        """Earliest day on which a model of the run retires; None when no date is known."""
+        return min((share.first_retirement for share in self.state_counts if share.first_retirement), default=None)
 
     def estimate_end(self, now: float) -> float | None:
         """Estimate when the last open job ends (epoch seconds); None when unknown or no job is open.

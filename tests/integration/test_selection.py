@@ -90,6 +90,9 @@ async def test_jobs_are_sorted_by_each_column_and_empty_values_come_last(
         JobColumn.SINCE: "cabd" if descending else "abdc",
     }.get(column, "cabd" if descending else "abcd")
     assert "".join(each.account for each in listing.jobs) == expected
+    overview = await find_run_overview(database, NOW)
+    assert overview is not None
+    assert overview.first_retirement == date(2026, 3, 1)
 
 
 @pytest.mark.parametrize("run", [RUN, replace(PRICE_HOLD, moderation=BARE.moderation)], ids=["free", "held"])

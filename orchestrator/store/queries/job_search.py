@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from heapq import nsmallest
 from typing import Final
 
@@ -48,6 +49,8 @@ class StateCount:
     """Latest submission, in epoch seconds."""
     estimated_finish: float | None
     """Latest end by the providers' own estimates, in epoch seconds."""
+    first_retirement: date | None = None
+    """Earliest day on which one of the models retires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,7 @@ async def get_state_counts(
         case((jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at - jobs.c.submitted_at)).label("lasted"),
         jobs.c.submitted_at,
         jobs.c.estimated_finish,
+        jobs.c.retires_on,
     ).subquery()  # grouped outside, where an expression with bound values has a name
     query = select(
         matching.c.provider,
@@ -159,6 +163,7 @@ async def get_state_counts(
         func.avg(matching.c.lasted).label("lasted"),
         func.max(matching.c.submitted_at).label("last_submitted"),
         func.max(matching.c.estimated_finish).label("estimated_finish"),
+        func.min(matching.c.retires_on).label("first_retirement"),
     )
     rows = await connection.execute(query.group_by(matching.c.provider, matching.c.state))
     return [StateCount(**row._mapping) for row in rows]

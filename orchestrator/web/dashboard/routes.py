@@ -14,6 +14,7 @@ from orchestrator import status
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
+from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.web.action_executor import ActionExecutor
 from orchestrator.web.auth.middleware import read_only_problem
 from orchestrator.web.auth.principal import CurrentPrincipal, Principal
@@ -60,8 +61,14 @@ class DashboardRoutes:
 
     async def render_run(self, request: Request) -> Response:
         overview, listing, query = await self._get_run_and_jobs(request)
+        deliveries = await self._call(status.count_deliveries)
         view = run_page.build_run_page(
-            overview, listing, await self._backend.check_health(), query, self._backend.now()
+            overview,
+            listing,
+            await self._backend.check_health(),
+            query,
+            self._backend.now(),
+            failed_deliveries=deliveries[DeliveryStatus.FAILED],
         )
         return build_page_response(request, "run.html", view)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from web_values import HEALTHY, NOW, REFUSED, glance_of, job, listing_of, ready, run, status
@@ -52,6 +53,17 @@ def test_every_state_has_a_tone_and_a_meaning() -> None:
 def test_headline_summarises_the_run(shown: StatusSnapshot, headline: str, tone: str) -> None:
     view = build_page(shown)
     assert (view.headline, view.tone) == (headline, tone)
+
+
+def test_first_retirement_is_shown_with_the_days_left() -> None:
+    overview = glance_of(status(ready("a"), job("b", "running")))
+    assert overview is not None
+    day = datetime.fromtimestamp(NOW, UTC).date() + timedelta(days=9)
+    known = (replace(overview.state_counts[0], first_retirement=day), *overview.state_counts[1:])
+    view = build_run_page(replace(overview, state_counts=known), None, HEALTHY, PageQuery(state="held"), NOW)
+    assert (view.first_retirement, view.retires_in) == (day.isoformat(), "in 9 days")
+    assert view.retirement_href == "/?state=held&sort=retires"
+    assert build_page(status(ready("a"))).first_retirement is None
 
 
 def test_progress_bar_covers_every_job_once() -> None:
