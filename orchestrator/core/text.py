@@ -102,3 +102,10 @@ def format_time(seconds: float) -> str:
 def format_timestamp(seconds: float) -> str:
     """Format epoch seconds as date and time in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def format_days_left(days: int | None) -> str:
+    """Format the days until a date, e.g. "in 3 days"; None or a negative number is in the past."""
+    if days is None or days < 0:
+        return "in the past"
+    return "today" if days == 0 else f"in {format_count(days, 'day')}"

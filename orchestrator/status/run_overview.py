@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.run import Run
 from orchestrator.status.views import JobView, RunView, job_view, run_view
@@ -72,6 +74,11 @@ class RunOverview:
         is_known = not any(share.unknown for share in self.state_counts)
         return sum(share.submitted_usd for share in self.state_counts) if is_known else None
 
+    @property
+    def first_retirement(self) -> date | None:
+        """Earliest day on which a model of the run retires; None when no date is known."""
+        return min((share.first_retirement for share in self.state_counts if share.first_retirement), default=None)
+
     def estimate_end(self, now: float) -> float | None:
         """Estimate when the last open job ends (epoch seconds); None when unknown or no job is open.
 
@@ -118,10 +125,12 @@ async def list_jobs(
     limit: int = 50,
     after: str = "",
     skip: int = 0,
+    order: JobSortOrder = DEFAULT_ORDER,
 ) -> JobListing | None:
-    """Return a page of the jobs of the current run, or of the run with this id, by account name.
+    """Return a page of the jobs of the current run, or of the run with this id, in this order.
 
-    Returns None when there is no such run. `after` is the `next` of the previous page; `skip` omits that many jobs.
+    Returns None when there is no such run. `after` is the `next` of the previous page, and requires
+    the default order, by account name; `skip` omits that many jobs.
     """
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
@@ -130,7 +139,7 @@ async def list_jobs(
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
         account, _, job = after.partition(":")
         rows = await job_search.list_page(
-            connection, run, job_filter, now, limit=limit + 1, after=(account, job), skip=skip
+            connection, run, job_filter, now, limit=limit + 1, after=(account, job), skip=skip, order=order
         )
         state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
         total = await job_search.count(connection, run, job_filter, now)

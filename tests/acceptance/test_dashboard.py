@@ -10,8 +10,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from browser import ARTIFACTS, WatchedPage, open_page
 from playwright.async_api import Browser, Page, Route, expect
-from served_dashboard import NOW, TRAINING, ServedDashboard, job
+from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succeeded_job
 
+from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import JobState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -40,7 +41,7 @@ PAGES = {
     "dataset": f"/datasets/{TRAINING.sha256}",
     "runs": "/runs",
     "deliveries": "/deliveries",
-    "confirm": "/confirm?verb=cancel",
+    "confirm": "/confirm?verb=cancel&all=1",
 }
 
 
@@ -120,6 +121,48 @@ async def test_a_model_id_is_copied(dashboard: ServedDashboard, watched: Watched
     await expect(page.locator("#q")).to_have_value("ft:sandbox-small:acme-eu:support:CZk4QpX1")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900)])
+async def test_table_of_300_accounts_begins_on_the_first_screen(
+    browser: Browser, dashboard: ServedDashboard, width: int, height: int
+) -> None:
+    problems = [Failure(f"problem_{number}", "A long message. " * 30, "Resolve it.") for number in range(6)]
+    jobs = [
+        job(f"school-{number:03}", JobState.FAILED, failure=problems[number % 6], remote_job_id=f"ftjob-{number:024}")
+        if number % 2
+        else succeeded_job(f"school-{number:03}", "CZk4QpX1", f"8Kq2vWmZr0aXcT4nYb71{number}", warning=problems[0])
+        for number in range(300)
+    ]
+    await dashboard.replace_run(jobs, [standing(each.account, "eu", "a-label-that-is-quite-long") for each in jobs])
+    page = await open_page(browser, viewport={"width": width, "height": height})
+    await page.goto(dashboard.url)
+    first = await page.locator(ROWS).first.bounding_box()
+    assert first is not None
+    assert first["y"] + 3 * first["height"] < height
+    heights = await page.locator(ROWS).evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
+    assert max(heights) <= 36
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await page.context.close()
+
+
+async def test_column_headings_sort_the_whole_run(dashboard: ServedDashboard, watched: WatchedPage) -> None:
+    jobs = [job(f"a-{number:03}", JobState.READY, estimated_usd=1000.0 - number) for number in range(120)]
+    await dashboard.replace_run(jobs)
+    page = watched.page
+    await page.goto(f"{dashboard.url}/?q=a-")
+    await page.get_by_role("columnheader", name="Est. price").get_by_role("link").click()
+    await expect(page).to_have_url(f"{dashboard.url}/?q=a-&sort=price")
+    await expect(page.locator(ROWS).first).to_have_id("account-a-119")
+    await page.locator("#sort-price").click()
+    await expect(page.locator(ROWS).first).to_have_id("account-a-000")
+    await expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", "descending")
+    await page.locator("#q").fill("a-1")
+    await expect(page.locator(ROWS).first).to_have_id("account-a-100")
+    await expect(page.locator("#match-count")).to_have_text("20 of 120")
+    await page.locator("#filter-text").click()
+    await expect(page).to_have_url(f"{dashboard.url}/?sort=-price")
+    await expect(page.locator("#match-count")).to_have_text("120")
+
+
 async def test_every_page_is_accessible_in_light_and_dark_mode(
     dashboard: ServedDashboard, watched: WatchedPage
 ) -> None:
@@ -163,7 +206,7 @@ async def test_page_is_usable_with_the_keyboard_alone(dashboard: ServedDashboard
     for at in ("#label", "#q"):
         await page.keyboard.press("Tab")
         await expect(page.locator(at)).to_be_focused()
-    for _ in range(9):  # show all, four verbs, two ticks, the account, the button
+    for _ in range(14):  # all, the filter, show all, two ticks, seven headings, the account, the button
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.locator("#copy-model-acme-eu")).to_have_text("Copied")

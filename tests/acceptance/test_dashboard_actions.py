@@ -37,7 +37,15 @@ async def test_retry_covers_all_300_failed_accounts_of_the_filter(
     page = watched.page
     await page.goto(dashboard.url)
     await page.locator("#chip-failed").click()
-    await expect(page.locator("#selection-count")).to_have_text("All 300 matching accounts")
+    for button in await page.locator("#bulk-actions button").all():
+        await expect(button).to_be_disabled()
+    await page.get_by_label("All 300 matching").check()
+    await expect(page.locator("#selection-count")).to_have_text("all selected")
+    await page.locator("#select-school-007").uncheck()
+    await expect(page.locator("#selection-count")).to_have_text("49 selected")
+    await page.get_by_label("All 300 matching").check()
+    await page.evaluate("htmx.trigger('#live', 'refresh')")
+    await expect(page.locator("#act-retry")).to_be_enabled()
     await page.locator("#act-retry").click()
     dialog = page.get_by_role("dialog", name="Retry the failed jobs of 300 accounts?")
     await expect(dialog).to_contain_text("$186.00")
@@ -74,6 +82,20 @@ async def test_action_covers_exactly_the_ticked_accounts(dashboard: ServedDashbo
         False,
     ]
     await expect(page.locator("#select-globex")).not_to_be_checked()
+    await expect(page.locator("#act-cancel")).to_be_disabled()
+
+
+async def test_another_search_deselects_all_matching_accounts(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    page = watched.page
+    await page.goto(f"{dashboard.url}/?q=globex")
+    await page.locator("#select-matching").check()
+    await page.locator("#q").fill("e")
+    await expect(page.locator("#match-count")).to_have_text("5 of 5")
+    await expect(page.locator("#select-matching")).not_to_be_checked()
+    await page.locator("#select-all").uncheck()
+    await expect(page.locator("#act-cancel")).to_be_disabled()
 
 
 async def test_run_over_the_price_limit_is_approved_at_its_shown_price(
@@ -248,6 +270,9 @@ async def test_actions_work_without_javascript(browser: Browser, dashboard: Serv
     await expect(page).to_have_url(re.compile("state=held.*q=globex"))
     await page.get_by_role("link", name="Show all").first.click()
     await expect(page.locator(ROWS)).to_have_count(5)
+    await page.locator("#act-cancel").click()
+    await expect(page.get_by_role("heading", name="No accounts are selected")).to_be_visible()
+    await page.get_by_role("link", name="Close").click()
     await page.locator("#select-globex").check()
     await page.locator("#act-cancel").click()
     await page.get_by_role("button", name="Cancel jobs").click()

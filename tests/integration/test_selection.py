@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 from functools import partial
+from typing import Any
 
 import pytest
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of
@@ -16,6 +18,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
@@ -65,6 +68,31 @@ async def names(database: Database, selection: JobFilter, now: float) -> list[st
 
 def shown(job: JobView) -> str:
     return "held" if job.held else job.state
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("column", JobColumn)
+async def test_jobs_are_sorted_by_each_column_and_empty_values_come_last(
+    database: Database, column: JobColumn, descending: bool
+) -> None:
+    later: dict[str, Any] = {"state": JobState.SUCCEEDED, "fine_tuned_model": "ft:z", "remote_job_id": "job-z"}
+    later |= {"retires_on": date(2027, 3, 1), "estimated_usd": 2.0, "state_since": NOW - 900}
+    earlier: dict[str, Any] = {"state": JobState.RUNNING, "fine_tuned_model": "ft:a", "remote_job_id": "job-a"}
+    earlier |= {"retires_on": date(2026, 3, 1), "estimated_usd": 1.0, "state_since": NOW - 60}
+    empty = {"state": JobState.RUNNING, "state_since": NOW - 60, "estimated_usd": None}
+    jobs = [a_job("c", **later), a_job("b", **earlier), a_job("a", **earlier), a_job("d", **empty)]
+    await put(database, jobs, [a_standing(each.account) for each in jobs])
+    listing = await list_jobs(database, JobFilter(), NOW, order=JobSortOrder(column, descending))
+    assert listing is not None
+    expected = {
+        JobColumn.ACCOUNT: "dcba" if descending else "abcd",
+        JobColumn.STATE: "cabd" if descending else "abdc",
+        JobColumn.SINCE: "cabd" if descending else "abdc",
+    }.get(column, "cabd" if descending else "abcd")
+    assert "".join(each.account for each in listing.jobs) == expected
+    overview = await find_run_overview(database, NOW)
+    assert overview is not None
+    assert overview.first_retirement == date(2026, 3, 1)
 
 
 @pytest.mark.parametrize("run", [RUN, replace(PRICE_HOLD, moderation=BARE.moderation)], ids=["free", "held"])

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from heapq import nsmallest
 from typing import Final
 
@@ -15,6 +16,7 @@ from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
@@ -47,6 +49,8 @@ class StateCount:
     """Latest submission, in epoch seconds."""
     estimated_finish: float | None
     """Latest end by the providers' own estimates, in epoch seconds."""
+    first_retirement: date | None = None
+    """Earliest day on which one of the models retires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +77,17 @@ async def list_page(
     limit: int,
     after: tuple[str, str] = ("", ""),
     skip: int = 0,
+    order: JobSortOrder = DEFAULT_ORDER,
 ) -> list[tuple[Job, AccountState]]:
-    """Return matching jobs with their accounts' states, by account name, `after` an account name and a job id."""
-    query = JobsQuery(run, now).select_jobs(job_filter, *JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
+    """Return matching jobs with their accounts' states in this order.
+
+    `after` is an account name and a job id, and requires the default order, by account name.
+    """
+    jobs_query = JobsQuery(run, now)
+    query = jobs_query.select_jobs(job_filter, *JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
     account, job = after
     later = (jobs.c.account > account) | (jobs.c.account == account) & (jobs.c.id > job)
-    query = query.where(later).order_by(jobs.c.account, jobs.c.id).limit(limit).offset(skip)
+    query = query.where(later).order_by(*jobs_query.order_by(order)).limit(limit).offset(skip)
     width = len(JOB_COLUMNS)
     return [
         (job_from_row(row[:width]), account_state_from_row(row[width:])) for row in await connection.execute(query)
@@ -142,6 +151,7 @@ async def get_state_counts(
         case((jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at - jobs.c.submitted_at)).label("lasted"),
         jobs.c.submitted_at,
         jobs.c.estimated_finish,
+        jobs.c.retires_on,
     ).subquery()  # grouped outside, where an expression with bound values has a name
     query = select(
         matching.c.provider,
@@ -153,6 +163,7 @@ async def get_state_counts(
         func.avg(matching.c.lasted).label("lasted"),
         func.max(matching.c.submitted_at).label("last_submitted"),
         func.max(matching.c.estimated_finish).label("estimated_finish"),
+        func.min(matching.c.retires_on).label("first_retirement"),
     )
     rows = await connection.execute(query.group_by(matching.c.provider, matching.c.state))
     return [StateCount(**row._mapping) for row in rows]

@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.store.schema.tables import accounts, jobs, run_jobs
@@ -100,6 +101,26 @@ class JobsQuery:
             .where(run_jobs.c.run_id == self._run.id, *self._conditions(job_filter))
             .where(or_(accounts.c.removed_at.is_(None), jobs.c.remote_job_id.is_not(None)))
         )
+
+    def order_by(self, order: JobSortOrder) -> Sequence[ColumnElement[Any]]:
+        """Select the sort keys of an order; jobs with equal values are sorted by account name."""
+        column = self._order_column(order.column)
+        key = column.desc() if order.descending else column.asc()
+        # SQLite and PostgreSQL disagree on where NULL is sorted, so its place is a key of its own.
+        empty = [] if order.column is JobColumn.ACCOUNT else [case((column.is_(None), 1), else_=0)]
+        return (*empty, key, jobs.c.account, jobs.c.id)
+
+    def _order_column(self, column: JobColumn) -> ColumnElement[Any]:
+        columns: dict[JobColumn, ColumnElement[Any]] = {
+            JobColumn.ACCOUNT: jobs.c.account,
+            JobColumn.STATE: self.displayed_state,
+            JobColumn.SINCE: -jobs.c.state_since,
+            JobColumn.MODEL: jobs.c.fine_tuned_model,
+            JobColumn.REMOTE_JOB: jobs.c.remote_job_id,
+            JobColumn.RETIRES: jobs.c.retires_on,
+            JobColumn.PRICE: jobs.c.estimated_usd,
+        }
+        return columns[column]
 
     def _conditions(self, job_filter: JobFilter) -> Sequence[ColumnElement[bool]]:
         filters = (

@@ -10,7 +10,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
-from orchestrator.core.text import format_count, format_number, format_timestamp, format_usd
+from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
 from orchestrator.status import AccountView, EventData, RunJob
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.template_filters import format_identifier
@@ -110,7 +110,7 @@ def _cost(newest: RunJob) -> dict[str, str]:
         "Trained tokens": None if job.trained_tokens is None else format_number(job.trained_tokens),
         "Submitted": _format_time(job.submitted_at),
         "Finished": _format_time(job.finished_at),
-        "Model retires": None if job.retires_on is None else f"{job.retires_on}, {_format_days_left(job.days_left)}",
+        "Model retires": None if job.retires_on is None else f"{job.retires_on}, {format_days_left(job.days_left)}",
         "Model missing since": _format_time(job.gone_at),
     }
     return {name: value for name, value in cost.items() if value}
@@ -155,12 +155,6 @@ def _build_history_row(entry: EventData) -> HistoryRow:
 
 def _format_time(seconds: float | None) -> str | None:
     return None if seconds is None else format_timestamp(seconds)
-
-
-def _format_days_left(days: int | None) -> str:
-    if days is None or days < 0:
-        return "in the past"
-    return "today" if days == 0 else f"in {format_count(days, 'day')}"
 
 
 def _format_value(value: Any) -> str | None:

@@ -10,7 +10,8 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import PLAN_HOLD_KINDS, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
-from orchestrator.core.text import format_list
+from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.core.text import format_count, format_list
 from orchestrator.status import HELD, Health, JobView, ProblemGroup, RunView, describe_moderation
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import STATE_TONES
@@ -18,10 +19,11 @@ from orchestrator.web.dashboard.state_display import STATE_TONES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A problem of the whole service or run, and the operator action that resolves it, if there is one."""
+    """A problem of the whole service or run, with the operator action that resolves it or the page that lists it."""
 
     failure: Failure
     action: OperatorAction | None = None
+    href: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,14 @@ def build_notices(run: RunView | None, health: Health) -> Iterator[Notice]:
         yield Notice(failure=health.problem)
     for hold in run.holds if run else ():
         yield _build_run_notice(hold, describe_moderation(run.moderation) if run else None)
+
+
+def build_delivery_notices(failed_count: int) -> Iterator[Notice]:
+    """Yield a notice if deliveries to webhooks or alert targets have failed after all retries."""
+    if failed_count:
+        count = format_count(failed_count, "delivery", "deliveries")
+        failure = Failure("delivery_failed", f"{count} failed.", "Check the target, then retry them.")
+        yield Notice(failure=failure, href=f"/deliveries?state={DeliveryStatus.FAILED}")
 
 
 def _build_run_notice(hold: Failure, moderation: str | None) -> Notice:

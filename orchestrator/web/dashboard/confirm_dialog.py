@@ -18,6 +18,7 @@ from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
 
 MAX_NAMED_ACCOUNTS: Final = 5
+_SELECTABLE_SCOPES: Final = {ActionScope.ACCOUNTS: "accounts", ActionScope.DELIVERIES: "deliveries"}
 _INVALID_ACTION: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
 
 
@@ -27,8 +28,9 @@ class ActionRequest:
 
     action: OperatorAction
     query: PageQuery = field(default_factory=PageQuery)  # the filter of the page, for account actions
-    accounts: tuple[str, ...] = ()  # selected accounts; empty: all that match the filter
-    deliveries: tuple[int, ...] = ()  # failed deliveries to retry; empty: all
+    accounts: tuple[str, ...] = ()  # selected accounts
+    deliveries: tuple[int, ...] = ()  # selected failed deliveries
+    selects_all: bool = False  # all accounts that match the filter, or all failed deliveries
     back: str = "/"  # the page to return to; a path on this host
     reason: str = ""
     job: str = ""  # for an adoption
@@ -55,6 +57,7 @@ class ActionRequest:
             query=PageQuery.from_parameters(first),
             accounts=tuple(fields.get("account", ())),
             deliveries=deliveries,
+            selects_all=first.get("all") == "1",
             back=back if LOCAL_PATH_PATTERN.fullmatch(back) else "/",
             reason=first.get("reason", "").strip()[:1000],
             job=first.get("job", ""),
@@ -65,13 +68,30 @@ class ActionRequest:
 
     @property
     def job_filter(self) -> JobFilter:
-        """The selected accounts, else all that match the filter of the page."""
-        return JobFilter(accounts=self.accounts) if self.accounts else self.query.job_filter
+        """All accounts that match the filter of the page, or the selected ones."""
+        return self.query.job_filter if self.selects_all else JobFilter(accounts=self.accounts)
+
+    @property
+    def selected_deliveries(self) -> tuple[int, ...] | None:
+        """The selected deliveries; None means all failed ones."""
+        return None if self.selects_all else self.deliveries
+
+    @property
+    def lacks_selection(self) -> bool:
+        """Whether the action needs a selection and has none. An empty selection never means everything."""
+        is_selectable = ACTION_INFO[self.action].scope in _SELECTABLE_SCOPES
+        return is_selectable and not (self.selects_all or self.accounts or self.deliveries)
+
+    def require_selection(self) -> None:
+        """Raise ProblemError (422) if the action needs a selection and has none."""
+        if self.lacks_selection:
+            noun = _SELECTABLE_SCOPES[ACTION_INFO[self.action].scope]
+            raise ProblemError(422, f"No {noun} are selected.", f"Select {noun}, or select all of them explicitly.")
 
     @property
     def form_fields(self) -> tuple[tuple[str, str], ...]:
         """Hidden fields of the form, from which `parse` restores this request."""
-        selected = [("account", name) for name in self.accounts]
+        selected = [("all", "1")] if self.selects_all else [("account", name) for name in self.accounts]
         selected += [("delivery", str(number)) for number in self.deliveries]
         job = [("job", self.job)] if self.job else []
         return (
@@ -111,6 +131,13 @@ def build_accounts_dialog(request: ActionRequest, preview: ActionPreview) -> Con
     dialog = _build_dialog(request, format_count(count, "account"))
     price = _format_price(preview) if ACTION_INFO[request.action].shows_price else None
     return replace(dialog, price=price, account_names=format_list(preview.accounts, limit=MAX_NAMED_ACCOUNTS))
+
+
+def build_unselected_dialog(request: ActionRequest) -> ConfirmDialog:
+    """Build the dialog of an action without a selection; it has no button to confirm."""
+    noun = _SELECTABLE_SCOPES[ACTION_INFO[request.action].scope]
+    text = f"Go back and select the {noun} first, or select all of them explicitly."
+    return ConfirmDialog(request=request, title=f"No {noun} are selected", text=text)
 
 
 def build_adoption_dialog(request: ActionRequest) -> ConfirmDialog:
@@ -170,9 +197,13 @@ def build_confirm_href(
     job: str = "",
     deliveries: Sequence[int] = (),
 ) -> str:
-    """Return the URL of the dialog for this action and selection."""
+    """Return the URL of the dialog for this action and selection; without one it is for all that match `query`."""
     request = ActionRequest(
-        action=action, query=query or PageQuery(), accounts=tuple(accounts), deliveries=tuple(deliveries)
+        action=action,
+        query=query or PageQuery(),
+        accounts=tuple(accounts),
+        deliveries=tuple(deliveries),
+        selects_all=ACTION_INFO[action].scope in _SELECTABLE_SCOPES and not (accounts or deliveries),
     )
     return "/confirm?" + urlencode(replace(request, back=back, job=job).form_fields)
 

@@ -29,6 +29,7 @@ class JobRow:
     fine_tuned_model: str | None
     servable: bool | None
     usd: float | None
+    retires_on: str | None
     error: Failure | None
     warning: Failure | None
     waiting: str | None
@@ -52,6 +53,7 @@ class JobRow:
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
             usd=job.estimated_usd,
+            retires_on=job.retires_on,
             error=job.error,
             warning=job.warning,
             waiting=_format_wait(job, now),

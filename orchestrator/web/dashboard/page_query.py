@@ -1,4 +1,4 @@
-"""The filter and page number of a dashboard page. They are part of the URL, which can be bookmarked and shared."""
+"""The filter, order and page number of a dashboard page: parts of the URL, which can be bookmarked and shared."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.status import HELD
 from orchestrator.web.problem import ProblemError
 
@@ -26,7 +27,7 @@ def reject_nul(request: Request) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageQuery:
-    """Filter and page number. An empty field matches everything."""
+    """Filter, order and page number. An empty field matches everything."""
 
     state: str = ""  # a job state, or "held"
     provider: str = ""
@@ -34,6 +35,7 @@ class PageQuery:
     error: str = ""  # kind of error or hold
     text: str = ""  # full-text search
     run: str = ""  # run id; empty: the current run
+    order: JobSortOrder = DEFAULT_ORDER
     page: int = 1  # counted from 1
 
     @classmethod
@@ -47,6 +49,7 @@ class PageQuery:
             error=parameters.get("error", ""),
             text=parameters.get("q", "").strip(),
             run=parameters.get("run", ""),
+            order=JobSortOrder.parse(parameters.get("sort", "")),
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
         )
 
@@ -78,6 +81,7 @@ class PageQuery:
             "error": self.error,
             "q": self.text,
             "run": self.run,
+            "sort": str(self.order),
             "page": str(self.page) if self.page > 1 else "",
         }
         return {name: value for name, value in values.items() if value}

@@ -14,6 +14,7 @@ from orchestrator import status
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
+from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.web.action_executor import ActionExecutor
 from orchestrator.web.auth.middleware import read_only_problem
 from orchestrator.web.auth.principal import CurrentPrincipal, Principal
@@ -60,8 +61,14 @@ class DashboardRoutes:
 
     async def render_run(self, request: Request) -> Response:
         overview, listing, query = await self._get_run_and_jobs(request)
+        deliveries = await self._call(status.count_deliveries)
         view = run_page.build_run_page(
-            overview, listing, await self._backend.check_health(), query, self._backend.now()
+            overview,
+            listing,
+            await self._backend.check_health(),
+            query,
+            self._backend.now(),
+            failed_deliveries=deliveries[DeliveryStatus.FAILED],
         )
         return build_page_response(request, "run.html", view)
 
@@ -159,6 +166,7 @@ class DashboardRoutes:
     async def _perform(self, request: ActionRequest, principal: Principal) -> int:
         """Perform the action; return the number of accounts or deliveries that it changed."""
         action = request.action
+        request.require_selection()
         match ACTION_INFO[action].scope:
             case ActionScope.RUN:
                 await self._executor.apply_to_run(
@@ -174,14 +182,15 @@ class DashboardRoutes:
                 await self._executor.adopt_remote_job(principal, request.job, request.remote_job)
                 return 1
             case ActionScope.DELIVERIES:
-                # A link without delivery ids means all failed ones, as the button above the list says.
                 return len(
-                    await self._executor.redeliver(principal, request.deliveries or None, expect=request.expect)
+                    await self._executor.redeliver(principal, request.selected_deliveries, expect=request.expect)
                 )
             case scope:
                 assert_never(scope)
 
     async def _build_dialog(self, request: ActionRequest) -> confirm_dialog.ConfirmDialog:
+        if request.lacks_selection:
+            return confirm_dialog.build_unselected_dialog(request)
         match ACTION_INFO[request.action].scope:
             case ActionScope.RUN:
                 overview = await self._call(status.find_run_overview, self._backend.now())
@@ -192,7 +201,7 @@ class DashboardRoutes:
             case ActionScope.JOB:
                 return confirm_dialog.build_adoption_dialog(request)
             case ActionScope.DELIVERIES:
-                failed = await self._executor.count_dead_deliveries(request.deliveries or None)
+                failed = await self._executor.count_dead_deliveries(request.selected_deliveries)
                 return confirm_dialog.build_redelivery_dialog(request, failed)
             case scope:
                 assert_never(scope)
@@ -219,6 +228,7 @@ class DashboardRoutes:
             run_id=query.run or None,
             limit=ROWS_PER_PAGE,
             skip=(query.page - 1) * ROWS_PER_PAGE,
+            order=query.order,
         )
 
     async def _get_losses(self, query: PageQuery, name: str = "") -> dict[str, list[Loss]]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.text import format_count, format_number, format_remaining_time
+from orchestrator.core.plans.retirement import days_left
+from orchestrator.core.text import format_count, format_days_left, format_number, format_remaining_time
 from orchestrator.status import HELD, Health, JobListing, RunOverview, RunView
 from orchestrator.web.dashboard.attention import (
     AttentionItem,
     Notice,
     build_attention_items,
+    build_delivery_notices,
     build_notices,
     build_warning_notices,
 )
 from orchestrator.web.dashboard.job_row import JobRow
+from orchestrator.web.dashboard.job_table import ActiveFilter, ColumnHeading, build_active_filters, build_columns
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, build_chips, build_segments
 
@@ -33,13 +37,22 @@ class RunPage(PaginatedView):
     attention_count: int  # number of accounts that need an operator
     submitted_usd: float | None  # estimated price of all submitted jobs; None: unknown
     time_left: str | None  # estimate; None: unknown
+    first_retirement: str | None  # day on which the first model retires; None: unknown
+    retires_in: str
     segments: tuple[BarSegment, ...]
     chips: tuple[FilterChip, ...]
+    columns: tuple[ColumnHeading, ...]
+    active_filters: tuple[ActiveFilter, ...]
     providers: tuple[str, ...]
     labels: tuple[str, ...]
     notices: tuple[Notice, ...]
     attention_items: tuple[AttentionItem, ...]
     rows: tuple[JobRow, ...]
+
+    @property
+    def retirement_href(self) -> str:
+        """URL of the table sorted by the date on which the models retire."""
+        return self.query.with_changes(order=JobSortOrder(JobColumn.RETIRES)).href
 
     def page_href(self, page: int) -> str:
         """Return the URL of another page with the same filter."""
@@ -47,12 +60,19 @@ class RunPage(PaginatedView):
 
 
 def build_run_page(
-    overview: RunOverview | None, job_page: JobListing | None, health: Health, query: PageQuery, now: float
+    overview: RunOverview | None,
+    job_page: JobListing | None,
+    health: Health,
+    query: PageQuery,
+    now: float,
+    *,
+    failed_deliveries: int = 0,
 ) -> RunPage:
     """Build the start page; `job_page` contains the rows that `query` selects."""
     run = overview.run if overview else None
     end = overview.estimate_end(now) if overview and overview.current else None
     headline, tone = _headline(overview)
+    retirement = overview.first_retirement if overview else None
     return RunPage(
         query=query,
         run=run,
@@ -64,13 +84,18 @@ def build_run_page(
         attention_count=overview.needs_attention if overview else 0,
         submitted_usd=overview.submitted_usd if overview else None,
         time_left=format_remaining_time(end - now) if end is not None else None,
+        first_retirement=retirement.isoformat() if retirement else None,
+        retires_in=format_days_left(days_left(retirement, now)) if retirement else "",
         segments=build_segments(overview.counts) if overview else (),
         chips=build_chips(job_page.counts, query) if job_page else (),
+        columns=build_columns(query),
+        active_filters=build_active_filters(query),
         providers=tuple(sorted({each.provider for each in overview.state_counts})) if overview else (),
         labels=overview.labels if overview else (),
         notices=(
             *build_notices(run if overview and overview.current else None, health),
             *build_warning_notices(overview.warnings if overview else ()),
+            *build_delivery_notices(failed_deliveries),
         ),
         attention_items=build_attention_items(overview.problem_groups) if overview else (),
         rows=tuple(JobRow.from_job(job, run, now) for job in job_page.jobs) if job_page else (),

@@ -55,7 +55,10 @@ document.addEventListener("htmx:config:request", (event) => {
   const isUnneeded = isPoll && streamConnected && Date.now() - lastRefresh < STREAM_REFRESH_MS;
   if (document.hidden || isUnneeded) event.preventDefault();
   else if (sourceElement.id === "live") lastRefresh = Date.now();
-  else if (sourceElement === searchForm()) requestedFields = searchFields();
+  else if (sourceElement === searchForm()) {
+    requestedFields = searchFields();
+    if (byId("select-matching")) byId("select-matching").checked = false; // another filter matches other accounts
+  }
   for (const name of ["q", "provider", "label"]) if (request.body.get?.(name) === "") request.body.delete(name);
 });
 
@@ -82,26 +85,34 @@ document.addEventListener("htmx:after:swap", () => {
 document.addEventListener("actionPerformed", (event) => {
   byId("action-dialog").close();
   showToast(event.detail.message);
-  for (const box of document.querySelectorAll(".select input")) box.checked = false;
+  for (const box of document.querySelectorAll(".select input, #select-matching")) box.checked = false;
   updateSelectionCount();
   refresh();
 });
 document.addEventListener("close", (event) => { if (event.target.id === "action-dialog") event.target.replaceChildren(); }, true);
 
-// Actions apply to the selected accounts; if none is selected, to all that match the filter.
+// Actions apply to the selected accounts, or to all that match the filter if that box is checked. Without a selection the
+// buttons are disabled; the service refuses such a request as well.
+const accountBoxes = () => [...document.querySelectorAll(".select input[name=account]")];
 function updateSelectionCount() {
   const label = byId("selection-count");
   if (!label) return;
-  const count = document.querySelectorAll(".select input[name=account]:checked").length;
-  const text = count ? `${count} selected` : label.dataset.none;
+  const isAll = byId("select-matching").checked;
+  const count = accountBoxes().filter((box) => box.checked).length;
+  const text = isAll ? "all selected" : count ? `${count} selected` : "none selected";
   if (label.textContent !== text) label.textContent = text;
+  for (const button of document.querySelectorAll("#bulk-actions button")) button.disabled = !isAll && !count;
 }
 document.addEventListener("change", (event) => {
-  if (event.target.id === "select-all") {
-    for (const box of document.querySelectorAll(".select input[name=account]")) box.checked = event.target.checked;
+  const { id, checked } = event.target;
+  if (id === "select-all" || id === "select-matching") {
+    for (const box of accountBoxes()) box.checked = checked;
+    byId("select-all").checked = checked;
   }
-  if (event.target.closest(".select")) updateSelectionCount();
+  if (event.target.closest(".select") && !checked) byId("select-matching").checked = false;
+  if (event.target.closest(".select, #bulk-actions")) updateSelectionCount();
 });
+updateSelectionCount();
 
 // Copy buttons. The clipboard API needs a secure context; elsewhere a temporary text field is copied.
 async function copy(text) {

@@ -15,6 +15,7 @@ from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.status import (
     Health,
     JobListing,
@@ -25,6 +26,7 @@ from orchestrator.status import (
     StateCount,
     StatusCache,
     StatusSnapshot,
+    count_deliveries,
     find_run_overview,
     list_jobs,
     status_to_dict,
@@ -193,6 +195,8 @@ class WebServiceDouble:
             return glance_of(await self._get_status())
         if ask is list_jobs:
             return listing_of(await self._get_status(), arguments[0], options["limit"], options.get("skip", 0))
+        if ask is count_deliveries and count_deliveries not in self.answers:
+            return dict.fromkeys(DeliveryStatus, 0)
         answer = self._action_result(*arguments) if ask is perform else self.answers.get(ask)
         if isinstance(answer, Exception):
             raise answer

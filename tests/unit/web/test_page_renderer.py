@@ -8,7 +8,8 @@ import pytest
 from web_values import NOW, WebServiceDouble, job, ready, status
 
 from orchestrator.core.errors import Failure
-from orchestrator.status import StatusSnapshot
+from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.status import StatusSnapshot, count_deliveries
 from orchestrator.web.page_renderer import STATIC_FOLDER
 from orchestrator.web.template_filters import render_message
 
@@ -86,9 +87,19 @@ async def test_page_shows_state_times_and_warnings() -> None:
     service = WebServiceDouble()
     service.status = status(job("a", "running", **values), job("b", "ready", waits_for="`orchestrator start`"))
     html = await html_of(service)
-    assert "40%, for 7 h" in html
-    assert html.count("nothing has changed for 6 h") == 2  # above the list and in it
+    assert ">40%</span>" in html
+    assert ">for 7 h</td>" in html
+    assert html.count("nothing has changed for 6 h") == 3  # above the list, in the row and in its tooltip
     assert "waits for <code>orchestrator start</code>" in html
+
+
+async def test_failed_deliveries_are_reported_on_the_first_page() -> None:
+    service = WebServiceDouble(ready("a"))
+    assert "deliveries?state" not in await html_of(service)
+    service.answers[count_deliveries] = dict.fromkeys(DeliveryStatus, 3)
+    html = await html_of(service)
+    assert "3 deliveries failed." in html
+    assert 'href="/deliveries?state=dead"' in html
 
 
 async def test_page_has_no_inline_or_external_resources() -> None:

@@ -40,7 +40,7 @@ async def act(web_service: WebServiceDouble, form: dict[str, Any], **headers: st
 
 
 async def test_dialog_states_count_price_and_accounts() -> None:
-    html = await dialog(service(), "verb=retry&state=failed")
+    html = await dialog(service(), "verb=retry&state=failed&all=1")
     assert "Retry the failed jobs of 3 accounts?" in html
     assert "$1.86" in html
     assert "one, two, three" in html
@@ -51,21 +51,42 @@ async def test_dialog_states_count_price_and_accounts() -> None:
 async def test_dialog_reports_jobs_without_a_price() -> None:
     web_service = service()
     web_service.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.0, unpriced=2)
-    assert "$1.00, and 2 jobs without a known price" in await dialog(web_service, "verb=release")
+    assert "$1.00, and 2 jobs without a known price" in await dialog(web_service, "verb=release&all=1")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "hold"])
 async def test_free_action_states_no_price(verb: str) -> None:
-    assert "Estimated price" not in await dialog(service(), f"verb={verb}")
+    assert "Estimated price" not in await dialog(service(), f"verb={verb}&all=1")
 
 
 @pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel"])
 async def test_empty_selection_cannot_be_confirmed(verb: str) -> None:
     web_service = service()
     web_service.answers[read.preview_action] = read.ActionPreview(accounts=(), usd=0, unpriced=0)
-    html = await dialog(web_service, f"verb={verb}&q=nobody")
+    html = await dialog(web_service, f"verb={verb}&q=nobody&all=1")
     assert f"Nothing to {verb}" in html
     assert 'id="yes"' not in html
+
+
+@pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel", "redeliver"])
+@pytest.mark.parametrize("fields", ["", "&state=failed", "&all=0", "&q=one"])
+async def test_action_without_a_selection_is_refused(verb: str, fields: str) -> None:
+    web_service = service()
+    web_service.answers[read.count_failed_deliveries] = 3
+    html = await dialog(web_service, f"verb={verb}{fields}")
+    assert re.search("No (accounts|deliveries) are selected", html)
+    assert 'id="yes"' not in html
+    for expect in ("0", "3"):
+        form = dict(each.split("=") for each in f"verb={verb}&expect={expect}{fields}".split("&"))
+        answer = await act(web_service, form)
+        assert answer.status_code == 422
+        assert "select all of them explicitly" in answer.text
+    assert web_service.calls == []
+
+
+async def test_all_is_explicit_in_the_form() -> None:
+    assert 'name="all" value="1"' in await dialog(service(), "verb=retry&state=failed&all=1")
+    assert 'name="all"' not in await dialog(service(), "verb=retry&account=one")
 
 
 async def test_an_approval_states_the_price_that_it_covers() -> None:
@@ -79,7 +100,7 @@ async def test_an_approval_states_the_price_that_it_covers() -> None:
 async def test_every_action_has_a_dialog_with_its_texts(action: OperatorAction) -> None:
     web_service = service()
     web_service.answers[read.count_failed_deliveries] = 3
-    html = await dialog(web_service, f"verb={action}&job=job-one")
+    html = await dialog(web_service, f"verb={action}&job=job-one&all=1")
     info = ACTION_INFO[action]
     assert info.confirmation in html.replace("&#39;", "'")
     assert ("Estimated price" in html) is info.shows_price
@@ -94,7 +115,7 @@ async def test_a_waiver_needs_a_reason() -> None:
 
 async def test_confirmed_action_is_executed_and_reported() -> None:
     web_service = service()
-    form = {"verb": "retry", "state": "failed", "expect": "3", "back": "/?state=failed"}
+    form = {"verb": "retry", "all": "1", "state": "failed", "expect": "3", "back": "/?state=failed"}
     answer = await act(web_service, form, **{"HX-Request": "true"})
     assert answer.status_code == 204
     assert json.loads(answer.headers["hx-trigger"]) == {
@@ -105,19 +126,19 @@ async def test_confirmed_action_is_executed_and_reported() -> None:
 
 
 async def test_action_without_javascript_redirects_back() -> None:
-    answer = await act(service(), {"verb": "retry", "expect": "3", "back": "/?state=failed"})
+    answer = await act(service(), {"verb": "retry", "all": "1", "expect": "3", "back": "/?state=failed"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?state=failed")
 
 
 @pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
 async def test_redirect_stays_on_the_same_site(back: str) -> None:
-    answer = await act(service(), {"verb": "retry", "expect": "3", "back": back})
+    answer = await act(service(), {"verb": "retry", "all": "1", "expect": "3", "back": back})
     assert answer.headers["location"] == "/"
 
 
 async def test_changed_count_is_confirmed_again() -> None:
     web_service = service()
-    answer = await act(web_service, {"verb": "retry", "expect": "300"})
+    answer = await act(web_service, {"verb": "retry", "all": "1", "expect": "300"})
     assert answer.status_code == 409
     assert "The selection now matches 3 accounts, expected 300." in answer.text
     assert 'name="expect" value="3"' in answer.text
@@ -164,7 +185,7 @@ async def test_redelivery_dialog_states_the_count() -> None:
     [(_, arguments, _)] = web_service.calls
     assert arguments == (OperatorAction.REDELIVER, ActionTarget(deliveries=(7, 9)))
     web_service.answers[read.count_failed_deliveries] = 0
-    assert 'id="yes"' not in await dialog(web_service, "verb=redeliver")
+    assert 'id="yes"' not in await dialog(web_service, "verb=redeliver&all=1")
 
 
 @pytest.mark.parametrize(

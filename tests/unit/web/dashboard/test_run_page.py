@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from web_values import HEALTHY, NOW, REFUSED, glance_of, job, listing_of, ready, run, status
@@ -54,6 +55,17 @@ def test_headline_summarises_the_run(shown: StatusSnapshot, headline: str, tone:
     assert (view.headline, view.tone) == (headline, tone)
 
 
+def test_first_retirement_is_shown_with_the_days_left() -> None:
+    overview = glance_of(status(ready("a"), job("b", "running")))
+    assert overview is not None
+    day = datetime.fromtimestamp(NOW, UTC).date() + timedelta(days=9)
+    known = (replace(overview.state_counts[0], first_retirement=day), *overview.state_counts[1:])
+    view = build_run_page(replace(overview, state_counts=known), None, HEALTHY, PageQuery(state="held"), NOW)
+    assert (view.first_retirement, view.retires_in) == (day.isoformat(), "in 9 days")
+    assert view.retirement_href == "/?state=held&sort=retires"
+    assert build_page(status(ready("a"))).first_retirement is None
+
+
 def test_progress_bar_covers_every_job_once() -> None:
     view = build_page(status(ready("a"), job("b", "running"), job("c", "queued"), job("d", "planned", held=True)))
     assert [(part.tone, part.start, part.length) for part in view.segments] == [
@@ -103,6 +115,29 @@ def test_pages_cover_every_job_once() -> None:
     assert [page.first_row for page in pages] == [1, 51, 101]
     assert {page.page_count for page in pages} == {3}
     assert pages[0].page_href(2) == "/?page=2"
+
+
+def test_headings_sort_and_the_second_click_reverses() -> None:
+    shown = status(ready("a"))
+    [state] = [each for each in build_page(shown, PageQuery(label="eu")).columns if each.column == "state"]
+    assert (state.sort, state.href) == (None, "/?label=eu&sort=state")
+    sorted_by_state = PageQuery.from_parameters({"sort": "state", "page": "3"})
+    [state] = [each for each in build_page(shown, sorted_by_state).columns if each.column == "state"]
+    assert (state.sort, state.href) == ("ascending", "/?sort=-state")
+
+
+@pytest.mark.parametrize("sort", ["", "nothing", "--state", "account", "-"])
+def test_unknown_order_is_by_account(sort: str) -> None:
+    assert PageQuery.from_parameters({"sort": sort}) == PageQuery()
+
+
+def test_active_filters_can_be_removed_one_by_one() -> None:
+    view = build_page(status(ready("a")), PageQuery(label="eu", error="key_invalid", text="x", page=2))
+    assert [(each.title, each.value, each.href) for each in view.active_filters] == [
+        ("Error", "key invalid", "/?label=eu&q=x"),
+        ("Label", "eu", "/?error=key_invalid&q=x"),
+        ("Search", "x", "/?label=eu&error=key_invalid"),
+    ]
 
 
 @pytest.mark.parametrize("page", ["", "0", "-1", "1.5", "x", "٣", "9" * 30])
