@@ -4,7 +4,7 @@ The order of the imports is the order of the commands in `--help`: as a newcomer
 """
 
 # isort: off
-from orchestrator.cli.commands import demo, dataset, run, status, operate, deliveries, tokens, admin  # noqa: F401
+from orchestrator.cli.commands import demo, accounts_file, dataset, run, status, operate, deliveries, tokens, admin  # noqa: F401
 
 # isort: on
 from orchestrator.cli.commands.root import app

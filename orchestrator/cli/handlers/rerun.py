@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import write_text
 from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.plans.rerun import Rerun
 from orchestrator.core.spec import RunOptions
-from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
+from orchestrator.core.text_sanitizer import sanitize_line
+from orchestrator.inputs.accounts_file.editor import format_toml_value
 from orchestrator.inputs.paths import resolve_path
 
 if TYPE_CHECKING:
@@ -38,18 +38,20 @@ def _accounts_file_lines(plan: Rerun, options: RunOptions, folder: Path) -> Iter
     training, spec = plan.dataset.training, plan.run.specs[plan.source]
     yield f"# The {training.examples} examples of run {plan.run.id}, trained at {plan.source}, for {plan.provider}"
     yield "[run]"
-    yield f"name = {_format_toml(f'{plan.run.name} at {plan.provider}')}"
-    yield f"dataset = {_format_toml(str(training.path.absolute()))}"
+    yield f"name = {format_toml_value(f'{plan.run.name} at {plan.provider}')}"
+    yield f"dataset = {format_toml_value(str(training.path.absolute()))}"
     yield from (
-        f"{name} = {_format_toml(value)}" for name, value in (("seed", spec.seed), ("suffix", spec.suffix)) if value
+        f"{name} = {format_toml_value(value)}"
+        for name, value in (("seed", spec.seed), ("suffix", spec.suffix))
+        if value
     )
     if options.max_total_usd is not None:
         yield f"max_total_usd = {options.max_total_usd}"
     if plan.moderation_waived:
-        yield f"moderation_waived = {_format_toml(plan.moderation_waived)}"
+        yield f"moderation_waived = {format_toml_value(plan.moderation_waived)}"
     yield from ("", f"[run.{plan.provider}]")
-    yield f"base_model = {_format_toml(plan.base_model)}" if plan.base_model else '# base_model = "…"'
-    yield from (f"{name} = {_format_toml(value)}" for name, value in plan.options.items())
+    yield f"base_model = {format_toml_value(plan.base_model)}" if plan.base_model else '# base_model = "…"'
+    yield from (f"{name} = {format_toml_value(value)}" for name, value in plan.options.items())
     for account in plan.accounts:
         yield from _account_lines(account, folder)
     if not plan.accounts:
@@ -66,20 +68,20 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
     yield from (
         "",
         "[[accounts]]",
-        f"name = {_format_toml(account.name)}",
-        f"provider = {_format_toml(account.provider.value)}",
+        f"name = {format_toml_value(account.name)}",
+        f"provider = {format_toml_value(account.provider.value)}",
     )
-    yield f"api_key = {_format_toml(reference)}"
+    yield f"api_key = {format_toml_value(reference)}"
     for name in ("organization", "project", "base_url", "budget_usd", "suffix_length"):
         if (value := getattr(account, name)) is not None:
-            yield f"{name} = {_format_toml(value)}"
+            yield f"{name} = {format_toml_value(value)}"
     if account.budget_period is not BudgetPeriod.TOTAL:
-        yield f"budget_period = {_format_toml(account.budget_period.value)}"
+        yield f"budget_period = {format_toml_value(account.budget_period.value)}"
     yield f"max_running_jobs = {account.max_running_jobs}"
     if not account.send_auto:
         yield "send_auto = false"
     if account.labels:
-        yield f"labels = {_format_toml(list(account.labels))}"
+        yield f"labels = {format_toml_value(list(account.labels))}"
 
 
 def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:
@@ -90,8 +92,3 @@ def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:
         yield from () if write else ("# Next: write the file with --write FILE, then run",)
         yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator plan --accounts {file}"
         yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator run --accounts {file}"
-
-
-def _format_toml(value: Any) -> str:
-    """Format a value for TOML. For the types used here, JSON has the same syntax."""
-    return sanitize_json(json.dumps(value, ensure_ascii=False))

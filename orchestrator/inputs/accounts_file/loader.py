@@ -67,7 +67,11 @@ class AccountsFile:
 
 def load_accounts_file(path: Path) -> AccountsFile:
     """Load and validate the accounts file. Raises one ConfigError with every problem, each with its line."""
-    text = document.read_accounts_file(path)
+    return parse_accounts_file(path, document.read_accounts_file(path))
+
+
+def parse_accounts_file(path: Path, text: str) -> AccountsFile:
+    """Validate the text of an accounts file as if it were at `path`. Raises ConfigError as `load_accounts_file`."""
     values = document.parse_toml(path, text)
     problems = ProblemCollector(path, text)
     tables = document.split_tables(values, problems)

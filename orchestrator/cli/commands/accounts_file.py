@@ -1,0 +1,75 @@
+"""Commands for the accounts file: validate, account add, account remove."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.commands.root import AccountsFileOption, app, command
+from orchestrator.cli.session import command_session
+from orchestrator.core.account import ProviderName
+
+account_app = typer.Typer(
+    help="Add and remove accounts in the accounts file.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(account_app, name="account")
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change as a diff; write nothing.")]
+AccountNameArgument = Annotated[
+    str, typer.Argument(help="Name of the account, for example acme-eu.", show_default=False)
+]
+
+
+@command()
+def validate(accounts: AccountsFileOption = None) -> None:
+    """Validate the accounts file only: no key is read, no request is sent. Exits 2 with the line of each problem."""
+    with command_session(accounts_file=accounts) as session:
+        from orchestrator.cli.handlers.accounts_file import validate_file
+
+        validate_file(session.settings.accounts_file)
+
+
+@account_app.command()
+def add(
+    name: AccountNameArgument,
+    provider: Annotated[ProviderName, typer.Option(help="Provider of the account.", show_default=False)],
+    api_key: Annotated[
+        str,
+        typer.Option(
+            help="Reference to the key, never the key: env:NAME, file:PATH or cmd:COMMAND.", show_default=False
+        ),
+    ],
+    base_url: Annotated[str | None, typer.Option(help="Address, if it is not the provider's own.")] = None,
+    organization: Annotated[str | None, typer.Option(help="Organisation that the key must belong to.")] = None,
+    project: Annotated[str | None, typer.Option(help="Project that the key must belong to.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Limit of the account's jobs, in USD.")] = None,
+    max_running_jobs: Annotated[int | None, typer.Option(help="Maximum number of jobs at once.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Label for filters; may be repeated.")] = None,
+    dry_run: DryRunOption = False,
+    accounts: AccountsFileOption = None,
+) -> None:
+    """Add an account to the accounts file. Comments, order and line endings stay as they are."""
+    with command_session(accounts_file=accounts) as session:
+        from orchestrator.cli.handlers.accounts_file import add_account_to_file
+
+        options = {
+            "name": name,
+            "provider": provider.value,
+            "api_key": api_key,
+            "organization": organization,
+            "project": project,
+            "base_url": base_url,
+            "budget_usd": budget_usd,
+            "max_running_jobs": max_running_jobs,
+            "labels": label or None,
+        }
+        add_account_to_file(session.settings.accounts_file, options, dry_run=dry_run)
+
+
+@account_app.command()
+def remove(name: AccountNameArgument, dry_run: DryRunOption = False, accounts: AccountsFileOption = None) -> None:
+    """Remove an account from the accounts file. Warns if the account has unfinished jobs."""
+    with command_session(log_level="warning", accounts_file=accounts) as session:
+        from orchestrator.cli.handlers.accounts_file import remove_account_from_file
+
+        remove_account_from_file(session, name, dry_run=dry_run)
