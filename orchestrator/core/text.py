@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 _DURATION_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -76,6 +77,17 @@ def format_duration(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{max(int(seconds), 0)} s"
+
+
+def format_exact_duration(seconds: float) -> str:
+    """Format a duration with its two largest units: "45 s", "12 min 5 s", "6 h 20 min", "2 d 3 h"."""
+    units = (*_DURATION_UNITS, (1, "s"))
+    rest = max(int(seconds), 0)
+    for (size, unit), (smaller, smaller_unit) in pairwise(units):
+        if rest >= size:
+            more = rest % size // smaller
+            return f"{rest // size} {unit} {more} {smaller_unit}" if more else f"{rest // size} {unit}"
+    return f"{rest} s"
 
 
 def format_age(seconds: float) -> str:

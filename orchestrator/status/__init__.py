@@ -31,6 +31,7 @@ from orchestrator.status.run_overview import (
 from orchestrator.status.runs import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
 from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
 from orchestrator.status.status_cache import StatusCache, StatusCacheConfig
+from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
 from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
 
@@ -51,12 +52,14 @@ __all__ = [
     "RunJob",
     "RunListItem",
     "RunOverview",
+    "RunTimeline",
     "RunView",
     "StateCount",
     "StatusCache",
     "StatusCacheConfig",
     "StatusSnapshot",
     "StoredEvent",
+    "TimelineRow",
     "count_deliveries",
     "count_failed_deliveries",
     "describe_moderation",
@@ -64,6 +67,7 @@ __all__ = [
     "find_dataset",
     "find_job",
     "find_run_overview",
+    "find_timeline",
     "format_iso",
     "get_latest_event_id",
     "get_loss_curves",

@@ -17,6 +17,7 @@ from orchestrator.web.api.events import EventRoutes
 from orchestrator.web.api.metrics import MetricsRoutes
 from orchestrator.web.api.openapi import add_openapi_route
 from orchestrator.web.api.resources import ResourceRoutes
+from orchestrator.web.api.run_details import RunDetailRoutes
 from orchestrator.web.api.schemas.jobs_and_runs import Liveness, Readiness, StatusDocument
 from orchestrator.web.api.webhooks import WebhookRoutes
 from orchestrator.web.auth.authenticator import Authenticator
@@ -41,6 +42,7 @@ def create_app(backend: WebBackend) -> FastAPI:
     app.include_router(MetricsRoutes(backend).router)
     for routes in (
         ResourceRoutes(backend),
+        RunDetailRoutes(backend),
         DeliveryRoutes(backend),
         EventRoutes(backend, authenticator),
         ActionRoutes(backend),

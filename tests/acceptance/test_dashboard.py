@@ -37,6 +37,7 @@ PAGES = {
     "run": "/",
     "account": "/accounts/acme-eu",
     "plan": "/plan",
+    "timeline": "/timeline",
     "curves": "/curves",
     "dataset": f"/datasets/{TRAINING.sha256}",
     "runs": "/runs",

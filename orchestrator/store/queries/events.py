@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import intern
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.jobs.timeline import HELD_NOTE, RELEASED_NOTE, StateChange
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
@@ -96,6 +97,40 @@ async def get_latest_notes(connection: StoreConnection, ids: Sequence[JobId]) ->
     """Return the note of the newest event of each job; for some hundreds of jobs at most."""
     rows = await connection.execute(_SELECT_LATEST_NOTES, {"ids": ids})
     return {JobId(job_id): intern(note) for job_id, note in rows}  # few notes, thousands of jobs
+
+
+_HOLD_NOTES = (HELD_NOTE, RELEASED_NOTE)
+_CHANGE_COLUMNS = (events.c.id, events.c.at, events.c.note, events.c.state_before, events.c.state_after)
+_SELECT_JOB_CHANGES = select(events.c.job_id, *_CHANGE_COLUMNS).where(
+    any_of(events.c.job_id, "ids"),
+    or_(
+        events.c.state_before.is_(None), events.c.state_before != events.c.state_after, events.c.note.in_(_HOLD_NOTES)
+    ),
+)
+_SELECT_ACCOUNT_HOLDS = select(events.c.account, *_CHANGE_COLUMNS).where(
+    any_of(events.c.account, "names"), events.c.job_id.is_(None), events.c.note.in_(_HOLD_NOTES)
+)
+
+
+async def list_state_changes(
+    connection: StoreConnection, owned: Sequence[tuple[JobId, str]]
+) -> dict[JobId, list[StateChange]]:
+    """Return the state changes and holds of each job, given with its account, in the order in which they were stored.
+
+    Holds and releases of the account are among them.
+    """
+    found: dict[str, list[tuple[int, StateChange]]] = {}
+    by_job = await connection.execute(_SELECT_JOB_CHANGES, {"ids": [job_id for job_id, _ in owned]})
+    by_account = await connection.execute(_SELECT_ACCOUNT_HOLDS, {"names": [account for _, account in owned]})
+    for rows in (by_job, by_account):
+        for owner, number, at, note, before, after in rows:
+            change = StateChange(at=at, note=intern(note), before=before, after=after)
+            found.setdefault(owner, []).append((number, change))
+    changes: dict[JobId, list[StateChange]] = {}
+    for job_id, account in owned:
+        both = [*found.get(job_id, ()), *found.get(account, ())]
+        changes[job_id] = [change for _, change in sorted(both, key=lambda entry: entry[0])]
+    return changes
 
 
 async def delete_old(tx: Transaction, before: float, limit: int) -> int:

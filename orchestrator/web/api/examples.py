@@ -172,6 +172,39 @@ _MODELS: Final[dict[str, Any]] = {
     "total": 1,
     "next": None,
 }
+_TIMELINE: Final[dict[str, Any]] = {
+    "run": _RUN_ID,
+    "timelines": [
+        {
+            "account": "acme-eu",
+            "provider": "openai",
+            "job": _JOB_ID,
+            "state": "succeeded",
+            "phases": [
+                {
+                    "phase": "training",
+                    "start": "2026-11-23T05:50:12+00:00",
+                    "end": "2026-11-23T06:10:12+00:00",
+                    "seconds": 1200.0,
+                }
+            ],
+            "holds": [],
+        }
+    ],
+    "phases": [
+        {
+            "phase": "training",
+            "jobs": 1,
+            "seconds": 1200.0,
+            "share": 1.0,
+            "median_seconds": 1200.0,
+            "longest_seconds": 1200.0,
+            "longest_account": "acme-eu",
+        }
+    ],
+    "total": 1,
+    "next": None,
+}
 EXAMPLES: Final[dict[str, Any]] = {
     "StatusDocument": {
         "schema": 1,
@@ -196,6 +229,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "ModelPageSchema": _MODELS,
     "RunListSchema": {"runs": [_RUN_SUMMARY]},
     "RunSummarySchema": _RUN_SUMMARY,
+    "TimelineSchema": _TIMELINE,
     "DatasetListSchema": {"datasets": [_DATASET]},
     "DatasetSchema": _DATASET,
     "AccountPageSchema": {"accounts": [_ACCOUNT], "next": None},

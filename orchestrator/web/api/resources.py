@@ -124,7 +124,7 @@ class ResourceRoutes:
         overview = await self._backend.call_with_database(
             status.find_run_overview, self._backend.now(), run_id=run_id
         )
-        return RunSummarySchema.from_view(_require(overview, f"run {run}", "/api/v1/runs"))
+        return RunSummarySchema.from_view(require_found(overview, f"run {run}", "/api/v1/runs"))
 
     async def jobs(
         self,
@@ -143,7 +143,7 @@ class ResourceRoutes:
 
     async def job(self, job: NameParameter) -> AccountJobSchema:
         """Return one job with the run it currently belongs to."""
-        view = _require(
+        view = require_found(
             await self._backend.call_with_database(status.find_job, job, self._backend.now()),
             f"job {job}",
             "/api/v1/jobs",
@@ -208,7 +208,7 @@ class ResourceRoutes:
     async def account(self, account: NameParameter) -> AccountDetailSchema:
         """Return one account with its jobs."""
         view = await self._backend.call_with_database(status.find_account, account, self._backend.now())
-        return AccountDetailSchema.from_view(_require(view, f"account {account}", "/api/v1/accounts"))
+        return AccountDetailSchema.from_view(require_found(view, f"account {account}", "/api/v1/accounts"))
 
     async def datasets(self) -> DatasetListSchema:
         """List all datasets used by a run, newest first."""
@@ -222,16 +222,17 @@ class ResourceRoutes:
     async def dataset(self, sha256: NameParameter) -> DatasetSchema:
         """Return one dataset: its hash, size, findings and runs with their moderation records."""
         view = await self._backend.call_with_database(status.find_dataset, sha256, self._backend.now())
-        return DatasetSchema.from_view(_require(view, f"dataset {sha256}", "/api/v1/datasets"))
+        return DatasetSchema.from_view(require_found(view, f"dataset {sha256}", "/api/v1/datasets"))
 
     async def _get_job_page(self, job_filter: JobFilter, run: str, limit: int, after: str) -> JobListing | None:
         page = await self._backend.call_with_database(
             status.list_jobs, job_filter, self._backend.now(), run_id=run or None, limit=limit, after=after
         )
-        return _require(page, f"run {run}", "/api/v1/runs") if run else page
+        return require_found(page, f"run {run}", "/api/v1/runs") if run else page
 
 
-def _require(value: T | None, what: str, list_path: str) -> T:
+def require_found(value: T | None, what: str, list_path: str) -> T:
+    """Return the value, or raise the problem 404 that names what is missing and the list of what exists."""
     if value is None:
         raise ProblemError(404, f"There is no {what}.", f"`{list_path}` lists the existing ones.")
     return value

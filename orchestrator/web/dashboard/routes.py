@@ -27,6 +27,7 @@ from orchestrator.web.dashboard import (
     history_pages,
     plan_page,
     run_page,
+    timeline_page,
 )
 from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
@@ -46,6 +47,7 @@ class DashboardRoutes:
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/": self.render_run,
             "/plan": self.render_plan,
+            "/timeline": self.render_timeline,
             "/curves": self.render_curves,
             "/curves.json": self.get_chart_data,
             "/runs": self.render_runs,
@@ -78,6 +80,20 @@ class DashboardRoutes:
             request,
             "plan.html",
             plan_page.build_plan_page(overview, listing, await self._backend.check_health(), query),
+        )
+
+    async def render_timeline(self, request: Request) -> Response:
+        query = PageQuery.from_parameters(request.query_params)
+        order = timeline_page.parse_order(request.query_params.get("order", ""))
+        timeline = await self._call(
+            status.find_timeline,
+            query.job_filter,
+            self._backend.now(),
+            run_id=query.run or None,
+            limit=timeline_page.MAX_BARS,
+        )
+        return build_page_response(
+            request, "timeline.html", timeline_page.build_timeline_page(timeline, query, order)
         )
 
     async def render_curves(self, request: Request) -> Response:

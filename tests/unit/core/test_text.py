@@ -9,6 +9,7 @@ from orchestrator.core.text import (
     format_bytes,
     format_count,
     format_duration,
+    format_exact_duration,
     format_list,
     format_number,
     format_percent,
@@ -117,3 +118,18 @@ def test_percentage_is_complete_only_at_the_end(fraction: float, text: str) -> N
 )
 def test_byte_counts_use_the_largest_whole_unit(count: int, text: str) -> None:
     assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 s"),
+        (45.9, "45 s"),
+        (725, "12 min 5 s"),
+        (3600, "1 h"),
+        (22_800, "6 h 20 min"),
+        (183_600, "2 d 3 h"),
+    ],
+)
+def test_exact_duration_has_two_units(seconds: float, text: str) -> None:
+    assert format_exact_duration(seconds) == text

@@ -1,0 +1,83 @@
+"""Timelines of the jobs of a run: where the time of each account goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.timeline import JobTimeline, PhaseTotal, StateChange, build_job_timeline, sum_phases
+from orchestrator.status.run_overview import find_run
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, job_search
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineRow:
+    """The timeline of one account's job."""
+
+    account: str
+    provider: str
+    job: str
+    state: str
+    timeline: JobTimeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTimeline:
+    """The timelines of the matching jobs of a run, or of a part of them."""
+
+    run: str
+    run_name: str
+    rows: tuple[TimelineRow, ...]
+    """By account name."""
+    phase_totals: tuple[PhaseTotal, ...]
+    """Sums over the rows, the phase with the most time first."""
+    total: int
+    """Number of matching jobs, also of those that are not among the rows."""
+    next: str | None
+    """Cursor of the next part; None for the last one."""
+
+
+async def find_timeline(
+    database: Database,
+    job_filter: JobFilter,
+    now: float,
+    *,
+    run_id: str | None = None,
+    limit: int,
+    after: str = "",
+) -> RunTimeline | None:
+    """Return the timelines of up to `limit` jobs of the current run, or of the run with this id, by account name.
+
+    Returns None when there is no such run. `after` is the `next` of the previous part.
+    """
+    async with database.read_long() as connection:
+        run = await find_run(connection, run_id)
+        if run is None:
+            return None
+        account, _, job = after.partition(":")
+        loaded = await job_search.list_page(connection, run, job_filter, now, limit=limit + 1, after=(account, job))
+        jobs = [job for job, _ in loaded[:limit]]
+        total = await job_search.count(connection, run, job_filter, now)
+        changes = await events.list_state_changes(connection, [(job.id, job.account) for job in jobs])
+    rows = tuple(_build_row(job, changes.get(job.id, ()), now) for job in jobs)
+    return RunTimeline(
+        run=run.id,
+        run_name=run.name,
+        rows=rows,
+        phase_totals=tuple(sum_phases((row.account, row.timeline) for row in rows)),
+        total=total,
+        next=f"{rows[-1].account}:{rows[-1].job}" if len(loaded) > limit else None,
+    )
+
+
+def _build_row(job: Job, changes: Iterable[StateChange], now: float) -> TimelineRow:
+    return TimelineRow(
+        account=job.account,
+        provider=job.provider,
+        job=job.id,
+        state=job.state,
+        timeline=build_job_timeline(job.state, job.created_at, changes, now),
+    )

@@ -1,0 +1,212 @@
+"""The timeline page: one bar for each account, and a summary of where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.jobs.timeline import PHASE_DESCRIPTIONS, HoldSpan, PhaseSpan
+from orchestrator.core.text import format_exact_duration, format_percent
+from orchestrator.status import RunTimeline, TimelineRow
+from orchestrator.web.dashboard.page_query import PageQuery
+
+MAX_BARS: Final = 1000  # of one page; a filter selects others
+BAR_LENGTH: Final = 1000  # units of the SVG drawing from the first upload to the last end
+MAX_TICKS: Final = 6
+_TICK_SECONDS: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 7 * 86_400)
+ORDERS: Final[Mapping[str, str]] = {"start": "Start", "duration": "Duration", "account": "Account"}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar, in units of its length."""
+
+    phase: str  # phase, or "held"
+    start: float
+    length: float
+    text: str  # what it shows, for a pointer that rests on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineBar:
+    """The bar of one account."""
+
+    account: str
+    provider: str
+    state: str
+    segments: tuple[Segment, ...]
+    holds: tuple[Segment, ...]
+    description: str  # the bar in words
+    duration: str
+    longest: str  # phase with the most time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseLine:
+    """One line of the summary."""
+
+    phase: str
+    name: str
+    description: str
+    share: str
+    total: str
+    median: str
+    longest: str
+    longest_account: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A mark of the time axis, in units of the bars' length."""
+
+    position: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLink:
+    """A link that sorts the bars."""
+
+    order: str
+    label: str
+    href: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelinePage:
+    """View of the page."""
+
+    query: PageQuery
+    order: str
+    run: str | None
+    summary: str
+    lines: tuple[PhaseLine, ...]
+    ticks: tuple[Tick, ...]
+    bars: tuple[TimelineBar, ...]
+    order_links: tuple[OrderLink, ...]
+    total: int  # number of matching jobs, also of those without a bar
+
+
+def parse_order(text: str) -> str:
+    """Return the order of the bars that a URL names; an unknown one is the start."""
+    return text if text in ORDERS else "start"
+
+
+def build_timeline_page(timeline: RunTimeline | None, query: PageQuery, order: str) -> TimelinePage:
+    """Build the page with the bars in this order."""
+    rows = _sort_rows(timeline.rows if timeline else (), order)
+    # A run may wait for days for its approval. The axis begins with the first upload, so that such a wait does not
+    # squeeze the rest; the summary counts it.
+    first = min((row.timeline.work_start for row in rows), default=0.0)
+    last = max((row.timeline.end for row in rows), default=first)
+    axis = _Axis(first, max(last, first + 1))
+    return TimelinePage(
+        query=query,
+        order=order,
+        run=timeline.run_name if timeline else None,
+        summary=_summarise(timeline),
+        lines=_build_lines(timeline),
+        ticks=axis.build_ticks() if rows else (),
+        bars=tuple(_build_bar(row, axis) for row in rows),
+        order_links=tuple(
+            OrderLink(order=name, label=label, href=query.href_for("/timeline", order=name), chosen=name == order)
+            for name, label in ORDERS.items()
+        ),
+        total=timeline.total if timeline else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    first: float
+    last: float
+
+    def position(self, at: float) -> float:
+        fraction = (at - self.first) / (self.last - self.first)
+        return round(BAR_LENGTH * min(max(fraction, 0.0), 1.0), 1)
+
+    def build_ticks(self) -> tuple[Tick, ...]:
+        length = self.last - self.first
+        step = next((each for each in _TICK_SECONDS if length / each <= MAX_TICKS), length)
+        marks = [number * step for number in range(int(length // step) + 1)]
+        return tuple(
+            Tick(position=self.position(self.first + mark), label=format_exact_duration(mark)) for mark in marks
+        )
+
+
+def _sort_rows(rows: Sequence[TimelineRow], order: str) -> list[TimelineRow]:
+    match order:
+        case "duration":
+            return sorted(rows, key=lambda row: (-(row.timeline.end - row.timeline.work_start), row.account))
+        case "account":
+            return sorted(rows, key=lambda row: row.account)
+        case _:
+            return sorted(rows, key=lambda row: (row.timeline.work_start, row.account))
+
+
+def _summarise(timeline: RunTimeline | None) -> str:
+    """Name the phase that takes the most time, in one sentence."""
+    if timeline is None or not timeline.phase_totals:
+        return ""
+    most = timeline.phase_totals[0]
+    return (
+        f"{format_percent(most.share)} of the time of all accounts is {format_phase(most.phase)}: "
+        f"{format_exact_duration(most.median)} in the median account, at most {format_exact_duration(most.longest)} "
+        f"({most.longest_account})."
+    )
+
+
+def _build_lines(timeline: RunTimeline | None) -> tuple[PhaseLine, ...]:
+    return tuple(
+        PhaseLine(
+            phase=each.phase,
+            name=format_phase(each.phase),
+            description=PHASE_DESCRIPTIONS[each.phase],
+            share=format_percent(each.share),
+            total=format_exact_duration(each.total),
+            median=format_exact_duration(each.median),
+            longest=format_exact_duration(each.longest),
+            longest_account=each.longest_account,
+            jobs=each.jobs,
+        )
+        for each in (timeline.phase_totals if timeline else ())
+    )
+
+
+def format_phase(phase: str) -> str:
+    """Format a phase as words."""
+    return phase.replace("_", " ")
+
+
+def _build_bar(row: TimelineRow, axis: _Axis) -> TimelineBar:
+    spans, holds = row.timeline.spans, row.timeline.holds
+    longest = max(spans, key=lambda span: row.timeline.sum_seconds(span.phase)).phase
+    parts = [f"{format_phase(span.phase)} {format_exact_duration(span.seconds)}" for span in spans]
+    parts += [f"on hold {format_exact_duration(hold.end - hold.start)}" for hold in holds]
+    segments = (_build_segment(span, axis) for span in spans)
+    held = (_build_hold(hold, axis) for hold in holds)
+    return TimelineBar(
+        account=row.account,
+        provider=row.provider,
+        state=row.state,
+        segments=tuple(segment for segment in segments if segment.length),
+        holds=tuple(segment for segment in held if segment.length),
+        description=", ".join(parts),
+        duration=format_exact_duration(row.timeline.end - row.timeline.work_start),
+        longest=f"{format_phase(longest)} {format_exact_duration(row.timeline.sum_seconds(longest))}",
+    )
+
+
+def _build_segment(span: PhaseSpan, axis: _Axis) -> Segment:
+    start = axis.position(span.start)
+    text = f"{format_phase(span.phase)}: {format_exact_duration(span.seconds)}"
+    return Segment(span.phase, start, round(axis.position(span.end) - start, 1), text)
+
+
+def _build_hold(hold: HoldSpan, axis: _Axis) -> Segment:
+    start = axis.position(hold.start)
+    text = f"on hold: {format_exact_duration(hold.end - hold.start)}"
+    return Segment("held", start, round(axis.position(hold.end) - start, 1), text)
