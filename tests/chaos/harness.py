@@ -294,7 +294,8 @@ def run_experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Cha
     enough = chaos.kills + rounds
     while chaos.kills < enough:
         chaos.kill_at_random(longest=3.0)
-    return chaos.finish(patience=scale_seconds(180))
+    # The faults go on, and a job whose look-ups failed ten times in a row waits five minutes before the next one.
+    return chaos.finish(patience=scale_seconds(1200))
 
 
 def main() -> int:
