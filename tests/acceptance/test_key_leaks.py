@@ -142,14 +142,16 @@ def list_answers(url: str, headers: dict[str, str] | None = None) -> Iterator[tu
             "/curves.json",
             "/deliveries",
             "/runs",
+            "/timeline",
             f"/datasets/{places['sha256'][0]}",
             "/confirm?verb=retry",
         ]
         paths += [f"/accounts/{name}" for name in places["account"]]
         for path, methods in document["paths"].items():
             if "get" in methods:
-                before, _, parameter = path.partition("{")
-                paths += [f"{before}{each}" for each in places[parameter[:-1]]] if parameter else [path]
+                before, _, rest = path.partition("{")
+                parameter, _, after = rest.partition("}")
+                paths += [f"{before}{each}{after}" for each in places[parameter]] if parameter else [path]
         for path in paths:
             yield path, client.get(path, params={"limit": 500} if path.endswith("events") else None).text
 
