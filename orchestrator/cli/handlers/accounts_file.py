@@ -58,12 +58,11 @@ def remove_account_from_file(session: CommandSession, name: str, *, dry_run: boo
     unfinished = asyncio.run(_count_unfinished_jobs(session, name))
     _apply_edit(path, text, edited, dry_run=dry_run, done=f"Removed {name}")
     if unfinished:
-        verb = "would stop" if dry_run else "stops"
+        verb, first = ("would stop", "") if dry_run else ("stops", "add the account again and ")
         sys.stderr.write(
             f"warning: {name} has {format_count(unfinished, 'unfinished job')}. The service {verb} polling it,\n"
-            "but the provider may continue to train and to charge. To cancel it, keep the\n"
-            "account in the file and run this first:\n"
-            f"`orchestrator cancel {name}` first.\n"
+            "but the provider may continue to train and to charge. To cancel it,\n"
+            f"{first}run `orchestrator cancel {name}`.\n"
         )
 
 
