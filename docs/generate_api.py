@@ -24,6 +24,9 @@ Every error is a problem document (`application/problem+json`): `detail` describ
 Lists are paginated by `limit`; pass `next` as `after` to get the next page. Times are ISO 8601 in UTC, prices are US
 dollars. Fields may be added; ignore unknown ones.
 
+There is a [Python client](../how-to/use-the-api-from-python.md), generated from the OpenAPI document. Generators of
+other languages can use the same document.
+
 ```console
 $ curl -H "Authorization: Bearer $TOKEN" "http://127.0.0.1:8080/api/v1/jobs?state=failed&label=eu"
 $ curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\

@@ -71,10 +71,10 @@ class StatusRoutes:
         self.router = APIRouter(tags=["status"])
         add = partial(self.router.add_api_route, methods=["GET"])
         not_modified: ResponseDocs = {304: {"description": "Not modified since the response with this `ETag`."}}
-        add("/status", self.status, response_model=StatusDocument, responses=not_modified, operation_id="status")
-        add("/healthz", self.healthz, response_model=Liveness, operation_id="healthz")
+        add("/status", self.status, response_model=StatusDocument, responses=not_modified, operation_id="get_status")
+        add("/healthz", self.healthz, response_model=Liveness, operation_id="get_liveness")
         not_ready: ResponseDocs = {503: {"model": Readiness, "description": "The service is not ready."}}
-        add("/readyz", self.readyz, response_model=Readiness, responses=not_ready, operation_id="readyz")
+        add("/readyz", self.readyz, response_model=Readiness, responses=not_ready, operation_id="get_readiness")
 
     async def status(self, request: Request) -> Response:
         """Return the current run and all of its jobs in one document."""

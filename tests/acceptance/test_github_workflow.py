@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from machine_speed import scale_seconds
-from processes import Site
+from processes import SandboxProcess, Site
 
 WORKFLOW = Path(__file__).parents[2] / "docs" / "examples" / "fine-tune.yml"
 INSTALL = 'python -m pip install "$PACKAGE_TO_INSTALL"'
@@ -71,7 +71,9 @@ def runner(workflow: dict[str, Any], site: Site) -> Runner:
     return Runner(workflow, site, {"ACME_EU_KEY": "sandbox-acme-eu", "ORCHESTRATOR_DATABASE_URL": database})
 
 
-def test_workflow_checks_plans_trains_once_and_exports_the_model_ids(runner: Runner, site: Site) -> None:
+def test_workflow_checks_plans_trains_once_and_exports_the_model_ids(
+    runner: Runner, site: Site, sandbox: SandboxProcess
+) -> None:
     assert runner.run_job("check") == [0, 0]
     assert json.loads((site.folder / "chats.sarif").read_text())["version"] == "2.1.0"
     assert runner.run_job("plan") == [0]
@@ -80,6 +82,7 @@ def test_workflow_checks_plans_trains_once_and_exports_the_model_ids(runner: Run
         assert runner.run_job("train") == [0, 0]
         models = json.loads((site.folder / "models.json").read_text())
         assert models["acme-eu"].startswith("ft:sandbox-small:")
+        assert len(sandbox.jobs("acme-eu")) == 1
     assert runner.run_job("plan") == [0]
 
 

@@ -70,7 +70,7 @@ class DeliveryRoutes:
             self.list_deliveries,
             methods=["GET"],
             response_model=DeliveryPageSchema,
-            operation_id="deliveries",
+            operation_id="list_deliveries",
         )
 
     async def list_deliveries(

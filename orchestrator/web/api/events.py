@@ -41,7 +41,7 @@ class EventRoutes:
             self.list_or_stream_events,
             methods=["GET"],
             response_model=EventPageSchema,
-            operation_id="events",
+            operation_id="list_events",
             responses={200: {"content": {_EVENT_STREAM_MEDIA_TYPE: {"schema": {"type": "string"}}}}},
         )
 

@@ -20,6 +20,11 @@ _ERROR_RESPONSE: Final = {
     "description": "An error: `detail` describes the problem, `hint` the next step.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_TOKEN_SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token that `orchestrator token create` has printed. Its role is `reader` or `operator`.",
+}
 _SERVERS: Final = [
     {"url": "/", "description": "The service that returned this document."},
     {"url": "http://127.0.0.1:8080", "description": "A service on this machine with the default port."},
@@ -50,7 +55,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
-    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["components"]["securitySchemes"] = {"token": _TOKEN_SCHEME}
     for path, methods in document["paths"].items():
         for operation in methods.values():
             operation["summary"], _, rest = operation["description"].partition("\n\n")

@@ -109,7 +109,7 @@ class ResourceRoutes:
             endpoint,
             methods=["GET"],
             response_model=schema,
-            operation_id=endpoint.__name__,
+            operation_id=f"{'get' if '{' in path else 'list'}_{endpoint.__name__}",
             tags=[path.split("/")[1]],
         )
 

@@ -27,7 +27,7 @@ class RunDetailRoutes:
             self.timeline,
             methods=["GET"],
             response_model=TimelineSchema,
-            operation_id="timeline",
+            operation_id="get_timeline",
         )
 
     async def timeline(
