@@ -84,6 +84,7 @@ _ACCOUNT: Final[dict[str, Any]] = {
     "hold": None,
 }
 _RUN_SUMMARY: Final[dict[str, Any]] = {"run": RUN_EXAMPLE, "current": True, "counts": {"succeeded": 1}, "total": 1}
+_RUN_SUMMARY["estimated_end"] = None
 _ACCOUNT_JOB: Final[dict[str, Any]] = {
     "run": _RUN_ID,
     "run_name": "support-tone",
