@@ -19,10 +19,12 @@ from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.core.access_token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role, hash_token
 from orchestrator.core.account import Account
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import DatabaseUnavailable
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable
+from orchestrator.core.plans.price import Price
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.service import Service
 from orchestrator.daemon.webhook_handler import WebhookHandler
+from orchestrator.inputs.prices import PriceList, load_prices
 from orchestrator.settings import Settings
 from orchestrator.status import Health
 from orchestrator.store.db.database import Database
@@ -52,6 +54,8 @@ class AppWebBackend:
     ) -> None:
         self._database = database
         self._environment_tokens = list_environment_tokens(settings)
+        self._prices_file = settings.prices_file
+        self._prices: PriceList | None = None
         self._session_secret = settings.token or settings.read_token
         self._service = service
         self._webhook_receiver = webhook_receiver
@@ -77,6 +81,7 @@ class AppWebBackend:
             session_key=self.derive_session_key(),
             receive_webhook=self.receive_webhook,
             get_accounts=self._get_listed_accounts,
+            find_price=self.find_price,
             committed=self._database.committed,
             stopping=stopping,
             max_event_streams=max_event_streams,
@@ -102,6 +107,15 @@ class AppWebBackend:
             problem=problem.failure if (problem := self._service.problem) else None,
             reason=reason,
         )
+
+    def find_price(self, provider: str, base_model: str) -> Price | None:
+        """Return the price by the price file, which is read once. Planning reports a file that cannot be read."""
+        if self._prices is None:
+            try:
+                self._prices = load_prices(self._prices_file)
+            except ConfigError:
+                self._prices = PriceList({})
+        return self._prices.find(provider, base_model)
 
     async def list_tokens(self) -> Sequence[AccessToken]:
         """Return the tokens of the settings and of the database."""

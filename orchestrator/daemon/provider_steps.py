@@ -72,7 +72,7 @@ from orchestrator.store.queries import jobs
 
 MAX_CONSECUTIVE_404 = 3  # polls in a row that may miss a job: lists and reads may lag behind a create
 MAX_EARLY_CREATES = 16  # rejected creates on a file that the provider reports as not ready: about 45 minutes
-POLLS_PER_LOSSES_READ = 3  # losses are read once in so many of the longest polling intervals: every 3 minutes
+POLLS_PER_LOSSES_READ = 3  # losses are read at least once in so many of the longest polling intervals: 3 minutes
 LOSSES_TIMEOUT_SECONDS = 30.0  # a finished model is recorded after its losses are read, or after this time
 CANCELLING_OR_ENDED = frozenset({RemoteJobStatus.CANCELLING, *TERMINAL_JOB_STATUSES})
 
@@ -218,7 +218,10 @@ class ProviderSteps:
         """Add the job's losses at regular intervals and at its end."""
         job, now = outcome.job, self._clock.now()
         if not provider.capabilities.losses or not losses_due(
-            job, now, every=POLLS_PER_LOSSES_READ * self._timing.poll_max_seconds
+            job,
+            now,
+            least=self._timing.poll_min_seconds,
+            most=POLLS_PER_LOSSES_READ * self._timing.poll_max_seconds,
         ):
             return outcome
         losses = await self._fetch_losses(job, provider)

@@ -14,6 +14,7 @@ from orchestrator.status.account import (
     list_accounts,
 )
 from orchestrator.status.action_preview import ActionPreview, preview_action
+from orchestrator.status.costs import RunCosts, find_costs
 from orchestrator.status.deliveries import count_deliveries, count_failed_deliveries, list_deliveries
 from orchestrator.status.events import StoredEvent, get_latest_event_id, list_events_after
 from orchestrator.status.losses import get_loss_curves, list_job_losses
@@ -49,6 +50,7 @@ __all__ = [
     "JobView",
     "MetricsSnapshot",
     "ProblemGroup",
+    "RunCosts",
     "RunJob",
     "RunListItem",
     "RunOverview",
@@ -64,6 +66,7 @@ __all__ = [
     "count_failed_deliveries",
     "describe_moderation",
     "find_account",
+    "find_costs",
     "find_dataset",
     "find_job",
     "find_run_overview",

@@ -10,19 +10,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.end_range import EndRange, OpenJobs, estimate_end_range
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, events, job_search, pins, runs
+from orchestrator.store.queries import accounts, events, job_search, pins, runs, stats
 from orchestrator.store.queries.job_search import ProblemGroup, StateCount
 from orchestrator.store.queries.job_search_sql import HELD
 
 __all__ = ["HELD", "JobListing", "ProblemGroup", "RunOverview", "StateCount", "find_run_overview", "list_jobs"]
+
+
+MAX_DURATIONS = 200  # of the jobs that finished last: enough for the range of their durations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,8 @@ class RunOverview:
     """All labels of the run's accounts."""
     warnings: tuple[ProblemGroup, ...] = ()
     """Warnings of jobs that continue nevertheless."""
+    end_range: EndRange | None = None
+    """When the last open job may end; None while too few jobs have finished, or none is open."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -105,6 +113,7 @@ async def find_run_overview(database: Database, now: float, *, run_id: str | Non
         state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
         problem_groups = await job_search.list_problem_groups(connection, run, JobFilter(), now)
         labels = await job_search.list_labels(connection, run, now)
+        end_range = await _estimate_end_range(connection, run, state_counts, now) if run.current else None
         warnings = await job_search.list_warning_groups(connection, run, JobFilter(), now) if run.current else []
     return RunOverview(
         run=run_view(run, dataset, used_values, shared_keys),
@@ -113,6 +122,28 @@ async def find_run_overview(database: Database, now: float, *, run_id: str | Non
         problem_groups=tuple(problem_groups),
         labels=tuple(labels),
         warnings=tuple(warnings),
+        end_range=end_range,
+    )
+
+
+async def _estimate_end_range(
+    connection: StoreConnection, run: Run, state_counts: Iterable[StateCount], now: float
+) -> EndRange | None:
+    open_counts = [share for share in state_counts if share.state not in {*TERMINAL_STATES, HELD}]
+    windows = {}
+    for provider in {share.provider for share in open_counts}:
+        found = await stats.get_job_durations(connection, run.id, ProviderName(provider), MAX_DURATIONS)
+        windows[provider] = end_window_from_durations(found.recent_seconds, found.succeeded, found.open)
+    return estimate_end_range(
+        (
+            OpenJobs(
+                window=windows[share.provider],
+                last_submitted=share.last_submitted,
+                estimated_finish=share.estimated_finish,
+            )
+            for share in open_counts
+        ),
+        now,
     )
 
 

@@ -38,6 +38,7 @@ PAGES = {
     "account": "/accounts/acme-eu",
     "plan": "/plan",
     "timeline": "/timeline",
+    "costs": "/costs",
     "curves": "/curves",
     "dataset": f"/datasets/{TRAINING.sha256}",
     "runs": "/runs",

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from orchestrator.core.errors import AmbiguousRemoteJob, Failure, UploadSizeMismatch
 from orchestrator.core.hold import Hold
@@ -49,6 +49,7 @@ from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, Re
 from orchestrator.core.text import format_duration
 
 REMOTE_MISSING_KIND = "remote_missing"
+LOSSES_READ_SHARE: Final = 4  # losses are read after a quarter of the time for which the job trains
 MODEL_ID_TIMEOUT_SECONDS = 900.0  # how long a succeeded job may lack its model id
 FILE_STATUS_TIMEOUT_SECONDS = 600.0  # how long a provider may report a file as uploaded and no more
 SLOW_FILE_SECONDS = 1800.0  # how long a provider may check a file before the job gets a warning
@@ -194,11 +195,16 @@ def with_pinned_values(outcome: Outcome, run: Run) -> Outcome:
     )
 
 
-def losses_due(job: Job, now: float, *, every: float) -> bool:
-    """Return whether to read the job's losses: every `every` seconds while it trains, and once when it has ended."""
+def losses_due(job: Job, now: float, *, least: float, most: float) -> bool:
+    """Return whether to read the job's losses: again and again while it trains, and once when it has ended.
+
+    The interval grows with the time for which the job trains, from `least` to `most` seconds. A fixed interval would
+    show the curve of a short job only at its end, or read that of a long one too often.
+    """
     if job.state in {JobState.SUCCEEDED, JobState.FAILED}:
         return True
-    return job.state is JobState.RUNNING and now - (job.losses_at or job.state_since) >= every
+    interval = min(max((now - job.state_since) / LOSSES_READ_SHARE, least), most)
+    return job.state is JobState.RUNNING and now - (job.losses_at or job.state_since) >= interval
 
 
 def fail_missing_job(job: Job, *, now: float) -> Outcome:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, func, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, func, select, update
 
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.schema.tables import jobs
+from orchestrator.store.schema.tables import jobs, run_jobs
 
 _Usd = ColumnElement[float]
 _has_ended_without_model: Final = jobs.c.state.in_([JobState.FAILED, JobState.CANCELLED])
@@ -42,6 +42,22 @@ async def get_committed(connection: StoreConnection, account: str, run_id: RunId
     query = select(*_sums(run_id, since)).where(jobs.c.account == account)
     total, month, run = (await connection.execute(query)).one()
     return CommittedSpend(total, month, run) if total else NO_COMMITTED_SPEND
+
+
+async def list_by_run(connection: StoreConnection, run_id: RunId) -> Sequence[Row[Any]]:
+    """Return what is stored about the price of each job of the run."""
+    query = select(
+        jobs.c.provider,
+        jobs.c.base_model,
+        jobs.c.estimated_usd,
+        jobs.c.earlier_usd,
+        jobs.c.quoted_usd,
+        jobs.c.trained_tokens,
+        jobs.c.submitted_at,
+        IS_CREATED.label("is_created"),
+        CREATED_USD.label("created_usd"),
+    ).join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+    return (await connection.execute(query.where(run_jobs.c.run_id == run_id).order_by(jobs.c.account))).all()
 
 
 async def save_estimates(tx: Transaction, prices: Mapping[JobId, float | None]) -> None:

@@ -84,6 +84,7 @@ _ACCOUNT: Final[dict[str, Any]] = {
     "hold": None,
 }
 _RUN_SUMMARY: Final[dict[str, Any]] = {"run": RUN_EXAMPLE, "current": True, "counts": {"succeeded": 1}, "total": 1}
+_RUN_SUMMARY["estimated_end"] = None
 _ACCOUNT_JOB: Final[dict[str, Any]] = {
     "run": _RUN_ID,
     "run_name": "support-tone",
@@ -205,6 +206,21 @@ _TIMELINE: Final[dict[str, Any]] = {
     "total": 1,
     "next": None,
 }
+_COSTS: Final[dict[str, Any]] = {
+    "run": _RUN_ID,
+    "providers": [
+        {
+            "provider": "openai",
+            "planned": {"usd": 3.1, "known": 5, "unknown": 0},
+            "submitted": {"usd": 0.62, "known": 1, "unknown": 0},
+            "quoted": {"usd": 0.0, "known": 0, "unknown": 1},
+            "trained": {"usd": 0.77, "known": 1, "unknown": 0},
+            "trained_tokens": 153702,
+            "billed_usd": None,
+        }
+    ],
+    "over_time": [{"until": "2026-11-23T05:48:00+00:00", "jobs": 1, "usd": 0.62}],
+}
 EXAMPLES: Final[dict[str, Any]] = {
     "StatusDocument": {
         "schema": 1,
@@ -230,6 +246,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "RunListSchema": {"runs": [_RUN_SUMMARY]},
     "RunSummarySchema": _RUN_SUMMARY,
     "TimelineSchema": _TIMELINE,
+    "CostsSchema": _COSTS,
     "DatasetListSchema": {"datasets": [_DATASET]},
     "DatasetSchema": _DATASET,
     "AccountPageSchema": {"accounts": [_ACCOUNT], "next": None},

@@ -1,4 +1,4 @@
-"""API routes that analyse one run: its timeline."""
+"""API routes that analyse one run: its timeline and its costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.web.api.resources import (
     NameParameter,
     require_found,
 )
-from orchestrator.web.api.schemas.run_details import TimelineSchema
+from orchestrator.web.api.schemas.run_details import CostsSchema, TimelineSchema
 from orchestrator.web.backend import WebBackend
 
 
@@ -29,6 +29,17 @@ class RunDetailRoutes:
             response_model=TimelineSchema,
             operation_id="get_timeline",
         )
+
+        self.router.add_api_route(
+            "/costs", self.costs, methods=["GET"], response_model=CostsSchema, operation_id="costs"
+        )
+
+    async def costs(self, run: NameParameter) -> CostsSchema:
+        """Return what a run costs: planned, submitted, quoted and trained prices, by provider and over time."""
+        view = await self._backend.call_with_database(
+            status.find_costs, self._backend.find_price, run_id=_to_run_id(run)
+        )
+        return CostsSchema.from_view(require_found(view, f"run {run}", "/api/v1/runs"))
 
     async def timeline(
         self,

@@ -10,6 +10,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
+from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
 from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
 from orchestrator.status import AccountView, EventData, RunJob
 from orchestrator.web.dashboard.job_row import JobRow
@@ -57,7 +58,9 @@ class AccountPage:
     has_curve: bool
 
 
-def build_account_page(account: AccountView, now: float, *, has_curve: bool) -> AccountPage:
+def build_account_page(
+    account: AccountView, now: float, *, has_curve: bool, find_price: FindPrice = lambda _provider, _model: None
+) -> AccountPage:
     """Build the page of an account; it shows the newest job in detail."""
     newest = account.jobs[0] if account.jobs else None
     return AccountPage(
@@ -68,7 +71,7 @@ def build_account_page(account: AccountView, now: float, *, has_curve: bool) -> 
         run=newest,
         row=JobRow.from_job(newest.job, None, now) if newest else None,
         ids=tuple(_ids(newest).items()) if newest else (),
-        cost=tuple(_cost(newest).items()) if newest else (),
+        cost=tuple(_cost(newest, find_price).items()) if newest else (),
         hyperparameters=_build_hyperparameters(newest) if newest else (),
         actions=_available_actions(newest, account.hold) if newest and newest.current else (),
         needs_remote_job=newest is not None and newest.job.held and newest.job.state == JobState.SUBMITTING,
@@ -102,12 +105,16 @@ def _ids(newest: RunJob) -> dict[str, str]:
     return {name: value for name, value in ids.items() if value}
 
 
-def _cost(newest: RunJob) -> dict[str, str]:
+def _cost(newest: RunJob, find_price: FindPrice) -> dict[str, str]:
     job = newest.job
+    price = find_price(job.provider, job.base_model)
+    trained_usd = calculate_trained_usd(job.trained_tokens, str(newest.spec.get("method", "")), price)
     cost = {
         "Estimated": "unknown" if job.estimated_usd is None else format_usd(job.estimated_usd),
         "Quoted by the provider": None if job.quoted_usd is None else format_usd(job.quoted_usd),
         "Trained tokens": None if job.trained_tokens is None else format_number(job.trained_tokens),
+        "Trained, by the price file": None if job.trained_tokens is None else format_usd(trained_usd),
+        "Billed": None if job.submitted_at is None else "not reported by the provider",
         "Submitted": _format_time(job.submitted_at),
         "Finished": _format_time(job.finished_at),
         "Model retires": None if job.retires_on is None else f"{job.retires_on}, {format_days_left(job.days_left)}",

@@ -22,6 +22,7 @@ from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard import (
     account_page,
     confirm_dialog,
+    costs_page,
     curves_page,
     deliveries_page,
     history_pages,
@@ -48,6 +49,7 @@ class DashboardRoutes:
             "/": self.render_run,
             "/plan": self.render_plan,
             "/timeline": self.render_timeline,
+            "/costs": self.render_costs,
             "/curves": self.render_curves,
             "/curves.json": self.get_chart_data,
             "/runs": self.render_runs,
@@ -95,6 +97,11 @@ class DashboardRoutes:
         return build_page_response(
             request, "timeline.html", timeline_page.build_timeline_page(timeline, query, order)
         )
+
+    async def render_costs(self, request: Request) -> Response:
+        run = request.query_params.get("run", "")
+        found = await self._call(status.find_costs, self._backend.find_price, run_id=run or None)
+        return build_page_response(request, "costs.html", costs_page.build_costs_page(found))
 
     async def render_curves(self, request: Request) -> Response:
         query = PageQuery.from_parameters(request.query_params)
@@ -151,7 +158,9 @@ class DashboardRoutes:
         return build_page_response(
             request,
             "account.html",
-            account_page.build_account_page(account, self._backend.now(), has_curve=bool(curve)),
+            account_page.build_account_page(
+                account, self._backend.now(), has_curve=bool(curve), find_price=self._backend.find_price
+            ),
         )
 
     async def render_confirm_dialog(self, request: Request, principal: CurrentPrincipal) -> Response:

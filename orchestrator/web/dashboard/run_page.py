@@ -8,7 +8,13 @@ from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.plans.retirement import days_left
-from orchestrator.core.text import format_count, format_days_left, format_number, format_remaining_time
+from orchestrator.core.text import (
+    format_count,
+    format_days_left,
+    format_duration,
+    format_number,
+    format_remaining_time,
+)
 from orchestrator.status import HELD, Health, JobListing, RunOverview, RunView
 from orchestrator.web.dashboard.attention import (
     AttentionItem,
@@ -39,6 +45,7 @@ class RunPage(PaginatedView):
     time_left: str | None  # estimate; None: unknown
     first_retirement: str | None  # day on which the first model retires; None: unknown
     retires_in: str
+    time_range: str  # uncertainty of the estimate
     segments: tuple[BarSegment, ...]
     chips: tuple[FilterChip, ...]
     columns: tuple[ColumnHeading, ...]
@@ -86,6 +93,7 @@ def build_run_page(
         time_left=format_remaining_time(end - now) if end is not None else None,
         first_retirement=retirement.isoformat() if retirement else None,
         retires_in=format_days_left(days_left(retirement, now)) if retirement else "",
+        time_range=_format_range(overview, now) if overview and end is not None else "",
         segments=build_segments(overview.counts) if overview else (),
         chips=build_chips(job_page.counts, query) if job_page else (),
         columns=build_columns(query),
@@ -101,6 +109,16 @@ def build_run_page(
         rows=tuple(JobRow.from_job(job, run, now) for job in job_page.jobs) if job_page else (),
         match_count=job_page.total if job_page else 0,
     )
+
+
+def _format_range(overview: RunOverview, now: float) -> str:
+    """Format the range of the estimated end, or state that there is not enough data for one."""
+    if overview.end_range is None:
+        return "estimated; not enough finished jobs for a range"
+    earliest, latest = overview.end_range.earliest - now, overview.end_range.latest - now
+    if latest < 1:
+        return "estimated; longer than the finished jobs"
+    return f"estimated; {format_duration(earliest)} to {format_duration(latest)}"
 
 
 def _headline(overview: RunOverview | None) -> tuple[str, str]:

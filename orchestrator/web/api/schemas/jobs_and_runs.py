@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.end_range import EndRange
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.status import JobView, RunListItem, RunOverview, RunView, view_to_dict
+from orchestrator.status import JobView, RunListItem, RunOverview, RunView, format_iso, view_to_dict
 
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -215,6 +216,17 @@ class ModelPageSchema(ApiModel):
     next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
+class EndRangeSchema(ApiModel):
+    """The range of times in which a run may end, from the durations of its finished jobs."""
+
+    earliest: Timestamp
+    latest: Timestamp
+
+    @classmethod
+    def from_view(cls, view: EndRange) -> EndRangeSchema:
+        return cls(earliest=format_iso(view.earliest) or "", latest=format_iso(view.latest) or "")
+
+
 class RunSummarySchema(ApiModel):
     """A run and its number of jobs by state."""
 
@@ -224,10 +236,22 @@ class RunSummarySchema(ApiModel):
         description="Number of jobs by state; for a single run, jobs on hold are counted as `held`."
     )
     total: Count
+    estimated_end: EndRangeSchema | None = Field(
+        None,
+        description="When the last open job may end; null in lists, without open jobs, and while fewer than "
+        "five jobs of a provider have finished.",
+    )
 
     @classmethod
     def from_view(cls, line: RunListItem | RunOverview) -> RunSummarySchema:
-        return cls(run=RunSchema.from_view(line.run), current=line.current, counts=line.counts, total=line.total)
+        found = line.end_range if isinstance(line, RunOverview) else None
+        return cls(
+            run=RunSchema.from_view(line.run),
+            current=line.current,
+            counts=line.counts,
+            total=line.total,
+            estimated_end=EndRangeSchema.from_view(found) if found else None,
+        )
 
 
 class RunListSchema(ApiModel):

@@ -1,4 +1,4 @@
-"""Response models of the analysis of a run: its timeline.
+"""Response models of the analysis of a run: its timeline and its costs.
 
 OpenAPI and docs/reference/api.md are generated from these classes, so each description is documentation.
 """
@@ -12,7 +12,8 @@ from pydantic import Field
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.timeline import Phase
-from orchestrator.status import RunTimeline, TimelineRow, format_iso
+from orchestrator.core.plans.spending import ProviderSpending
+from orchestrator.status import RunCosts, RunTimeline, TimelineRow, format_iso
 from orchestrator.web.api.schemas.jobs_and_runs import ApiModel, Count, Timestamp
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -107,4 +108,66 @@ class TimelineSchema(ApiModel):
             ],
             total=view.total,
             next=view.next,
+        )
+
+
+class AmountSchema(ApiModel):
+    """A sum of prices in US dollars. Jobs without a known price are counted, not guessed."""
+
+    usd: float = Field(description="Sum of the known prices.")
+    known: Count = Field(description="Number of jobs with a known price.")
+    unknown: Count = Field(description="Number of jobs without one.")
+
+
+class ProviderCostsSchema(ApiModel):
+    """The prices of a run's jobs at one provider."""
+
+    provider: ProviderName
+    planned: AmountSchema = Field(description="Estimated price of all jobs.")
+    submitted: AmountSchema = Field(description="Estimated price of the remote jobs that were created.")
+    quoted: AmountSchema = Field(description="Price quoted by the provider for these jobs, where it quotes one.")
+    trained: AmountSchema = Field(
+        description="Trained tokens reported by the provider, priced by the price file; jobs with reported tokens."
+    )
+    trained_tokens: Count
+    billed_usd: float | None = Field(
+        description="What the provider billed; null because no supported provider reports it for a job."
+    )
+
+    @classmethod
+    def from_view(cls, view: ProviderSpending) -> ProviderCostsSchema:
+        amounts = {
+            name: AmountSchema(usd=amount.usd, known=amount.known, unknown=amount.unknown)
+            for name in ("planned", "submitted", "quoted", "trained")
+            if (amount := getattr(view, name))
+        }
+        return cls(
+            provider=ProviderName(view.provider), trained_tokens=view.trained_tokens, billed_usd=None, **amounts
+        )
+
+
+class CostPointSchema(ApiModel):
+    """The jobs that were submitted until a time, and their estimated price; an unknown price counts as 0."""
+
+    until: Timestamp
+    jobs: Count
+    usd: float
+
+
+class CostsSchema(ApiModel):
+    """What a run costs, in US dollars."""
+
+    run: str = Field(description="Run id.")
+    providers: list[ProviderCostsSchema] = Field(description="Sorted by provider.")
+    over_time: list[CostPointSchema] = Field(description="Sum of the submitted jobs, at most 30 points.")
+
+    @classmethod
+    def from_view(cls, view: RunCosts) -> CostsSchema:
+        return cls(
+            run=view.run,
+            providers=[ProviderCostsSchema.from_view(each) for each in view.providers],
+            over_time=[
+                CostPointSchema(until=format_iso(point.until) or "", jobs=point.jobs, usd=point.usd)
+                for point in view.over_time
+            ],
         )
