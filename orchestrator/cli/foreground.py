@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MIN_REFRESH_SECONDS = 0.5
 REFRESH_PAUSE_FACTOR = 30  # reading the status of thousands of jobs takes time: at most 1/30 of the time goes into it
 StopCondition = Callable[[JobView], bool]
+StatusReader = Callable[[], Awaitable[StatusSnapshot]]
 
 
 def is_settled(job: JobView) -> bool:
@@ -128,15 +129,23 @@ def exit_code_from_status(status: StatusSnapshot, stopping: asyncio.Event) -> Ex
 
 async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Event) -> StatusSnapshot:
     """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
-    if not sys.stdout.isatty():
-        return await _print_changes(app, is_done, stopping)
-    from orchestrator.cli.status_table import live_status  # lazy: rich takes 4 MB, which a service does not need
+    if sys.stdout.isatty():
+        from orchestrator.cli.live_view import live_status  # lazy: rich takes 4 MB, which a service does not need
 
-    with live_status() as draw:
-        return await watch_status(app.read_status, draw, is_done, stopping)
+        with live_status(transient=True) as draw:
+            status = await watch_status(app.read_status, draw, is_done, stopping)
+    else:
+        status = await print_changes(app.read_status, is_done, stopping)
+    from orchestrator.cli.status_table import print_status  # lazy: rich
+
+    print_status(status)
+    return status
 
 
-async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Event) -> StatusSnapshot:
+async def print_changes(
+    read_status: StatusReader, is_done: StopCondition | None, stopping: asyncio.Event
+) -> StatusSnapshot:
+    """Print a line for each job, and one more whenever it changes. Ends as `watch_status` does."""
     printed: dict[str, str] = {}  # the latest line of each account
 
     def print_changed_lines(status: StatusSnapshot) -> None:
@@ -150,15 +159,11 @@ async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Eve
                 sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    status = await watch_status(app.read_status, print_changed_lines, is_done, stopping)
-    from orchestrator.cli.status_table import print_status  # lazy: rich
-
-    print_status(status)
-    return status
+    return await watch_status(read_status, print_changed_lines, is_done, stopping)
 
 
 async def watch_status(
-    read_status: Callable[[], Awaitable[StatusSnapshot]],
+    read_status: StatusReader,
     draw: Callable[[StatusSnapshot], None],
     is_done: StopCondition | None,
     stopping: asyncio.Event,

@@ -1,13 +1,11 @@
-"""The tables of the status and of the models, and the live view of a run."""
+"""The tables of the status and of the models."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli.output import (
@@ -17,13 +15,11 @@ from orchestrator.cli.output import (
     STATUS_COLUMNS,
     format_advice,
     format_counts,
-    format_refusal,
     format_row,
     format_title,
 )
 from orchestrator.cli.tables import (
     Column,
-    create_console,
     fit_table,
     get_table_width,
     list_left_out_notes,
@@ -89,16 +85,3 @@ def list_advice(status: StatusSnapshot) -> Iterator[str]:
             accounts_by_advice.setdefault(text, []).append(job.account)
     for text, accounts in accounts_by_advice.items():
         yield sanitize_line(f"{format_list(accounts, limit=MAX_NAMED_ACCOUNTS)}: {text}")
-
-
-@contextmanager
-def live_status() -> Iterator[Callable[[StatusSnapshot], None]]:
-    """Show a live table; yields a function that replaces the displayed status."""
-    console = create_console()
-    with Live(console=console, refresh_per_second=4) as live:
-        yield lambda status: live.update(build_live_view(status, console.width))
-
-
-def build_live_view(status: StatusSnapshot, width: int) -> RenderableType:
-    """Build the status table, with a refused edit above it if there is one."""
-    return Group(*map(Text, format_refusal(status, width)), build_status_table(status, width))

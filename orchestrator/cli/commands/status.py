@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 @command()
 def status(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C (on a terminal).")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C; in a pipe, print each change.")
+    ] = False,
     account: AccountOption = None,
     state: StateOption = None,
     provider: ProviderOption = None,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import status as read
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.foreground import install_stop_signals, watch_status
+from orchestrator.cli.foreground import StatusReader, install_stop_signals, print_changes, watch_status
+from orchestrator.cli.live_view import live_status
 from orchestrator.cli.output import (
     format_failure,
     format_refusal,
@@ -22,7 +23,7 @@ from orchestrator.cli.output import (
     write_text,
 )
 from orchestrator.cli.plan_table import print_plan_table
-from orchestrator.cli.status_table import MODELS_COLUMNS, live_status, print_status
+from orchestrator.cli.status_table import MODELS_COLUMNS, print_status
 from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
@@ -77,15 +78,13 @@ async def print_plan(app: App, *, as_json: bool, wide: bool = False) -> ExitCode
 async def print_run_status(
     app: App, job_filter: JobFilter, *, as_json: bool, watch: bool, wide: bool = False
 ) -> ExitCode:
-    """Print the jobs of the current run that match; with `watch` on a terminal, redraw them until interrupted."""
+    """Print the jobs of the current run that match; with `watch`, follow them until interrupted."""
 
     async def read_status() -> read.StatusSnapshot:
         return await read_matching_status(app, job_filter)
 
-    if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
-        stopping = install_stop_signals()
-        with live_status() as draw:
-            await watch_status(read_status, draw, None, stopping)
+    if watch and not as_json and not app.is_empty:
+        await _watch(read_status)
         return ExitCode.DONE
     snapshot = await read_status()
     if as_json:
@@ -108,6 +107,16 @@ async def print_run_status(
         else:
             sys.stdout.write(NO_MATCH_MESSAGE + "\n")
     return ExitCode.DONE
+
+
+async def _watch(read_status: StatusReader) -> None:
+    """Show a live view on a terminal, and append the changes in a pipe, until SIGINT or SIGTERM."""
+    stopping = install_stop_signals()
+    if not sys.stdout.isatty():
+        await print_changes(read_status, None, stopping)
+        return
+    with live_status() as draw:
+        await watch_status(read_status, draw, None, stopping)
 
 
 async def read_matching_status(app: App, job_filter: JobFilter) -> read.StatusSnapshot:

@@ -12,6 +12,7 @@ from rich.console import Console
 from status_values import JOB, status
 
 from orchestrator.cli import output, status_table, tables
+from orchestrator.cli.live_view import build_live_view
 from orchestrator.cli.plan_table import build_plan_table
 from orchestrator.core.account import ProviderName
 from orchestrator.core.config_refusal import ConfigRefusal
@@ -149,7 +150,7 @@ def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
 def test_reload_error_is_above_the_table_within_80_columns() -> None:
     output = StringIO()
     drawing = Console(file=output, width=80, highlight=False, markup=False)
-    drawing.print(status_table.build_live_view(replace(status(2), refusal=REFUSAL), drawing.width))
+    drawing.print(build_live_view(replace(status(2), refusal=REFUSAL), drawing))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("An edit was refused")
