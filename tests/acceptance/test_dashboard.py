@@ -214,6 +214,53 @@ async def test_page_is_usable_with_the_keyboard_alone(dashboard: ServedDashboard
     await expect(page.locator("#copy-model-acme-eu")).to_have_text("Copied")
 
 
+async def test_keyboard_shortcuts_move_and_search_but_not_while_typing(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    page = watched.page
+    await page.goto(dashboard.url)
+    for key, account in (("j", "acme-eu"), ("j", "acme-us"), ("k", "acme-eu"), ("k", "acme-eu")):
+        await page.keyboard.press(key)
+        await expect(page.locator(f"#account-{account} th a")).to_be_focused()
+    await page.keyboard.press("x")
+    await expect(page.locator("#select-acme-eu")).to_be_checked()
+    await page.keyboard.press("/")
+    await expect(page.locator("#q")).to_be_focused()
+    await page.keyboard.type("j?/x")
+    await expect(page.locator("#q")).to_have_value("j?/x")
+    await expect(page.locator("#help-dialog")).to_be_hidden()
+    await page.locator("#accounts").focus()
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    assert await find_accessibility_faults(page) == []
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#help-dialog")).to_be_hidden()
+
+
+async def test_chosen_theme_is_kept_and_applied_before_the_page_is_drawn(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    page, background = watched.page, "getComputedStyle(document.body).backgroundColor"
+    await page.emulate_media(color_scheme="light")
+    await page.goto(dashboard.url)
+    light = await page.evaluate(background)
+    await page.get_by_label("Theme").select_option("dark")
+    dark = await page.evaluate(background)
+    assert dark != light
+    await page.route("**/dashboard.js*", lambda route: route.abort())  # the theme must not wait for the other scripts
+    await page.goto(f"{dashboard.url}/plan", wait_until="commit")
+    await expect(page.locator("body")).to_be_attached()
+    assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+    await expect(page.get_by_label("Theme")).to_have_value("dark")
+    assert await page.evaluate(background) == dark
+    assert await find_accessibility_faults(page) == []
+    await page.unroute("**/dashboard.js*")
+    watched.errors.clear()  # the browser reports the script that the test withheld
+    await page.get_by_label("Theme").select_option("auto")
+    assert await page.evaluate(background) == light
+    assert await page.evaluate("localStorage.getItem('theme')") is None
+
+
 async def test_loss_curves_are_drawn_and_labelled(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     await dashboard.add_losses("acme-eu", "acme-us", "globex")
     await dashboard.add_deliveries(*DELIVERIES)

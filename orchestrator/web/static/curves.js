@@ -6,7 +6,14 @@
   let plot = null;
   let drawnVersion = "";
 
-  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // The variables contain both themes; only a computed colour can be drawn on a canvas.
+  function style(name) {
+    const chart = document.getElementById("chart");
+    chart.style.color = `var(${name})`;
+    const colour = getComputedStyle(chart).color;
+    chart.style.color = "";
+    return colour;
+  }
 
   function series(curves) {
     const isSingle = curves.length === 1;
@@ -44,7 +51,7 @@
   async function draw() {
     const chart = document.getElementById("chart");
     if (!chart) return;
-    const version = `${chart.dataset.version} ${chart.dataset.curves} ${chart.clientWidth} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
+    const version = `${chart.dataset.version} ${chart.dataset.curves} ${chart.clientWidth} ${style("--text")}`;
     if (version === drawnVersion) return;
     drawnVersion = version;
     const response = await fetch(chart.dataset.curves);
@@ -60,5 +67,6 @@
   document.addEventListener("DOMContentLoaded", draw);
   document.addEventListener("htmx:after:swap", draw);
   window.addEventListener("resize", draw);
+  document.addEventListener("themeChanged", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 })();

@@ -74,6 +74,8 @@ async def test_hostile_text_is_escaped() -> None:
     assert {attributes.get("src", "").partition("?")[0] for attributes in page.all("script")} == {
         "/static/htmx.min.js",
         "/static/dashboard.js",
+        "/static/shortcuts.js",
+        "/static/theme.js",
     }
     assert page.all("img") == []
     assert "49" not in re.sub(r""""[^"]*"|'[^']*'""", "", html)  # a token in an attribute may hold it
@@ -224,6 +226,11 @@ def test_every_class_of_the_pages_has_a_rule() -> None:
     templates = "".join(path.read_text("utf-8") for path in (STATIC_FOLDER.parent / "templates").iterdir())
     classes = {name for text in re.findall(r'class="([^"{]*)', templates) for name in text.split()}
     assert {name for name in classes if f".{name}" not in style} == set()
+
+
+def test_styles_follow_the_chosen_theme_and_not_only_the_browser() -> None:
+    style = (STATIC_FOLDER / "style.css").read_text("utf-8")
+    assert "prefers-color-scheme" not in style  # use `light-dark(…)`: a media query ignores the theme switch
 
 
 @pytest.mark.parametrize(
