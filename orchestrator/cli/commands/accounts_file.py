@@ -1,14 +1,18 @@
-"""Commands for the accounts file: validate, account add, account remove."""
+"""Commands for the accounts file: init, validate, account add, account remove."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.commands.root import AccountsFileOption, app, command
-from orchestrator.cli.session import command_session
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.session import command_session, run_with_app
 from orchestrator.core.account import ProviderName
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
 
 account_app = typer.Typer(
     help="Add and remove accounts in the accounts file.", no_args_is_help=True, rich_markup_mode=None
@@ -18,6 +22,54 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change 
 AccountNameArgument = Annotated[
     str, typer.Argument(help="Name of the account, for example acme-eu.", show_default=False)
 ]
+
+
+@command()
+def init(
+    provider: Annotated[ProviderName | None, typer.Option(help="Provider of the first account.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="Reference to the key, never the key: env:NAME, file:PATH or cmd:COMMAND.")
+    ] = None,
+    base_model: Annotated[str | None, typer.Option(help="Model to train.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Folder of chats, or one .jsonl file; default: chats.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address, if it is not the provider's own.")] = None,
+    organization: Annotated[str | None, typer.Option(help="Organisation; required for fireworks.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the account; default: the provider's name.")] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run; default: first-run.")] = None,
+    max_total_usd: Annotated[
+        float | None, typer.Option(help="Hold a run that would cost more, in USD; default: 10.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; the options must be complete.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing accounts file.")] = False,
+    accounts: AccountsFileOption = None,
+) -> None:
+    """Create an accounts file: ask for its content, check the dataset and the key, and show the plan.
+
+    Asks in a terminal for each required option that is missing. Exits 1 if the run would be held.
+    """
+    with command_session(log_level="warning", accounts_file=accounts) as session:
+        from orchestrator.cli.handlers.init import InitOptions, create_accounts_file
+
+        options = InitOptions(
+            provider=provider,
+            api_key=api_key,
+            base_model=base_model,
+            base_url=base_url,
+            organization=organization,
+            dataset=dataset,
+            account=name,
+            run=run,
+            max_total_usd=max_total_usd,
+        )
+        if not create_accounts_file(session, options, yes=yes, force=force):
+            raise typer.Exit(ExitCode.FAILED)
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.handlers.init import verify_accounts_file
+
+        return await verify_accounts_file(app)
+
+    run_with_app(work, for_reading=True, accounts_file=accounts)
 
 
 @command()

@@ -1,0 +1,202 @@
+"""init: from an empty folder to the model ids, without an editor; with options, and with answers in a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from machine_speed import scale_seconds
+from processes import CHATS, PROGRAM, QUICK_POLLING, Result, SandboxProcess, clean_environ
+
+MAX_PATH_SECONDS = 180.0
+PASTED_KEY = "sk-proj-abcdefghijklmnopqrstuvwx"
+ENVIRON = clean_environ() | QUICK_POLLING | {"NORTH_KEY": "sandbox-north", "TERM": "dumb", "COLUMNS": "80"}
+
+
+def run_command(folder: Path, *arguments: str) -> Result:
+    done = subprocess.run(
+        [*PROGRAM, *arguments],
+        cwd=folder,
+        env=ENVIRON,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=scale_seconds(120),
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def init_options(sandbox: SandboxProcess, *, model: str = "sandbox-small") -> list[str]:
+    options = ["--provider", "openai", "--api-key", "env:NORTH_KEY", "--base-url", sandbox.url]
+    return [*options, "--base-model", model, "--dataset", str(CHATS)]
+
+
+class Terminal:
+    """The program in a terminal of its own; the test types the answers."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        self._process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            cwd=folder,
+            env=ENVIRON,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=take_terminal,
+        )
+        os.close(slave)
+        self.output = ""
+        self._read_until = 0
+
+    def answer(self, question: str, text: str) -> None:
+        """Wait for the question, and type the answer."""
+        end = time.perf_counter() + scale_seconds(60)
+        while (at := self.output.find(question, self._read_until)) < 0:
+            assert time.perf_counter() < end, f"no {question!r} in {self.output}"
+            assert self._read(), f"ended without {question!r}: {self.output}"
+        self._read_until = at + len(question)
+        os.write(self._master, text.encode())
+
+    def finish(self) -> int:
+        while self._read():
+            pass
+        return self._process.wait(scale_seconds(60))
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._master)
+
+    def _read(self) -> bool:
+        if not select.select([self._master], [], [], scale_seconds(60))[0]:
+            return False
+        try:
+            text = os.read(self._master, 65536).decode(errors="replace")
+        except OSError:  # the program has ended
+            return False
+        self.output += text.replace("\r\n", "\n")
+        return bool(text)
+
+
+def take_terminal() -> None:
+    """Make the terminal the controlling one, so that Ctrl-C is a signal."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for each in opened:
+        each.close()
+
+
+def test_new_user_gets_the_model_id_within_three_minutes(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    started = time.perf_counter()
+    created = run_command(tmp_path, "init", "--yes", *init_options(sandbox))
+    assert created.code == 0, created
+    assert "14 examples" in created.out
+    assert "org-north" in created.out
+    assert "new job" in created.out
+    assert created.out.endswith(
+        "Next: `orchestrator run` trains as planned. Nothing has been uploaded or charged yet.\n"
+    )
+    assert sandbox.count_changing_requests() == {}
+    assert not (tmp_path / "data").exists()
+    trained = run_command(tmp_path, "run")
+    assert trained.code == 0, trained
+    models = run_command(tmp_path, "models")
+    assert re.search(r"ft:sandbox-small:\S+", models.out), models
+    assert time.perf_counter() - started < scale_seconds(MAX_PATH_SECONDS)
+
+
+def test_missing_options_are_listed_together(tmp_path: Path) -> None:
+    done = run_command(tmp_path, "init", "--yes", "--provider", "fireworks")
+    assert done.code == 2
+    assert "missing options: --api-key, --base-model, --organization, --dataset" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_file_is_overwritten_only_with_force(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text("# mine\n")
+    refused = run_command(tmp_path, "init", "--yes", *init_options(sandbox))
+    assert (refused.code, path.read_text()) == (2, "# mine\n")
+    assert "--force" in refused.err
+    assert run_command(tmp_path, "init", "--yes", "--force", *init_options(sandbox)).code == 0
+    assert "[run.openai]" in path.read_text()
+
+
+def test_unusable_values_write_nothing(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    options = init_options(sandbox)
+    for extra, message in (
+        (["--api-key", PASTED_KEY], "not the key itself"),
+        (["--dataset", "nowhere"], "there is no dataset at nowhere"),
+        (["--base-url", "http://example.com/v1"], "unencrypted"),
+        (["--max-total-usd", "0"], "max_total_usd"),
+    ):
+        done = run_command(tmp_path, "init", "--yes", *options, *extra)
+        assert done.code == 2, done
+        assert message in done.err
+        assert PASTED_KEY not in done.out + done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_base_model_and_refused_key_are_reported(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    done = run_command(tmp_path, "init", "--yes", *init_options(sandbox, model="sandbox-smal"))
+    assert done.code == 1
+    assert "sandbox-small" in done.out
+    assert "Next: " not in done.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's terminals")
+def test_prompts_correct_wrong_answers_and_list_the_models(
+    tmp_path: Path, sandbox: SandboxProcess, terminal: list[Terminal]
+) -> None:
+    user = Terminal(tmp_path, "init", "--base-url", sandbox.url)
+    terminal.append(user)
+    user.answer("openai-compatible, together, fireworks)", "opnai\n")
+    user.answer("This is not one of", "")
+    user.answer("Provider (", "openai\n")
+    user.answer("Reference to the key", f"{PASTED_KEY}\n")
+    user.answer("not the key itself", "")
+    user.answer("Reference to the key", "env:NORTH_KEY\n")
+    user.answer("Dataset (", "nowhere\n")
+    user.answer("There is no such folder or file.", "")
+    user.answer("Dataset (", f"{CHATS}\n")
+    user.answer("Name of the account [openai]", "north\n")
+    user.answer("Models that the provider lists:", "")
+    user.answer("Base model (number or name)", "wrong\n")
+    user.answer("Use it anyway? [y/N]", "n\n")
+    user.answer("Base model (number or name)", "1\n")
+    assert user.finish() in (0, 1), user.output  # 1: the first model has no price
+    assert "Plan for first-run" in user.output
+    text = (tmp_path / "accounts.toml").read_text()
+    assert 'name = "north"' in text
+    assert PASTED_KEY not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's terminals")
+def test_ctrl_c_writes_nothing(tmp_path: Path, terminal: list[Terminal]) -> None:
+    user = Terminal(tmp_path, "init", "--provider", "openai", "--api-key", "env:NORTH_KEY")
+    terminal.append(user)
+    user.answer("Dataset (", "\x03")
+    assert user.finish() == 130, user.output
+    assert "Interrupted; nothing was written." in user.output
+    assert "Traceback" not in user.output
+    assert list(tmp_path.iterdir()) == []
