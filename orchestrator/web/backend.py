@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
+from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health, MetricsSnapshot
 
 P = ParamSpec("P")
@@ -51,6 +52,8 @@ class WebBackend:
     """Verifies a provider webhook and wakes the job it names."""
     get_accounts: Callable[[], Mapping[str, Account]] = dict
     """Returns the accounts of the accounts file in use by name, without their keys."""
+    example_library: ExampleLibrary | None = None
+    """Reads the datasets of this machine; None if they cannot be shown."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after each database commit of this process; the waiter clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
