@@ -65,9 +65,11 @@ class AppWebBackend:
         self._metrics = metrics
         self._get_listed_accounts = get_listed_accounts
         self._clock = clock
+        self._dataset_folder = settings.data_dir / "datasets"
 
     def build(self, stopping: asyncio.Event, *, max_event_streams: int = 200) -> WebBackend:
         """Build the backend. `stopping` ends event streams, of which at most `max_event_streams` are open."""
+        from orchestrator.dataset.browse.example_library import ExampleLibrary
         from orchestrator.web.backend import WebBackend
 
         return WebBackend(
@@ -82,6 +84,7 @@ class AppWebBackend:
             receive_webhook=self.receive_webhook,
             get_accounts=self._get_listed_accounts,
             find_price=self.find_price,
+            example_library=ExampleLibrary(self._dataset_folder, self._clock.boottime),
             committed=self._database.committed,
             stopping=stopping,
             max_event_streams=max_event_streams,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.core.finding import FindingSummary
 from orchestrator.status.views import RunView, run_view
@@ -35,6 +36,8 @@ class DatasetView:
     dataset: DatasetRow
     runs: tuple[RunListItem, ...]
     findings: FindingSummary | None = None
+    training_sha256: str = ""
+    """Hash of the training file; empty in lists."""
 
 
 async def list_runs(database: Database, now: float) -> tuple[RunListItem, ...]:
@@ -71,4 +74,5 @@ async def find_dataset(database: Database, sha256: str, now: float) -> DatasetVi
     async with database.read() as connection:
         row = await runs.get_dataset_row(connection, sha256)
         findings = await runs.find_findings(connection, sha256)
-    return DatasetView(dataset=row, runs=items, findings=findings)
+        training = (await runs.get_dataset(connection, sha256, Path())).training
+    return DatasetView(dataset=row, runs=items, findings=findings, training_sha256=training.sha256)

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
 from orchestrator.core.plans.price import Price
+from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health, MetricsSnapshot
 
 P = ParamSpec("P")
@@ -54,6 +55,8 @@ class WebBackend:
     """Returns the accounts of the accounts file in use by name, without their keys."""
     find_price: Callable[[str, str], Price | None] = lambda _provider, _base_model: None
     """Returns the price of a base model at a provider by the price file; None if it is unknown."""
+    example_library: ExampleLibrary | None = None
+    """Reads the datasets of this machine; None if they cannot be shown."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after each database commit of this process; the waiter clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

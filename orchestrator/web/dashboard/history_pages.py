@@ -9,6 +9,7 @@ from orchestrator.core.finding import Finding, FindingSummary
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.text import format_count, format_number, format_time, format_timestamp
 from orchestrator.status import DatasetView, RunListItem, RunView
+from orchestrator.web.dashboard.examples_view import ExamplesView
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import BarSegment, build_segments
 
@@ -58,6 +59,8 @@ class DatasetPage:
     rows: tuple[RunRow, ...]
     checked: bool
     finding_groups: tuple[FindingGroup, ...]
+    examples: ExamplesView | None = None
+    previous_sha256: str | None = None  # dataset of the previous run
 
 
 def build_run_list_page(summaries: tuple[RunListItem, ...]) -> RunListPage:

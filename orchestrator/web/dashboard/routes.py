@@ -55,7 +55,6 @@ class DashboardRoutes:
             "/runs": self.render_runs,
             "/deliveries": self.render_deliveries,
             "/dataset": self.redirect_to_current_dataset,
-            "/datasets/{sha256}": self.render_dataset,
             "/accounts/{name}": self.render_account,
             "/confirm": self.render_confirm_dialog,
         }
@@ -143,12 +142,6 @@ class DashboardRoutes:
         """Redirect to the dataset of the current run."""
         overview = await self._call(status.find_run_overview, self._backend.now())
         return RedirectResponse(f"/datasets/{overview.run.dataset_sha256}" if overview else "/", 303)
-
-    async def render_dataset(self, request: Request, sha256: str) -> Response:
-        dataset = await self._call(status.find_dataset, sha256, self._backend.now())
-        if dataset is None:
-            raise ProblemError(404, "There is no such dataset.", "`/runs` lists the runs and their datasets.")
-        return build_page_response(request, "dataset.html", history_pages.build_dataset_page(dataset))
 
     async def render_account(self, request: Request, name: str) -> Response:
         account = await self._call(status.find_account, name, self._backend.now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -27,14 +28,15 @@ READER = "orch_reader-of-the-tests"
 class ServedApp:
     """The application upon the database, and the time it is told."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, data_dir: Path | None = None) -> None:
         self.now = NOW
         self.passing = 0.0  # seconds that pass between two looks at the clock
         self.stopping = asyncio.Event()
         silent = cast(Any, SimpleNamespace(seconds_since_tick=0.0, problem=None, wake=None))
         deaf, log = cast(Any, None), structlog.get_logger()
         clock = cast(Any, SimpleNamespace(now=self._now, boottime=self._now))
-        self.inside = AppWebBackend(database, load_settings({}), silent, deaf, clock, log, MetricsRecorder("1"))
+        settings = load_settings({"ORCHESTRATOR_DATA_DIR": str(data_dir)} if data_dir else {})
+        self.inside = AppWebBackend(database, settings, silent, deaf, clock, log, MetricsRecorder("1"))
         self.app = create_app(self.inside.build(self.stopping))
 
     def _now(self) -> float:
@@ -47,12 +49,12 @@ class ServedApp:
         return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
 
 
-async def serve(database: Database) -> ServedApp:
+async def serve(database: Database, data_dir: Path | None = None) -> ServedApp:
     """A job under way, one that failed, and two tokens."""
     await fill(database, [a_job("acme"), a_job("globex", state=JobState.FAILED, wake_at=None)])
     await control.create_token(database, "ops", Role.OPERATOR, hash_token(OPERATOR.encode()), by="me", now=NOW)
     await control.create_token(database, "eyes", Role.READER, hash_token(READER.encode()), by="me", now=NOW)
-    return ServedApp(database)
+    return ServedApp(database, data_dir)
 
 
 async def list_causes(database: Database) -> list[tuple[str, str, str | None]]:
