@@ -72,6 +72,7 @@ async def apply_plan(
         await run_queries.save_dataset(tx, plan.dataset, now, findings)
         run = _build_run(plan, before, start=start, now=now)
         await run_queries.save(tx, run)
+        await run_queries.set_current(tx, [run.id])
         new = await job_queries.assign_to_run(tx, run.id, [_build_job(line, run, now) for line in plan.lines])
         tx.add_events(*(_build_planned_event(job, now, cause) for job in new))
         await run_queries.save(tx, replace(run, pins=await _load_pins(tx.connection, plan, run)))

@@ -8,16 +8,20 @@ from dataclasses import replace
 
 import pytest
 from reconciler_values import clock, make_reconciler, ready_job, verify_accounts
+from sqlalchemy import delete
 from store_values import RUN, fill, record
 
-from orchestrator.core.hold import HoldKind
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import advance, release_job
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import jobs
+from orchestrator.store.queries import costs, jobs, runs
+from orchestrator.store.schema.tables import jobs as job_table
+from orchestrator.store.schema.tables import run_jobs
 
 ACCOUNTS = [f"acme-{number}" for number in range(8)]
 
@@ -113,3 +117,63 @@ async def test_nothing_is_submitted_beyond_the_accounts_budget(database: Databas
     assert await record(database, released, at=clock.now())
     await make_reconciler(database, remotes, budget_usd=1.1).handle(JobId("acme.2"))
     assert remotes["acme"].created == ["acme.2.0"]
+
+
+LOW = replace(RUN, id=RunId("run-low"), name="low")
+HIGH = replace(RUN, id=RunId("run-high"), name="high", created_at=RUN.created_at + 1, priority=5)
+YOUNG = replace(RUN, id=RunId("run-young"), name="young", created_at=RUN.created_at + 2)
+
+
+async def fill_runs(database: Database, *runs_: Run) -> None:
+    """Each of these runs is current and has one ready job in account acme, whose id is the name of its run."""
+    for run in runs_:
+        await fill(database, [replace(ready_job("acme", run.name), run_id=run.id)], run)
+    await database.write(lambda tx: runs.set_current(tx, [run.id for run in runs_]))
+    await verify_accounts(database, ["acme"])
+
+
+async def find_due(database: Database) -> set[str]:
+    async with database.read() as connection:
+        return {job_id for job_id, _ in await jobs.list_due(connection, clock.now(), 99)}
+
+
+async def test_free_slot_goes_to_the_higher_priority_and_then_to_the_older_run(database: Database) -> None:
+    await fill_runs(database, YOUNG, LOW, HIGH)
+    remotes = {"acme": Remote()}
+    reconciler = make_reconciler(database, remotes)
+    for number, name in enumerate(["high.0", "low.0", "young.0"], start=1):
+        for job in ("young", "low", "high"):  # the job that has to wait comes first
+            await reconciler.handle(JobId(job))
+        await reconciler.handle(JobId(name.removesuffix(".0")))
+        assert remotes["acme"].created[number - 1 :] == [name]
+        await finish_running_jobs(database)
+        assert await find_due(database) == {"high", "low", "young"} - {
+            created.removesuffix(".0") for created in remotes["acme"].created
+        }
+
+
+async def test_run_that_cannot_use_the_slot_does_not_keep_it(database: Database) -> None:
+    """The better run is held because of its price, is not started, or its job is cancelled or held."""
+    held = Hold(HoldKind.RUN_TOO_EXPENSIVE, "too expensive", "Approve it.")
+    for changes in ({"hold": held}, {"started_at": None}):
+        await fill_runs(database, LOW, replace(HIGH, **changes))
+        remotes = {"acme": Remote()}
+        await make_reconciler(database, remotes).handle(JobId("low"))
+        assert remotes["acme"].created == ["low.0"]
+        await database.write(lambda tx: tx.connection.execute(delete(run_jobs)))
+        await database.write(lambda tx: tx.connection.execute(delete(job_table)))
+
+
+async def test_job_that_gives_its_slot_up_wakes_the_next_run(database: Database) -> None:
+    """The better run's job does not fit into the budget: it is held, and the other run's job is due at once."""
+    await fill_runs(database, LOW, HIGH)
+    await database.write(lambda tx: costs.save_estimates(tx, {JobId("high"): 9.0, JobId("low"): 0.5}))
+    remotes = {"acme": Remote()}
+    reconciler = make_reconciler(database, remotes, budget_usd=1.0)
+    await reconciler.handle(JobId("low"))
+    assert remotes["acme"].created == [], "the job of the higher priority may use the slot"
+    assert await find_due(database) == {"high"}
+    await reconciler.handle(JobId("high"))
+    assert await find_due(database) == {"low"}
+    await reconciler.handle(JobId("low"))
+    assert remotes["acme"].created == ["low.0"]
