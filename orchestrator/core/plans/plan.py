@@ -85,6 +85,7 @@ class Plan:
     lines: tuple[PlanLine, ...]  # one for each account, in the order of the accounts file
     hold: Hold | None = None  # price or retirement; an operator can approve it
     moderation: Moderation | None = None  # None: no moderation was requested for this plan
+    priority: int = 0  # of the run, for the job slots that it shares with other runs
     pin_auto: frozenset[ProviderName] = (
         frozenset()
     )  # providers whose first job determines "auto" values for the others
@@ -165,6 +166,7 @@ def build_plan(
         plan,
         moderation=moderation,
         hold=plan.remaining_hold(database_state.run),
+        priority=options.priority,
         pin_auto=options.pin_auto,
         warnings=tuple(facts.warnings),
     )
