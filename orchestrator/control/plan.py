@@ -18,7 +18,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import month_start
-from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine
+from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, check_distinct_work
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
@@ -91,7 +91,9 @@ async def apply_plans(
 
     Their jobs are created, due now unless held. `accounts` are all accounts of the file; others are marked as
     removed. `unchanged` names runs whose current version stays as it is: their dataset was refused, for example.
+    Raises ConfigError, and changes nothing, when two plans describe the same work.
     """
+    check_distinct_work([checked.plan for checked in plans])
     async with database.transaction() as tx:
         previous = await run_queries.list_current(tx.connection)
         kept = [run.id for run in previous if run.name in unchanged]

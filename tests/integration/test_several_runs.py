@@ -125,3 +125,14 @@ async def test_action_on_one_of_several_runs_needs_its_name(database: Database) 
     assert [job.cancel_asked for job in await list_jobs(database, facts.run_id)] == [False, False]
     assert {job.state for job in await list_jobs(database, facts.run_id)} == {JobState.PLANNED}
     assert sorted(await control.hold_accounts(database, None, reason="x", by="me", now=NOW)) == ["a", "b"]
+
+
+async def test_same_work_in_two_runs_is_refused_and_changes_nothing(database: Database) -> None:
+    tone = a_plan("tone", 1)
+    await apply(database, tone)
+    copies = [a_plan("copy", 1), replace(a_plan("copy", 1, ["b"]), run_id=RunId("other")), a_plan("copy", 1, ["c"])]
+    for copy, where in zip(copies, ["in account a", "in account b", "same work: the same chats"], strict=True):
+        with pytest.raises(ConfigError, match=f"the runs tone and copy describe the {where}|the same work {where}"):
+            await apply(database, tone, copy)
+        assert await list_current(database) == ["tone"]
+        assert len(await list_jobs(database, tone.run_id)) == 2

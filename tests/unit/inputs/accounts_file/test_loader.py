@@ -506,7 +506,7 @@ def test_several_runs_have_their_own_options_specs_and_accounts(read: Read, tmp_
     for name, message in [(None, "describes 2 runs"), ("fact", 'there is no run "fact".*did you mean "facts"')]:
         with pytest.raises(ConfigError, match=message) as caught:
             file.get_run(name)
-        assert "tone, facts" in caught.value.hint
+        assert "The runs are: tone, facts" in caught.value.hint
 
 
 def test_unused_parts_of_several_runs_are_warnings(read: Read) -> None:
