@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from random import Random
 
 import pytest
 from reconciler_values import clock, make_reconciler, ready_job, verify_accounts
@@ -177,3 +178,34 @@ async def test_job_that_gives_its_slot_up_wakes_the_next_run(database: Database)
     assert await find_due(database) == {"low"}
     await reconciler.handle(JobId("low"))
     assert remotes["acme"].created == ["low.0"]
+
+
+async def test_three_runs_share_slots_and_budget_of_their_accounts(
+    database: Database, replicas: list[Database]
+) -> None:
+    """Two replicas, two slots: one job per account and run, and one account's budget pays for two of its jobs."""
+    accounts = [f"acme-{number}" for number in range(4)]
+    for run in (YOUNG, LOW, HIGH):
+        wanted = [ready_job(account, f"{account}.{run.name}") for account in accounts]
+        await fill(database, [replace(job, run_id=run.id, estimated_usd=1.0) for job in wanted], run)
+    await database.write(lambda tx: runs.set_current(tx, [YOUNG.id, LOW.id, HIGH.id]))
+    await verify_accounts(database, accounts)
+    remotes = {account: Remote() for account in accounts}
+    reconcilers = [make_reconciler(replica, remotes, slots=2, budget_usd=2.0) for replica in replicas]
+    names = [f"{account}.{run.name}" for run in (YOUNG, LOW, HIGH) for account in accounts]
+    shuffle = Random(15).sample
+    for _ in range(6):
+        for one, other in zip(shuffle(names, len(names)), shuffle(names, len(names)), strict=True):
+            await asyncio.gather(reconcilers[0].handle(JobId(one)), reconcilers[1].handle(JobId(other)))
+        async with database.read() as connection:
+            used = [await jobs.count_used_slots(connection, account) for account in accounts]
+            assert max(used) <= 2
+            stored = await jobs.list_by_accounts(connection, accounts)
+        for job in stored:
+            if job.state is JobState.QUEUED:
+                await record(database, advance(job, JobEvent.REMOTE_FAILED, now=clock.now()), at=clock.now())
+    for account in accounts:
+        created = [f"{account}.high.0", f"{account}.low.0"]
+        assert sorted(remotes[account].created) == created, "each once, and the youngest run is over the budget"
+    held = {job.id: job.hold.kind for job in stored if job.hold}
+    assert held == {f"{account}.young": HoldKind.OVER_BUDGET for account in accounts}
