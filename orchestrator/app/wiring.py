@@ -246,7 +246,7 @@ class App:
             self.loader.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
 
         async def converge() -> str | None:
-            return (await self.apply_accounts_file(start=start)).accounts_file.options.schedule
+            return (await self.apply_accounts_file(start=start)).run.options.schedule
 
         from orchestrator.app.service_factory import build_service  # lazy: read-only commands do not need it
 

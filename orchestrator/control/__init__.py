@@ -15,7 +15,7 @@ from orchestrator.control.accounts import (
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.jobs import RESET_ON_RETRY, adopt_remote_job, cancel, retry
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
-from orchestrator.control.plan import apply_plan, get_run_with_dataset, load_database_state
+from orchestrator.control.plan import CheckedPlan, apply_plan, apply_plans, get_run_with_dataset, load_database_state
 from orchestrator.control.runs import approve, start, waive_moderation
 from orchestrator.control.tokens import create_token, record_token_use, revoke_token
 
@@ -23,10 +23,12 @@ __all__ = [
     "RESET_ON_RETRY",
     "ActionResult",
     "ActionTarget",
+    "CheckedPlan",
     "ListedAccount",
     "ReleaseResult",
     "adopt_remote_job",
     "apply_plan",
+    "apply_plans",
     "approve",
     "cancel",
     "create_token",

@@ -22,6 +22,7 @@ from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts as account_queries
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import notifications, outcomes
+from orchestrator.store.queries import runs as run_queries
 
 HOLDS_CLEARED_ON_SYNC: Final = NETWORK_HOLD_KINDS | {HoldKind.KEY_MISSING}
 """Holds whose cause is outside the account (network, missing key): reading the accounts file again lifts them."""
@@ -136,13 +137,14 @@ async def release_accounts(
 
 
 async def get_account_states(connection: StoreConnection, names: Collection[str] | None) -> dict[str, AccountState]:
-    """Return the states of these accounts, or of all accounts of the current run when `names` is None.
+    """Return the states of these accounts, or of all accounts of the current runs when `names` is None.
 
     Raises ConfigError when a name is unknown.
     """
     if names is None:
-        run = await get_current_run(connection)
-        names = [job.account for job in await job_queries.list_by_run(connection, run.id)]
+        runs = await run_queries.list_current(connection) or [await get_current_run(connection)]
+        jobs = [job for run in runs for job in await job_queries.list_by_run(connection, run.id)]
+        names = sorted({job.account for job in jobs})
     states = await account_queries.list_all(connection)
     if unknown := sorted(set(names) - set(states)):
         raise unknown_accounts_error(unknown, states)

@@ -35,7 +35,9 @@ RESET_ON_RETRY: Final[dict[str, Any]] = {
 """The fields of a failed job that describe its remote job, and their values before there was one."""
 
 
-async def cancel(database: Database, names: Collection[str] | None, *, by: str, now: float) -> list[Job]:
+async def cancel(
+    database: Database, names: Collection[str] | None, *, by: str, now: float, run_name: str | None = None
+) -> list[Job]:
     """Request the cancellation of these accounts' open jobs; of every account's when `names` is None.
 
     Returns the jobs of which it was requested. Jobs that have ended are left alone.
@@ -44,10 +46,12 @@ async def cancel(database: Database, names: Collection[str] | None, *, by: str, 
     def request(job: Job) -> Outcome | None:
         return None if job.state in TERMINAL_STATES else request_cancel(job, now=now)
 
-    return await _apply_to_jobs(database, names, request, by=by, now=now)
+    return await _apply_to_jobs(database, names, request, by=by, now=now, run_name=run_name)
 
 
-async def retry(database: Database, names: Collection[str] | None, *, by: str, now: float) -> list[Job]:
+async def retry(
+    database: Database, names: Collection[str] | None, *, by: str, now: float, run_name: str | None = None
+) -> list[Job]:
     """Start these accounts' failed jobs again, as new remote jobs; every account's when `names` is None.
 
     Returns the jobs that were started again.
@@ -67,7 +71,7 @@ async def retry(database: Database, names: Collection[str] | None, *, by: str, n
             changes |= {"hold": unknown_model, "wake_at": None}
         return advance(job, JobEvent.RETRIED, now=now, **changes)
 
-    return await _apply_to_jobs(database, names, restart, by=by, now=now)
+    return await _apply_to_jobs(database, names, restart, by=by, now=now, run_name=run_name)
 
 
 async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, *, by: str, now: float) -> Job:
@@ -97,11 +101,12 @@ async def _apply_to_jobs(
     *,
     by: str,
     now: float,
+    run_name: str | None,
 ) -> list[Job]:
     """Apply the transition to each of the accounts' jobs in the current run, in one transaction."""
     async with database.transaction() as tx:
         await get_account_states(tx.connection, names or ())  # an unknown name is an error, and nothing is changed
-        run = await get_current_run(tx.connection)
+        run = await get_current_run(tx.connection, run_name)
         changed = []
         for job in await job_queries.list_by_run(tx.connection, run.id):
             outcome = transition(job) if names is None or job.account in names else None

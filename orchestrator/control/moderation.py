@@ -60,9 +60,13 @@ async def save_moderation(database: Database, run_id: RunId, record: Moderation,
 
 
 async def request_moderation(tx: Transaction, *, by: str, now: float) -> bool:
-    """Have the service moderate the current run now if its moderation is open. Returns whether it is."""
-    run = await runs.find_current(tx.connection)
-    if run is None or not is_moderation_open(run) or run.moderation is None:
+    """Have the service moderate the current runs now whose moderation is open. Returns whether there is one."""
+    requested = [await _request_moderation(tx, run, by, now) for run in await runs.list_current(tx.connection)]
+    return any(requested)
+
+
+async def _request_moderation(tx: Transaction, run: Run, by: str, now: float) -> bool:
+    if not is_moderation_open(run) or run.moderation is None:
         return False
     progress = run.moderation.progress or ModerationProgress()
     if run.moderation.progress is None or progress.retry_at is not None:  # otherwise it is in progress

@@ -28,6 +28,8 @@ class ActionTarget:
     """Account names; None: all accounts of the current run."""
     deliveries: Collection[int] | None = ()
     """Ids of failed deliveries; None: all failed deliveries."""
+    run: str | None = None
+    """Name of the current run, for actions on a run or on jobs; None: the only current run."""
     job: str = ""
     """Job id, for an adoption."""
     remote_job: str = ""
@@ -62,16 +64,20 @@ async def perform(
     """
     match action:
         case OperatorAction.APPROVE:
-            return ActionResult(action=action, run=await approve(database, by=actor, now=now))
+            return ActionResult(action=action, run=await approve(database, by=actor, now=now, run_name=target.run))
         case OperatorAction.WAIVE:
-            run = await waive_moderation(database, reason=reason, by=actor, now=now)
+            run = await waive_moderation(database, reason=reason, by=actor, now=now, run_name=target.run)
             return ActionResult(action=action, run=run)
         case OperatorAction.START:
-            return ActionResult(action=action, run=await start(database, by=actor, now=now))
+            return ActionResult(action=action, run=await start(database, by=actor, now=now, run_name=target.run))
         case OperatorAction.CANCEL:
-            return _jobs_result(action, await cancel(database, target.accounts, by=actor, now=now))
+            return _jobs_result(
+                action, await cancel(database, target.accounts, by=actor, now=now, run_name=target.run)
+            )
         case OperatorAction.RETRY:
-            return _jobs_result(action, await retry(database, target.accounts, by=actor, now=now))
+            return _jobs_result(
+                action, await retry(database, target.accounts, by=actor, now=now, run_name=target.run)
+            )
         case OperatorAction.HOLD:
             reason = reason or DEFAULT_HOLD_REASON
             held = await hold_accounts(database, target.accounts, reason=reason, by=actor, now=now)

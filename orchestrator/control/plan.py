@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
-from orchestrator.core.hold import PLAN_HOLD_KINDS
+from orchestrator.core.hold import NOT_SELECTED_HOLD, PLAN_HOLD_KINDS
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list_auto_options
@@ -18,7 +18,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import month_start
-from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine
+from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, check_distinct_work
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
@@ -59,28 +59,74 @@ async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) 
     return run, dataset
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedPlan:
+    """A plan, with the findings of its dataset's check."""
+
+    plan: Plan
+    findings: FindingSummary | None = None
+
+
 async def apply_plan(
     database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: FindingSummary | None = None
 ) -> Run:
-    """Make the plan the current run and return it.
+    """Make the plan the only current run and return it. Accounts that it does not list are marked as removed."""
+    checked = CheckedPlan(plan=plan, findings=findings)
+    accounts = [line.account for line in plan.lines]
+    [run] = await apply_plans(database, [checked], accounts=accounts, start=start, now=now, cause=cause)
+    return run
 
-    Its jobs are created, due now unless held. Accounts that the plan does not list are marked as removed.
+
+async def apply_plans(
+    database: Database,
+    plans: Sequence[CheckedPlan],
+    *,
+    accounts: Collection[str],
+    unchanged: Collection[str] = (),
+    start: bool,
+    now: float,
+    cause: str,
+) -> list[Run]:
+    """Make exactly these plans the current runs, in one transaction, and return the runs.
+
+    Their jobs are created, due now unless held. `accounts` are all accounts of the file; others are marked as
+    removed. `unchanged` names runs whose current version stays as it is: their dataset was refused, for example.
+    Raises ConfigError, and changes nothing, when two plans describe the same work.
     """
+    check_distinct_work([checked.plan for checked in plans])
     async with database.transaction() as tx:
-        previous = await run_queries.find_current(tx.connection)
-        before = await run_queries.find(tx.connection, plan.run_id)
-        await run_queries.save_dataset(tx, plan.dataset, now, findings)
-        run = _build_run(plan, before, start=start, now=now)
-        await run_queries.save(tx, run)
-        new = await job_queries.assign_to_run(tx, run.id, [_build_job(line, run, now) for line in plan.lines])
-        tx.add_events(*(_build_planned_event(job, now, cause) for job in new))
-        await run_queries.save(tx, replace(run, pins=await _load_pins(tx.connection, plan, run)))
-        await _update_open_jobs(tx, plan, now, cause)
-        await job_queries.wake_unsubmitted(tx, run.id, now)
-        removed = await account_queries.mark_removed_except(tx, [line.account for line in plan.lines], now)
-        if previous is not None:
-            await notifications.publish_run_end_after_removal(tx, removed, previous.id, run.id, now)
-        return run
+        previous = await run_queries.list_current(tx.connection)
+        kept = [run.id for run in previous if run.name in unchanged]
+        runs = [await _apply_run(tx, checked, start=start, now=now, cause=cause) for checked in plans]
+        await run_queries.set_current(tx, [*kept, *(run.id for run in runs)])
+        for run, checked in zip(runs, plans, strict=True):
+            await _update_open_jobs(tx, checked.plan, accounts, now, cause)
+            await job_queries.wake_unsubmitted(tx, run.id, now)
+        removed = await account_queries.mark_removed_except(tx, accounts, now)
+        for run in runs:
+            if (before := _find_predecessor(run, previous)) is not None:
+                await notifications.publish_run_end_after_removal(tx, removed, before.id, run.id, now)
+        return runs
+
+
+async def _apply_run(tx: Transaction, checked: CheckedPlan, *, start: bool, now: float, cause: str) -> Run:
+    """Store the plan's dataset, run and jobs."""
+    plan = checked.plan
+    before = await run_queries.find(tx.connection, plan.run_id)
+    await run_queries.save_dataset(tx, plan.dataset, now, checked.findings)
+    run = _build_run(plan, before, start=start, now=now)
+    await run_queries.save(tx, run)
+    new = await job_queries.assign_to_run(tx, run.id, [_build_job(line, run, now) for line in plan.lines])
+    tx.add_events(*(_build_planned_event(job, now, cause) for job in new))
+    run = replace(run, pins=await _load_pins(tx.connection, plan, run))
+    await run_queries.save(tx, run)
+    return run
+
+
+def _find_predecessor(run: Run, previous: Sequence[Run]) -> Run | None:
+    """Return the run that this run replaces or continues: the one with its name, or the only one."""
+    same_name = [before for before in previous if before.name == run.name]
+    return next(iter(same_name), previous[0] if len(previous) == 1 else None)
 
 
 def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> Run:
@@ -91,6 +137,7 @@ def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> 
         run,
         name=plan.name,
         current=True,
+        priority=plan.priority,
         started_at=run.started_at or (now if start else None),
         planned_usd=plan.total_usd,
         hold=plan.remaining_hold(run),
@@ -133,10 +180,16 @@ def _build_planned_event(job: Job, now: float, cause: str) -> EventData:
     )
 
 
-async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str) -> None:
+async def _update_open_jobs(tx: Transaction, plan: Plan, accounts: Collection[str], now: float, cause: str) -> None:
     """Update the price estimates of open jobs, hold those the plan holds and release those it no longer holds."""
     lines = {line.job_id: line for line in plan.lines}
-    open_jobs = [job for job in await job_queries.list_replannable(tx.connection, plan.run_id) if job.id in lines]
+    replannable = await job_queries.list_replannable(tx.connection, plan.run_id)
+    for job in replannable:
+        # The run does not select the account any more, but the file still lists it: no removal stops the job.
+        is_deselected = job.id not in lines and job.account in accounts
+        if is_deselected and job.hold is None and job.state in UNSUBMITTED_STATES:
+            await outcomes.record(tx, hold_job(job, NOT_SELECTED_HOLD), at=now, cause=cause)
+    open_jobs = [job for job in replannable if job.id in lines]
     unsubmitted = {job.id: job.estimated_usd for job in open_jobs if job.state in UNSUBMITTED_STATES}
     prices = {job_id: lines[job_id].usd for job_id, before in unsubmitted.items() if lines[job_id].usd != before}
     await costs.save_estimates(tx, prices)

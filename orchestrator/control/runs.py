@@ -1,4 +1,4 @@
-"""Operator actions on the current run: start it, approve its price, waive its moderation."""
+"""Operator actions on one current run: start it, approve its price, waive its moderation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.text import format_list
+from orchestrator.inputs.accounts_file.problems import format_suggestion
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
@@ -14,10 +16,10 @@ from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import runs as run_queries
 
 
-async def start(database: Database, *, by: str, now: float) -> Run:
+async def start(database: Database, *, by: str, now: float, run_name: str | None = None) -> Run:
     """Allow the current run's ready jobs to be submitted. Starting a started run changes nothing."""
     async with database.transaction() as tx:
-        run = await get_current_run(tx.connection)
+        run = await get_current_run(tx.connection, run_name)
         if run.started_at is None:
             run = replace(run, started_at=now)
             await run_queries.save(tx, run)
@@ -26,13 +28,13 @@ async def start(database: Database, *, by: str, now: float) -> Run:
         return run
 
 
-async def approve(database: Database, *, by: str, now: float) -> Run:
+async def approve(database: Database, *, by: str, now: float, run_name: str | None = None) -> Run:
     """Approve the price of the current run. The approval covers prices up to the one planned now.
 
     Raises NothingToDo when the run is not held because of its price.
     """
     async with database.transaction() as tx:
-        run = await get_current_run(tx.connection)
+        run = await get_current_run(tx.connection, run_name)
         if run.hold is None:
             raise _nothing_to_approve_error(run)
         run = replace(run, hold=None, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
@@ -42,7 +44,9 @@ async def approve(database: Database, *, by: str, now: float) -> Run:
         return run
 
 
-async def waive_moderation(database: Database, *, reason: str, by: str, now: float) -> Run:
+async def waive_moderation(
+    database: Database, *, reason: str, by: str, now: float, run_name: str | None = None
+) -> Run:
     """Continue the current run without moderation, and record who waived it, when and why.
 
     Raises ConfigError when the reason is blank, and NothingToDo when the chats passed moderation: a waiver never
@@ -55,7 +59,7 @@ async def waive_moderation(database: Database, *, reason: str, by: str, now: flo
         )
 
     async with database.transaction() as tx:
-        run = await get_current_run(tx.connection)
+        run = await get_current_run(tx.connection, run_name)
         if run.moderation is not None and run.moderation.state is ModerationStatus.PASSED:
             raise NothingToDo(
                 f"there is nothing to waive: the chats of run {run.id} passed moderation "
@@ -70,12 +74,25 @@ async def waive_moderation(database: Database, *, reason: str, by: str, now: flo
         return run
 
 
-async def get_current_run(connection: StoreConnection) -> Run:
-    """Return the current run. Raises ConfigError when there is none yet."""
-    run = await run_queries.find_current(connection)
-    if run is None:
+async def get_current_run(connection: StoreConnection, name: str | None = None) -> Run:
+    """Return the current run with this name, or the only current run.
+
+    Raises ConfigError when there is none yet, when none has the name, and when there are several and no name.
+    """
+    current = await run_queries.list_current(connection)
+    if not current:
         raise ConfigError("there is no run yet", hint="Start one with `orchestrator run` or `orchestrator serve`.")
-    return run
+    names = [run.name for run in current]
+    hint = f"The runs are: {format_list(sorted(names))}."
+    if name is None and len(current) > 1:
+        raise ConfigError(
+            f"the accounts file describes {len(current)} runs, and the action applies to one of them",
+            hint=f"Choose it with --run NAME (in the API: ?run=NAME). {hint}",
+        )
+    selected = [run for run in current if name in {None, run.name}]
+    if not selected:
+        raise ConfigError(f'there is no current run "{name}"{format_suggestion(name or "", names)}', hint=hint)
+    return selected[0]
 
 
 def _nothing_to_approve_error(run: Run) -> NothingToDo:

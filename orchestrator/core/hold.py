@@ -26,6 +26,7 @@ class HoldKind(StrEnum):
     SUPERSEDED = "superseded"
     KEY_MISSING = "key_missing"
     ACCOUNT_REMOVED = "account_removed"
+    NOT_SELECTED = "not_selected"
     BY_OPERATOR = "by_operator"
 
 
@@ -82,6 +83,10 @@ HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
         "The account is no longer in the accounts file.",
         "To continue its jobs, add the account again with the same name.",
     ),
+    HoldKind.NOT_SELECTED: (
+        "The run no longer selects the account.",
+        "To continue the job, select the account in `accounts` of the run again.",
+    ),
     HoldKind.BY_OPERATOR: ("An operator put the account on hold.", "`orchestrator release` the account."),
 }
 """The meaning of each kind, and how the hold ends: a table of docs/reference/errors.md."""
@@ -93,7 +98,8 @@ SELF_RELEASING_HOLD_KINDS: Final = frozenset({HoldKind.MODERATING})
 """Holds that end without an operator: the service works on the cause."""
 
 PLAN_HOLD_KINDS: Final = (
-    frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED}) | UNTRAINABLE_HOLD_KINDS
+    frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED, HoldKind.NOT_SELECTED})
+    | UNTRAINABLE_HOLD_KINDS
 )
 """Holds that a plan sets and only another plan lifts: the accounts file or the provider has to change."""
 
@@ -130,6 +136,11 @@ ACCOUNT_REMOVED_HOLD = Hold(
     HoldKind.ACCOUNT_REMOVED,
     "the account is no longer in the accounts file",
     "Add the account to the accounts file again, with the same name, to continue its jobs.",
+)
+NOT_SELECTED_HOLD = Hold(
+    HoldKind.NOT_SELECTED,
+    "the run no longer selects this account",
+    "Select the account in `accounts` of the run again to continue the job.",
 )
 SUPERSEDED_HOLD = Hold(
     HoldKind.SUPERSEDED,

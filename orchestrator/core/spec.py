@@ -76,7 +76,7 @@ def digest_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The `[run]` table of the accounts file. The field names are its keys."""
+    """The options of one run in the accounts file. The field names are its keys."""
 
     name: str  # of the run, for people
     dataset: str = "chats"  # path, relative to the accounts file
@@ -89,4 +89,5 @@ class RunOptions:
     moderation: str | None = None  # account whose moderation API checks the chats
     moderation_waived: str | None = None  # reason why no moderation is needed
     schedule: str | None = None  # cron line; weekdays are names, because schedulers disagree on which day is 0
+    priority: int = 0  # only in [[runs]]; the run with the higher priority gets a free job slot
     pin_auto: frozenset[ProviderName] = frozenset()  # from the provider blocks, see Plan.pin_auto

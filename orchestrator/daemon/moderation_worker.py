@@ -115,7 +115,7 @@ class ModerationWorker:
 
     def request(self, desired: DesiredState, run: Run) -> None:
         """Moderate the run now if its moderation is open. Cancels the moderation of another run."""
-        key = (run.id, desired.accounts_file.options.moderation)
+        key = (run.id, desired.run.options.moderation)
         is_open = run.moderation is not None and run.moderation.state is ModerationStatus.MISSING
         if is_open and key == self._requested_key and self._task and not self._task.done():
             self._requested.set()
@@ -211,7 +211,7 @@ class ModerationWorker:
 
         Returns None when the moderation was waived or the run was replaced meanwhile.
         """
-        chosen_account = attempt.desired.accounts_file.options.moderation
+        chosen_account = attempt.desired.run.options.moderation
         moderators = list_moderators(chosen_account, self._connections)
         if not moderators:
             return build_unavailable_moderation(chosen_account, self._connections, self._clock.now())
@@ -293,7 +293,7 @@ class ModerationWorker:
         self._log.info("moderation.finished", account=account, texts=outcome.texts, sent=outcome.sent)
         if outcome.findings:
             # The findings name lines of the canonical dataset; an operator needs the files that they came from.
-            in_chats = await load_cached_moderation(attempt.desired.accounts_file.chat_paths, self._database)
+            in_chats = await load_cached_moderation(attempt.desired.run.chat_paths, self._database)
             raise build_flagged_error(in_chats.findings or outcome.findings)
         return build_finished_moderation(outcome, account, self._clock.now())
 

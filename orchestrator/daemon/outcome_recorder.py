@@ -120,7 +120,7 @@ async def _find_submit_blocker(
     connection: StoreConnection, job: Job, account: Account, now: float
 ) -> JobLimitReached | BudgetExceeded | None:
     """Return why the account's limits do not allow the job now. Call it in the transaction that writes the intent."""
-    if reason := await jobs.find_submit_blocker(connection, job, account.max_running_jobs):
+    if reason := await jobs.find_submit_blocker(connection, job, account.max_running_jobs, now):
         return JobLimitReached(reason)
     if account.budget_usd is None:
         return None

@@ -25,6 +25,7 @@ from orchestrator.dataset.read.source_files import DatasetPaths
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.encodings import find_encoding_name
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references
 from orchestrator.inputs.prices import PriceList, load_prices
 from orchestrator.inputs.retirements import RetirementList, load_retirements
@@ -37,6 +38,7 @@ class DesiredState:
     """Everything from which a plan is built, except what the database and the providers report."""
 
     accounts_file: AccountsFile
+    run: RunDefinition  # the run of the accounts file that this state is for
     keys: AccountKeys  # the keys of the accounts, and why others are missing
     secrets: Mapping[str, Secret]  # of webhooks, alerts and proxies, by the references of the accounts file
     dataset: Dataset  # the canonical JSONL that is uploaded to every account
@@ -68,16 +70,16 @@ class DesiredState:
 
     @property
     def job_ids(self) -> list[JobId]:
-        """The ids of the desired jobs, one for each account."""
-        file = self.accounts_file
-        return [job_id(self.dataset.sha256, a.provider, file.specs[a.provider], a.name) for a in file.accounts]
+        """The ids of the desired jobs, one for each account of the run."""
+        run = self.run
+        return [job_id(self.dataset.sha256, a.provider, run.specs[a.provider], a.name) for a in run.accounts]
 
     @property
     def run_id(self) -> RunId:
         """The id of the desired run."""
         return run_id(
             self.dataset.sha256,
-            {a.provider: self.accounts_file.specs[a.provider] for a in self.accounts_file.accounts},
+            {account.provider: self.run.specs[account.provider] for account in self.run.accounts},
         )
 
     def build_plan(
@@ -88,10 +90,10 @@ class DesiredState:
     ) -> Plan:
         """Return the plan that leads from the state of the database to this one."""
         return build_plan(
-            self.accounts_file.accounts,
-            self.accounts_file.specs,
+            self.run.accounts,
+            self.run.specs,
             self.dataset,
-            self.accounts_file.options,
+            self.run.options,
             prices=self.prices,
             database_state=replace(
                 database_state, account_states=with_missing_keys(database_state.account_states, self.listed_accounts)
@@ -119,10 +121,11 @@ def load_desired_state(
     them. Raises ConfigError or DatasetError with every problem that was found.
     """
     file = load_accounts_file(accounts_file)
-    before_read(file.chat_paths)
-    rules = build_dataset_rules(file)
+    run = file.get_run()
+    before_read(run.chat_paths)
+    rules = build_dataset_rules(run)
     # The child process builds the dataset while this thread waits for key files and commands.
-    with BuildProcess(file.dataset, datasets, rules, memory_bytes=memory, children=children) as build:
+    with BuildProcess(run.dataset, datasets, rules, memory_bytes=memory, children=children) as build:
         keys = resolve_account_keys(
             file.accounts,
             base_folder=file.folder,
@@ -135,13 +138,14 @@ def load_desired_state(
         built = build.result()
     return DesiredState(
         accounts_file=file,
+        run=run,
         keys=keys,
         secrets=secrets,
         dataset=built.dataset,
         findings=built.check_result.findings,
         counts=built.check_result.counts,
-        prices=_list_prices(file, prices, built.tokens),
-        retirements=find_published_retirements(retirements, file.specs),
+        prices=_list_prices(run, prices, built.tokens),
+        retirements=find_published_retirements(retirements, run.specs),
     )
 
 
@@ -160,7 +164,7 @@ def _resolve_other_secrets(
 
 
 def _list_prices(
-    file: AccountsFile, prices: PriceList, tokens: Mapping[str, int | None]
+    run: RunDefinition, prices: PriceList, tokens: Mapping[str, int | None]
 ) -> dict[ProviderName, Quote]:
     """Return the price of one job at each provider. `tokens` are those of one epoch, by base model."""
     return {
@@ -168,9 +172,9 @@ def _list_prices(
             spec,
             tokens.get(spec.base_model),
             prices.find(provider, spec.base_model),
-            has_tokenizer=provider in file.tokenizers,
+            has_tokenizer=provider in run.tokenizers,
         )
-        for provider, spec in file.specs.items()
+        for provider, spec in run.specs.items()
     }
 
 
@@ -207,22 +211,22 @@ def find_published_retirements(
     return {provider: retirement for provider, retirement in published.items() if retirement}
 
 
-def build_dataset_rules(file: AccountsFile) -> DatasetRules:
+def build_dataset_rules(run: RunDefinition) -> DatasetRules:
     """Return the rules that the dataset must satisfy for all accounts. Raises ConfigError if none could."""
-    methods = {spec.method for spec in file.specs.values()}
+    methods = {spec.method for spec in run.specs.values()}
     if len(methods) > 1:
         raise ConfigError(
-            "the accounts file has more than one `method`: "
-            + ", ".join(f"{spec.method} in [run.{provider}]" for provider, spec in file.specs.items()),
+            f"run {run.options.name} of the accounts file has more than one `method`: "
+            + ", ".join(f"{spec.method} in [run.{provider}]" for provider, spec in run.specs.items()),
             hint="A run has one dataset: pairs for dpo, chats for supervised. Use one accounts file for each method.",
         )
     return DatasetRules(
         method=methods.pop(),
-        providers=tuple(sorted({account.provider for account in file.accounts})),
-        minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in file.accounts),
-        base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
-        tokenizers={file.specs[provider].base_model: path for provider, path in file.tokenizers.items()},
-        validation_fraction=file.options.validation_fraction,
-        validation_path=file.validation_path,
-        seed=file.options.seed,
+        providers=tuple(sorted({account.provider for account in run.accounts})),
+        minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in run.accounts),
+        base_models=tuple(sorted({spec.base_model for spec in run.specs.values()})),
+        tokenizers={run.specs[provider].base_model: path for provider, path in run.tokenizers.items()},
+        validation_fraction=run.options.validation_fraction,
+        validation_path=run.validation_path,
+        seed=run.options.seed,
     )

@@ -35,7 +35,7 @@ def find_known_moderation(
     desired: DesiredState, previous_run: Run | None, connections: Mapping[str, ProviderConnection], now: float
 ) -> Moderation | None:
     """Return the record if it is known without a request to a provider; None if a moderation is needed."""
-    options = desired.accounts_file.options
+    options = desired.run.options
     if options.moderation_waived:
         return Moderation(state=ModerationStatus.WAIVED, by="accounts file", at=now, reason=options.moderation_waived)
     if previous_run and previous_run.moderation and previous_run.moderation.state is not ModerationStatus.MISSING:

@@ -36,12 +36,9 @@ async def gather_provider_facts(
     now: float,
 ) -> tuple[ReportedModels, ProviderFacts]:
     """Return the base models, reported and published, and the holds, quotes and warnings that follow for the plan."""
-    names = {
-        account.provider: desired.accounts_file.specs[account.provider].base_model
-        for account in desired.accounts_file.accounts
-    }
+    names = {account.provider: desired.run.specs[account.provider].base_model for account in desired.run.accounts}
     published = {name: retirement for name, retirement in desired.retirements.items() if name in names}
-    facts = await fetch_base_models(desired.accounts_file.accounts, desired.accounts_file.specs, connections, log)
+    facts = await fetch_base_models(desired.run.accounts, desired.run.specs, connections, log)
     models = merge_retirements(facts.reported, names, published)
     return models, ProviderFacts(
         retirement=find_retirement_hold(models, now),
@@ -83,7 +80,7 @@ async def _fetch_quote(
 ) -> Quote | None:
     order = JobOrder(
         tag=job.tag,
-        spec=desired.accounts_file.specs[job.provider],
+        spec=desired.run.specs[job.provider],
         training_file=job.remote_file_id or "",
         validation_file=job.remote_validation_file_id,
     )

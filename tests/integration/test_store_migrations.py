@@ -8,12 +8,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from reconciler_values import make_reconciler
 from sqlalchemy import Connection, MetaData, inspect, text
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, read_job
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database, migrations_folder, newest_revision
 from orchestrator.store.db.engine import DatabaseEngine, make_engine
 from orchestrator.store.queries import accounts, replicas, runs
@@ -143,6 +146,60 @@ async def test_replica_of_the_eighth_revision_is_upgraded_without_a_reload_error
         assert [replica.id for replica in await replicas.list_live(read, NOW)] == ["late", "old"]
         assert await replicas.find_refusal(read, NOW) is None
     await database.close()
+
+
+async def test_run_in_progress_of_the_ninth_revision_goes_on(database_url: str) -> None:
+    """Its job was about to be created when the process ended: the job is adopted, and no second one is created."""
+    job = a_job(
+        "acme",
+        state=JobState.SUBMITTING,
+        submitted_at=NOW,
+        intent_until=NOW,
+        remote_file_id="file-1",
+        estimated_usd=1.0,
+    )
+    engine = make_engine(database_url, without_timeouts=True)
+    async with engine.write() as connection:
+        await connection.run_sync(migrate, "up", "0009")
+        await connection.run_sync(fill_first_revision, job)
+    database = Database(database_url)
+    await database.migrate()
+    async with engine.write() as connection:  # a replica of the version before, which does not know priorities
+        columns = "id, name, dataset_sha256, specs, current, created_at"
+        await connection.execute(
+            text(f"INSERT INTO runs ({columns}) SELECT 'late', name, dataset_sha256, specs, false, {NOW} FROM runs")
+        )
+    await engine.dispose()
+    async with database.read() as read:
+        assert await runs.list_current(read) == [RUN]
+        assert (await runs.get(read, RunId("late"))).priority == 0
+    provider = ProviderWithJob()
+    await make_reconciler(database, {"acme": provider}).handle(job.id)
+    after = await read_job(database, "acme")
+    assert (after.state, after.remote_job_id, provider.created) == (JobState.QUEUED, "ftjob-1", [])
+    await database.close()
+
+
+class ProviderWithJob:
+    """A provider that has a remote job with the tag it is asked for."""
+
+    def __init__(self) -> None:
+        self.created: list[str] = []
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        return [
+            RemoteJob(
+                id="ftjob-1",
+                status=RemoteJobStatus.PENDING,
+                raw_status="queued",
+                training_file=order.training_file,
+                base_model=order.spec.base_model,
+            )
+        ]
+
+    async def create_job(self, order: JobOrder, _deadline: Deadline) -> RemoteJob:
+        self.created.append(order.tag)
+        return (await self.find_jobs(order))[0]
 
 
 def fill_first_revision(connection: Connection, job: Job) -> None:

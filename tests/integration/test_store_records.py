@@ -29,6 +29,10 @@ async def save(database: Database, run: Run) -> None:
     await database.write(lambda tx: runs.save(tx, run))
 
 
+async def set_current(database: Database, *wanted: Run) -> None:
+    await database.write(lambda tx: runs.set_current(tx, [run.id for run in wanted]))
+
+
 async def test_every_field_of_a_run_comes_back(database: Database) -> None:
     specs = {
         ProviderName.OPENAI: TrainingSpec(
@@ -53,18 +57,22 @@ async def test_every_field_of_a_run_comes_back(database: Database) -> None:
         assert await runs.find(connection, RunId("nobody")) is None
 
 
-async def test_only_one_run_is_current(database: Database) -> None:
+async def test_exactly_the_listed_runs_are_current(database: Database) -> None:
     async with database.read() as connection:
         assert await runs.find_current(connection) is None
-    other = replace(RUN, id=RunId("run-2"))
-    for run in (RUN, other, RUN):
+    other = replace(RUN, id=RunId("run-2"), created_at=NOW + 1)
+    first = replace(RUN, id=RunId("run-3"), created_at=NOW + 2, priority=1)
+    for run in (RUN, other, first):
         await save(database, run)
+    for wanted in ([RUN], [other], [first, RUN, other], [RUN, other]):
+        await set_current(database, *wanted)
         async with database.read() as connection:
-            assert await runs.find_current(connection) == run
+            assert await runs.list_current(connection) == wanted
+            assert await runs.find_current(connection) == wanted[0]
     past = replace(other, current=False, name="a line in the past")
     await save(database, past)
     async with database.read() as connection:
-        assert await runs.find_current(connection) == RUN
+        assert await runs.list_current(connection) == [RUN], "saving one run leaves the others as they are"
         assert await runs.get(connection, other.id) == past
 
 

@@ -86,4 +86,4 @@ def test_demo_accounts_use_the_sandbox() -> None:
     for service in SERVING.values():
         token = environ(service)["ORCHESTRATOR_TOKEN"]
         assert token not in path.read_text(), "a token is blotted out wherever it occurs, in model ids too"
-    assert Path("/chats") == load_accounts_file(path).folder / load_accounts_file(path).options.dataset
+    assert Path("/chats") == load_accounts_file(path).folder / load_accounts_file(path).get_run().options.dataset

@@ -28,6 +28,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.read.source_files import list_folder, list_source_files
 from orchestrator.inputs.accounts_file.loader import AccountsFile
+from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.inputs.accounts_file.targets import list_secret_references
 from orchestrator.inputs.paths import resolve_path
 from orchestrator.inputs.prices import load_prices
@@ -108,9 +109,9 @@ def check_secrets(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:
             yield ok_diagnosis("webhooks", f"{format_count(len(references), 'secret')} found")
 
 
-def check_dataset(file: AccountsFile) -> Iterator[Diagnosis]:
+def check_dataset(run: RunDefinition) -> Iterator[Diagnosis]:
     """Check that the chats exist and are readable. Their content is checked by `orchestrator check`."""
-    path = file.dataset
+    path = run.dataset
     if not path.exists():
         yield error_diagnosis("dataset", f"{path} does not exist", "Correct `dataset` in [run] of the accounts file.")
     elif not os.access(path, os.R_OK):
@@ -130,9 +131,9 @@ def check_dataset(file: AccountsFile) -> Iterator[Diagnosis]:
         )
 
 
-def check_validation_set(file: AccountsFile) -> Iterator[Diagnosis]:
+def check_validation_set(run: RunDefinition) -> Iterator[Diagnosis]:
     """Check that the validation set, if one is configured, exists and is readable."""
-    path = file.validation_path
+    path = run.validation_path
     if path is None:
         return
     if count := len(list_source_files(path)) if path.exists() and os.access(path, os.R_OK) else 0:
@@ -143,7 +144,7 @@ def check_validation_set(file: AccountsFile) -> Iterator[Diagnosis]:
         )
 
 
-def check_prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator[Diagnosis]:
+def check_prices(run: RunDefinition, prices_file: Path | None, now: float) -> Iterator[Diagnosis]:
     """Check that the price of each base model is known and recent. `now` is in epoch seconds."""
     try:
         known = load_prices(prices_file)
@@ -151,10 +152,10 @@ def check_prices(file: AccountsFile, prices_file: Path | None, now: float) -> It
         yield from diagnoses_from_error("prices", error)
         return
     today = datetime.fromtimestamp(now, UTC).date()
-    for provider, spec in file.specs.items():
+    for provider, spec in run.specs.items():
         price = known.find(provider, spec.base_model)
         model = f"{spec.base_model} at {provider}"
-        if price is None and not file.options.allow_unknown_price:
+        if price is None and not run.options.allow_unknown_price:
             fix = "Add it to a copy of the price file (ORCHESTRATOR_PRICES_FILE), or set allow_unknown_price = true."
             yield warning_diagnosis("prices", f"the price of {model} is unknown; the run will be held", fix)
         elif price is None:
@@ -166,18 +167,18 @@ def check_prices(file: AccountsFile, prices_file: Path | None, now: float) -> It
             yield ok_diagnosis("prices", f"the price of {model} is from {price.as_of}")
 
 
-def check_retirements(file: AccountsFile, retirements_file: Path | None, now: float) -> Iterator[Diagnosis]:
+def check_retirements(run: RunDefinition, retirements_file: Path | None, now: float) -> Iterator[Diagnosis]:
     """Check the published retirement dates of the base models.
 
     Dates from the provider's API are checked by `plan`.
     """
     try:
-        known = find_published_retirements(load_retirements(retirements_file), file.specs)
+        known = find_published_retirements(load_retirements(retirements_file), run.specs)
     except ConfigError as error:
         yield from diagnoses_from_error("retirements", error)
         return
     problem_count = 0
-    for provider, model in merge_retirements([], {name: spec.base_model for name, spec in file.specs.items()}, known):
+    for provider, model in merge_retirements([], {name: spec.base_model for name, spec in run.specs.items()}, known):
         retiring = [(provider, model)]
         holds = list_untunable_holds(retiring, now).values()
         problems = [*(hold.reason for hold in holds), *list_retirement_warnings(retiring, now)]

@@ -35,7 +35,7 @@ def check_required_extras(file: AccountsFile) -> Iterator[Diagnosis]:
     """Check that the extras which the accounts file requires are installed."""
     required = {
         "alerts": any(target.channel is Channel.ALERT for target in file.targets),
-        "open-models": bool(file.tokenizers),
+        "open-models": any(run.tokenizers for run in file.runs),
     }
     for extra, missing in _find_missing_packages().items():
         if required.get(extra) and missing:

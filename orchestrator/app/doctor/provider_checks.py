@@ -9,12 +9,12 @@ from email.utils import parsedate_to_datetime
 from orchestrator.app.connections import Connections
 from orchestrator.app.doctor.diagnosis import Diagnosis, error_diagnosis, ok_diagnosis, warning_diagnosis
 from orchestrator.app.doctor.input_checks import DUPLICATE_ACCOUNT_FIX, format_names
-from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import Failure, ProviderUnavailable
 from orchestrator.core.plans.duplicate_accounts import list_shared_project_warnings
 from orchestrator.core.plans.retirement import list_unknown_model_holds
 from orchestrator.core.secret import Secret
-from orchestrator.core.spec import TrainingSpec
+from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.planning.base_models import fetch_base_models
 
 PROVIDER_TIMEOUT_SECONDS = 15.0
@@ -37,7 +37,7 @@ class ClockSkewRecorder:
 async def check_providers(
     connections: Connections,
     accounts: tuple[Account, ...],
-    specs: Mapping[ProviderName, TrainingSpec],
+    runs: tuple[RunDefinition, ...],
     keys: Mapping[str, Secret],
     skew_recorder: ClockSkewRecorder,
     proxy_secrets: Mapping[str, Secret],
@@ -57,9 +57,11 @@ async def check_providers(
     for diagnosis in _diagnose_accounts(results):
         yield diagnosis
     accepted = [account for account, result in results.items() if isinstance(result, AccountIdentity)]
-    unknown = (await fetch_base_models(accepted, specs, connections.by_name)).unknown
-    for hold in list_unknown_model_holds(unknown).values():
-        yield error_diagnosis("base models", hold.reason, hold.hint)
+    for run in runs:
+        usable = [account for account in accepted if account in run.accounts]
+        unknown = (await fetch_base_models(usable, run.specs, connections.by_name)).unknown
+        for hold in list_unknown_model_holds(unknown).values():
+            yield error_diagnosis("base models", hold.reason, hold.hint)
     identities = {account.name: result for account, result in results.items() if isinstance(result, AccountIdentity)}
     fingerprints = {name: key.fingerprint for name, key in keys.items()}
     for warning in list_shared_project_warnings(accounts_with_key, identities, fingerprints):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
@@ -15,6 +15,7 @@ from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.inputs.secrets.references import resolve_each_key
 from orchestrator.settings import Settings, list_effective_settings, load_settings
 
@@ -64,16 +65,20 @@ async def _check_accounts(
         input_checks.check_keys(file.accounts, key_results, file.folder),
         input_checks.check_secrets(file, redact),
         network_checker.check(redact),
-        input_checks.check_dataset(file),
-        input_checks.check_validation_set(file),
-        input_checks.check_prices(file, settings.prices_file, clock.now()),
-        input_checks.check_retirements(file, settings.retirements_file, clock.now()),
+        *(diagnoses for run in file.runs for diagnoses in _check_run(run, settings, clock.now())),
     ):
         for diagnosis in diagnoses:
             yield diagnosis
     if online and network_checker.is_usable:
         async for diagnosis in _check_online(file, settings, clock, redact, key_results, network_checker):
             yield diagnosis
+
+
+def _check_run(run: RunDefinition, settings: Settings, now: float) -> Iterator[Iterator[Diagnosis]]:
+    yield input_checks.check_dataset(run)
+    yield input_checks.check_validation_set(run)
+    yield input_checks.check_prices(run, settings.prices_file, now)
+    yield input_checks.check_retirements(run, settings.retirements_file, now)
 
 
 async def _check_online(
@@ -96,7 +101,7 @@ async def _check_online(
     )
     try:
         async for diagnosis in check_providers(
-            connections, file.accounts, file.specs, keys, skew_recorder, network_checker.proxy_secrets
+            connections, file.accounts, file.runs, keys, skew_recorder, network_checker.proxy_secrets
         ):
             yield diagnosis
     finally:

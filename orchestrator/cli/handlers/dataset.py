@@ -158,13 +158,13 @@ def load_rules_and_chats(
     """
     if paths and not settings.accounts_file.exists():
         return DatasetRules(minimum_examples=0, method=method), list(paths)
-    file = load_accounts_file(settings.accounts_file)
-    rules = build_dataset_rules(file)
+    run = load_accounts_file(settings.accounts_file).get_run()
+    rules = build_dataset_rules(run)
     if method:
         rules = replace(rules, method=method)
-    if paths and [path.resolve() for path in paths] != [file.dataset.resolve()]:
+    if paths and [path.resolve() for path in paths] != [run.dataset.resolve()]:
         rules = replace(rules, minimum_examples=0, validation_path=None)
-    return rules, list(paths) or [_relative_to_cwd(file.dataset)]
+    return rules, list(paths) or [_relative_to_cwd(run.dataset)]
 
 
 def _relative_to_cwd(path: Path) -> Path:

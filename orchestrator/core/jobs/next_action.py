@@ -126,6 +126,17 @@ def list_job_holds(job: Job, run: Run, account_state: AccountState) -> tuple[Hol
     return tuple(hold for hold in holds if hold)
 
 
+def can_use_slot(job: Job, run: Run, now: float) -> bool:
+    """Return whether the job would be submitted now if its account, which is not on hold, had a free slot.
+
+    A job for which this is true keeps the jobs of runs with a lower rank from taking the last slot.
+    """
+    is_backing_off = job.attempts > 0 and (job.wake_at or now) > now  # after an internal error
+    holds = [hold for hold in (job.hold, *run.holds) if hold]
+    is_waiting = job.cancel_asked or is_backing_off or any(hold.is_active(now) for hold in holds)
+    return job.state is JobState.READY and run.current and run.started_at is not None and not is_waiting
+
+
 def next_action(job: Job, context: JobContext, now: float) -> Action:
     """Return what the job needs at `now` (epoch seconds). See the theory of operation above for the order."""
     intent_end = (job.intent_until or 0) + INTENT_GRACE_SECONDS

@@ -21,7 +21,8 @@ class Run:
     name: str  # `name` in [run]; for people only
     dataset_sha256: str
     specs: Mapping[ProviderName, TrainingSpec]
-    current: bool = True  # one run only: the one that the accounts file describes now
+    current: bool = True  # whether the accounts file describes it now
+    priority: int = 0  # a free job slot of an account goes to the run with the higher priority, then to the older run
     created_at: float
     started_at: float | None = None  # None while files are only uploaded (`orchestrator upload`)
     approved_at: float | None = None  # when an operator approved the run despite a hold of its price or base model
@@ -35,6 +36,11 @@ class Run:
     planned_usd: float | None = None  # estimated price of the whole run; None: a part is unknown
     hold: Hold | None = None  # set by the plan: price, or a base model that retires soon
     moderation: Moderation | None = None  # None: no moderation is required
+
+    @property
+    def rank(self) -> tuple[int, float, str]:
+        """The order of runs that compete for a job slot: the run with the lowest rank is first."""
+        return (-self.priority, self.created_at, self.id)
 
     @property
     def holds(self) -> tuple[Hold, ...]:

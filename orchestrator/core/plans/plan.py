@@ -37,6 +37,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import PLAN_HOLD_KINDS, UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId, job_id, run_id
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
@@ -85,6 +86,7 @@ class Plan:
     lines: tuple[PlanLine, ...]  # one for each account, in the order of the accounts file
     hold: Hold | None = None  # price or retirement; an operator can approve it
     moderation: Moderation | None = None  # None: no moderation was requested for this plan
+    priority: int = 0  # of the run, for the job slots that it shares with other runs
     pin_auto: frozenset[ProviderName] = (
         frozenset()
     )  # providers whose first job determines "auto" values for the others
@@ -165,9 +167,28 @@ def build_plan(
         plan,
         moderation=moderation,
         hold=plan.remaining_hold(database_state.run),
+        priority=options.priority,
         pin_auto=options.pin_auto,
         warnings=tuple(facts.warnings),
     )
+
+
+def check_distinct_work(plans: Sequence[Plan]) -> None:
+    """Raise ConfigError if two of the plans are the same run, or have the same job in an account.
+
+    A job belongs to one run: two runs would change its price, its holds and its place in the queue in turn.
+    """
+    for number, plan in enumerate(plans):
+        jobs = {line.job_id: line.account for line in plan.lines}
+        for other in plans[:number]:
+            common = [jobs[line.job_id] for line in other.lines if line.job_id in jobs]
+            if common or plan.run_id == other.run_id:
+                where = f" in account {common[0]}" if common else ""
+                raise ConfigError(
+                    f"the runs {other.name} and {plan.name} describe the same work{where}: the same chats with the "
+                    "same training options",
+                    hint="Remove one of the two, or change its dataset, its options or its accounts.",
+                )
 
 
 def _build_line(

@@ -11,21 +11,34 @@ from typing import Any
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.inputs.accounts_file.problems import ProblemCollector, format_suggestion
-from orchestrator.inputs.accounts_file.schema import RunTable
+from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
+from orchestrator.inputs.accounts_file.schema import RunsTable
 from orchestrator.system.regular_file import read_regular_file
 
 Options = dict[str, Any]
-TABLE_NAMES = ("run", "accounts", "webhooks", "alerts")
-KNOWN_TABLES = "[run], [run.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
+TABLE_NAMES = ("run", "runs", "accounts", "webhooks", "alerts")
+KNOWN_TABLES = "[run], [run.PROVIDER], [[runs]], [runs.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDocument:
+    """`[run]`, or one `[[runs]]` entry, with its providers' blocks."""
+
+    table: TablePath  # ("run",) or ("runs", 0)
+    options: Options
+    provider_blocks: Mapping[ProviderName, Options]
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether it is a `[[runs]]` entry."""
+        return self.table != ("run",)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountsDocument:
     """The options as they are written, before validation."""
 
-    run: Options | None  # None if there is no usable [run]
-    provider_blocks: Mapping[ProviderName, Options]
+    runs: tuple[RunDocument, ...]  # empty if the file has no usable run
     accounts: tuple[Options, ...]
     webhooks: tuple[Options, ...] = ()
     alerts: tuple[Options, ...] = ()
@@ -82,29 +95,44 @@ def split_tables(values: Options, problems: ProblemCollector) -> AccountsDocumen
     for key, value in values.items():
         if key in frozenset(ProviderName) and isinstance(value, dict):
             problems.add((key,), None, f"a provider's table is written [run.{key}]")
-        elif key in RunTable.model_fields:
+        elif key in RunsTable.model_fields and key not in TABLE_NAMES:
             problems.add((), key, "belongs below the header [run]")
         elif key not in TABLE_NAMES:
             close = format_suggestion(key, TABLE_NAMES) or f"; the known tables are {KNOWN_TABLES}"
             problems.add((), key, f"is not known{close}")
-    run = _extract_run(values, problems)
+    runs = _extract_runs(values, problems)
     if values.get("accounts", []) == []:
         problems.add((), None, "has no account; add [[accounts]] with name, provider and api_key below it")
-    accounts, webhooks, alerts = (_extract_entries(values, name, problems) for name in TABLE_NAMES[1:])
-    return AccountsDocument(run, _extract_provider_blocks(run or {}, problems), accounts, webhooks, alerts)
+    accounts, webhooks, alerts = (_extract_entries(values, name, problems) for name in TABLE_NAMES[2:])
+    return AccountsDocument(runs, accounts, webhooks, alerts)
 
 
-def _extract_run(values: Options, problems: ProblemCollector) -> Options | None:
+def _extract_runs(values: Options, problems: ProblemCollector) -> tuple[RunDocument, ...]:
+    if "runs" in values:
+        if "run" in values:
+            problems.add(("run",), None, "cannot be used together with [[runs]]; write this run as a [[runs]] entry")
+        entries = _extract_entries(values, "runs", problems)
+        if values["runs"] == []:
+            problems.add((), "runs", 'has no run; add [[runs]] with name = "…" below it')
+        return tuple(_build_run_document(("runs", index), entry, problems) for index, entry in enumerate(entries))
     if "run" not in values:
         problems.add((), None, 'has no [run]; add it, with name = "…" below it')
-        return None
+        return ()
     if not isinstance(values["run"], dict):
         problems.add((), "run", "must be a table: write [run] on a line of its own and its options below it")
-        return None
-    return dict(values["run"])
+        return ()
+    return (_build_run_document(("run",), values["run"], problems),)
 
 
-def _extract_provider_blocks(run: Options, problems: ProblemCollector) -> dict[ProviderName, Options]:
+def _build_run_document(table: TablePath, values: Options, problems: ProblemCollector) -> RunDocument:
+    options = dict(values)
+    blocks = _extract_provider_blocks(table, options, problems)
+    return RunDocument(table, options, blocks)
+
+
+def _extract_provider_blocks(
+    table: TablePath, run: Options, problems: ProblemCollector
+) -> dict[ProviderName, Options]:
     """Remove the providers' tables from `run` and return them."""
     blocks: dict[ProviderName, Options] = {}
     for name in ProviderName:
@@ -112,7 +140,7 @@ def _extract_provider_blocks(run: Options, problems: ProblemCollector) -> dict[P
         if isinstance(block, dict):
             blocks[name] = block
         elif block is not None:
-            problems.add(("run",), name, f"must be a table: write [run.{name}] on a line of its own")
+            problems.add(table, name, f"must be a table: write [{table[0]}.{name}] on a line of its own")
     return blocks
 
 

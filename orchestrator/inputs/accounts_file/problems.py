@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import ConfigError
 
-TablePath = tuple[str | int, ...]  # (), ("run",), ("run", "openai"), ("accounts", 0)
+TablePath = tuple[str | int, ...]  # (), ("run",), ("run", "openai"), ("accounts", 0), ("runs", 0, "openai")
 
 _HEADER_PATTERN = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
 _KEY_PATTERN = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
@@ -39,8 +39,8 @@ class LineLocator:
     @staticmethod
     def _table_path(bracket: str, name: str, counts: dict[str, int]) -> TablePath:
         path = tuple(part.strip(" \t\"'") for part in name.split("."))
-        if bracket == "[":
-            return path
+        if bracket == "[":  # the table [runs.openai] belongs to the latest [[runs]] above it
+            return (path[0], counts[path[0]], *path[1:]) if path[0] in counts and path[1:] else path
         index = counts[name] = counts.get(name, -1) + 1
         return (*path, index)
 
@@ -78,7 +78,9 @@ class ProblemCollector:
             return ""
         if isinstance(table[-1], int):
             return f"[[{table[0]}]] {self._names.get(table, f'number {table[-1] + 1}')}"
-        return f"[{'.'.join(str(part) for part in table)}]"
+        entry = next((table[: place + 1] for place, part in enumerate(table) if isinstance(part, int)), ())
+        of = f" of {self._names.get(entry, f'number {int(entry[-1]) + 1}')}" if entry else ""
+        return f"[{'.'.join(part for part in table if isinstance(part, str))}]{of}"
 
     def add(self, table: TablePath, key: str | None, text: str) -> None:
         """Add a problem with an option. `text` says what is wrong and what to do."""

@@ -233,6 +233,14 @@ class RunTable(_OptionsTable):
     schedule: Annotated[str, AfterValidator(cron.normalise_cron_line)] | None = None
 
 
+class RunsTable(RunTable):
+    """One `[[runs]]` entry, without the providers' blocks."""
+
+    name: Annotated[str, AfterValidator(_validate_account_name)]
+    accounts: list[NonBlankText] | None = None
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
+
+
 class SpecTable(_OptionsTable):
     """`[run.PROVIDER]`: the options that are identical in all accounts of a provider.
 
@@ -293,6 +301,7 @@ class AlertTable(_OptionsTable):
 TABLE_SCHEMAS: tuple[tuple[str, type[_OptionsTable]], ...] = (
     ("[run]", RunTable),
     ("[run.PROVIDER]", SpecTable),
+    ("[[runs]]", RunsTable),
     ("[[accounts]]", AccountTable),
     ("[[webhooks]]", WebhookTable),
     ("[[alerts]]", AlertTable),
@@ -323,5 +332,5 @@ def format_unknown_option(key: str, kind: type[_OptionsTable]) -> str:
     for home, other in TABLE_SCHEMAS:
         if other is not kind and key in other.model_fields and key not in kind.model_fields:
             return f"does not belong here but in {home}; an option belongs to the nearest [header] above it"
-    known = [*kind.model_fields, *(ProviderName if kind is RunTable else ())]
+    known = [*kind.model_fields, *(ProviderName if issubclass(kind, RunTable) else ())]
     return f"is not a known option{format_suggestion(key, known) or '; known options: ' + ', '.join(known)}"

@@ -24,6 +24,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from orchestrator.core.account_state import AccountState, apply_account_update
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, UNSUBMITTED_STATES, JobState
+from orchestrator.core.jobs.next_action import can_use_slot
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
@@ -112,13 +113,30 @@ async def count_used_slots(connection: StoreConnection, account: str) -> int:
     return (await connection.execute(_COUNT_USED_SLOTS, {"holder": account})).scalar_one()
 
 
-async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int) -> str | None:
+async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int, now: float) -> str | None:
     """Return why the job may not be submitted now, or None when it may. Call it in the transaction of the intent."""
-    if await count_used_slots(connection, job.account) >= slots:
+    used = await count_used_slots(connection, job.account)
+    if used >= slots:
         return "no job slot is free in this account"
+    if used + await _count_jobs_ahead(connection, job, now) >= slots:
+        return "the free job slots of this account belong to runs with a higher priority, or to older runs"
     if await pins.is_awaiting_first_job(connection, job):
         return "waiting for the values that the provider selects for the first job"
     return None
+
+
+async def _count_jobs_ahead(connection: StoreConnection, job: Job, now: float) -> int:
+    """Count the account's jobs of other runs that get a free slot before this job, and can use it now."""
+    rows = (await connection.execute(_SELECT_RIVALS, {"holder": job.account, "same_id": job.id})).all()
+    if not rows:  # always so with a single run
+        return 0
+    run = run_from_row((await connection.execute(_SELECT_RUN_OF_JOB, {"same_id": job.id})).one())
+    width, ahead = len(JOB_COLUMNS), 0
+    for row in rows:
+        rival, rival_run = job_from_row(row[:width]), run_from_row(row[width:])
+        if rival_run.rank < run.rank and can_use_slot(rival, rival_run, now):
+            ahead += not await pins.is_awaiting_first_job(connection, rival)
+    return ahead
 
 
 async def find_next_wake_at(connection: StoreConnection) -> float | None:
@@ -228,6 +246,16 @@ _WAKE_TIMES = select(jobs.c.id, jobs.c.wake_at).where(any_of(jobs.c.id, "ids"), 
 _NEXT_WAKE = select(func.min(jobs.c.wake_at))
 _COUNT_USED_SLOTS = select(func.count()).where(
     jobs.c.account == bindparam("holder"), jobs.c.state.in_(AT_PROVIDER_STATES)
+)
+# The run is read here and not taken from the loaded job: an operator or a new plan may have changed it meanwhile.
+_SELECT_RUN_OF_JOB = (
+    select(*RUN_COLUMNS).join(jobs, jobs.c.run_id == run_table.c.id).where(jobs.c.id == bindparam("same_id"))
+)
+_SELECT_RIVALS = (
+    select(*JOB_COLUMNS, *RUN_COLUMNS)
+    .join(run_table, run_table.c.id == jobs.c.run_id)
+    .where(jobs.c.account == bindparam("holder"), jobs.c.state == JobState.READY, jobs.c.id != bindparam("same_id"))
+    .where(run_table.c.current.is_(True))
 )
 _slots = jobs.alias("slots")
 _LOAD = (

@@ -24,7 +24,8 @@
 #
 # What a step of one job does to others:
 #
-# * A job that leaves the provider frees a slot: the account's ready jobs are woken (wake_ready).
+# * A job that leaves the provider frees a slot: the account's ready jobs are woken (wake_ready). So does a ready job
+#   that ends or is held: find_submit_blocker had kept a slot for it.
 # * The first job of a provider shows the values that the provider selected: the run's unsubmitted jobs wait for them
 #   and are woken (wake_unsubmitted).
 # * The last job that ends, ends the run: publish_job_end counts what is still open. It must see all earlier outcomes,
@@ -44,7 +45,7 @@ from sqlalchemy import bindparam, select, update
 
 from orchestrator.core.account_state import apply_account_update
 from orchestrator.core.jobs.job import Job
-from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.jobs.transitions import Outcome, rebase_on_cancel
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import execute_each
@@ -150,6 +151,8 @@ async def _write_side_effects(
         await notifications.publish_job_end(tx, job, outcome.previous_state, at)
     if outcome.previous_state in AT_PROVIDER_STATES and job.state in TERMINAL_STATES:
         await job_queries.wake_ready(tx, job.account, at)  # its slot is free
+    elif outcome.previous_state is JobState.READY and (job.hold is not None or job.state in TERMINAL_STATES):
+        await job_queries.wake_ready(tx, job.account, at)  # it had kept a slot free from the jobs of other runs
 
 
 async def _save_losses_and_pins(tx: Transaction, outcome: Outcome, at: float) -> None:

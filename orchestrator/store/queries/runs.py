@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +30,21 @@ async def find(connection: StoreConnection, run_id: RunId) -> Run | None:
 
 
 async def find_current(connection: StoreConnection) -> Run | None:
-    """Return the current run, which the accounts file describes, or None."""
-    row = (await connection.execute(select(*RUN_COLUMNS).where(runs.c.current.is_(True)))).one_or_none()
-    return run_from_row(row) if row else None
+    """Return the first of the current runs in the order of `Run.rank`, or None."""
+    return next(iter(await list_current(connection)), None)
+
+
+async def list_current(connection: StoreConnection) -> list[Run]:
+    """Return the runs that the accounts file describes, in the order of `Run.rank`."""
+    rows = await connection.execute(select(*RUN_COLUMNS).where(runs.c.current.is_(True)))
+    return sorted(map(run_from_row, rows), key=lambda run: run.rank)
+
+
+async def set_current(tx: Transaction, ids: Collection[RunId]) -> None:
+    """Make exactly these runs current; all others are superseded."""
+    is_listed = runs.c.id.in_(list(ids))
+    await tx.connection.execute(update(runs).where(is_listed, runs.c.current.is_(False)).values(current=True))
+    await tx.connection.execute(update(runs).where(~is_listed, runs.c.current.is_(True)).values(current=False))
 
 
 async def list_all(connection: StoreConnection) -> list[Run]:
@@ -41,9 +54,7 @@ async def list_all(connection: StoreConnection) -> list[Run]:
 
 
 async def save(tx: Transaction, run: Run) -> None:
-    """Insert or update a run. If it is current, no other run is any more."""
-    if run.current:
-        await tx.connection.execute(update(runs).where(runs.c.id != run.id).values(current=False))
+    """Insert or update a run. Other runs stay as they are: `set_current` decides which runs are current."""
     changed = await tx.connection.execute(update(runs).where(runs.c.id == run.id).values(run_to_row(run)))
     if changed.rowcount == 0:
         await tx.connection.execute(insert(runs).values(run_to_row(run)))

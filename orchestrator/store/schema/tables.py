@@ -65,6 +65,7 @@ runs = Table(
     Column("planned_usd", Float),
     Column("hold", _json),
     Column("moderation", _json),
+    Column("priority", Integer, nullable=False, server_default="0"),
 )
 
 accounts = Table(

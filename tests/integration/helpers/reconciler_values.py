@@ -41,6 +41,7 @@ def make_reconciler(
     clock: Clock = clock,
     clock_agrees: Callable[[], bool] = lambda: True,
     poll_min: float = 60,
+    slots: int = 1,
 ) -> Reconciler:
     """A replica that speaks to these providers, by account: one job at a time, within this budget each."""
 
@@ -52,7 +53,7 @@ def make_reconciler(
             name=name,
             provider=ProviderName.OPENAI,
             api_key="env:KEY",
-            max_running_jobs=1,
+            max_running_jobs=slots,
             budget_usd=budget_usd,
         )
         return ProviderConnection(account, "12345678", cast(Provider, remote))

@@ -66,11 +66,12 @@ def id_of(account: str) -> JobId:
 
 
 async def fill(database: Database, wanted: Sequence[Job], run: Run = RUN) -> None:
-    """The run with these jobs, each in its account."""
+    """The run with these jobs, each in its account. No other run is current afterwards."""
 
     async def change(tx: Transaction) -> None:
         await runs.save_dataset(tx, DATASET, NOW)
         await runs.save(tx, run)
+        await runs.set_current(tx, [run.id] if run.current else [])
         for name in sorted({job.account for job in wanted} - set(await accounts.list_all(tx.connection))):
             await accounts.save(tx, a_standing(name))
         await jobs.assign_to_run(tx, run.id, wanted)

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.spec import RunOptions, TrainingSpec
-from orchestrator.inputs.accounts_file.loader import AccountsFile
+from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.planning.desired_state import build_dataset_rules
 
 FIREWORKS, OPENAI = ProviderName.FIREWORKS, ProviderName.OPENAI
@@ -15,15 +15,14 @@ FIREWORKS, OPENAI = ProviderName.FIREWORKS, ProviderName.OPENAI
 
 @pytest.mark.parametrize(("providers", "minimum"), [([FIREWORKS], 3), ([OPENAI], 10), ([FIREWORKS, OPENAI], 10)])
 def test_minimum_is_the_highest_of_all_providers(providers: list[ProviderName], minimum: int) -> None:
-    file = AccountsFile(
-        path=Path("accounts.toml"),
+    run = RunDefinition(
         options=RunOptions(name="a"),
         dataset=Path("chats"),
         specs={provider: TrainingSpec(base_model="m") for provider in providers},
         accounts=tuple(Account(name=provider, provider=provider, api_key="env:K") for provider in providers),
     )
-    rules = build_dataset_rules(file)
+    rules = build_dataset_rules(run)
     assert (rules.minimum_examples, set(rules.providers)) == (minimum, set(providers))
     assert rules.validation_path is None
-    own = replace(file, path=Path("/x/accounts.toml"), options=RunOptions(name="a", validation="own.jsonl"))
+    own = replace(run, validation_path=Path("/x/own.jsonl"))
     assert build_dataset_rules(own).validation_path == Path("/x/own.jsonl")

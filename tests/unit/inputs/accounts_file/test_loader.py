@@ -53,20 +53,20 @@ def problems(read: Read) -> Problems:
 
 def test_minimal_file_has_defaults(read: Read, tmp_path: Path) -> None:
     file = read(GOOD)
-    assert file.options == RunOptions(name="tone")
+    assert file.get_run().options == RunOptions(name="tone")
     assert file.accounts == (Account(name="a", provider=ProviderName.OPENAI, api_key="env:A_KEY"),)
-    assert file.specs == {ProviderName.OPENAI: TrainingSpec(base_model="gpt-4.1-mini", seed=42)}
-    assert file.dataset == tmp_path / "chats"
+    assert file.get_run().specs == {ProviderName.OPENAI: TrainingSpec(base_model="gpt-4.1-mini", seed=42)}
+    assert file.get_run().dataset == tmp_path / "chats"
     assert file.folder == tmp_path
     assert file.warnings == ()
 
 
 def test_separate_validation_set_is_read(read: Read, tmp_path: Path) -> None:
     file = read(GOOD.replace('"tone"', '"tone"\nvalidation = "chats/held-out.jsonl"'))
-    assert file.validation_path == tmp_path / "chats/held-out.jsonl"
-    assert file.chat_paths == (tmp_path / "chats", tmp_path / "chats/held-out.jsonl")
+    assert file.get_run().validation_path == tmp_path / "chats/held-out.jsonl"
+    assert file.get_run().chat_paths == (tmp_path / "chats", tmp_path / "chats/held-out.jsonl")
     file = read(GOOD)
-    assert (file.validation_path, file.chat_paths) == (None, tmp_path / "chats")
+    assert (file.get_run().validation_path, file.get_run().chat_paths) == (None, tmp_path / "chats")
 
 
 def test_every_option_arrives(read: Read) -> None:
@@ -99,7 +99,7 @@ budget_period = "month"
 max_running_jobs = 5
 labels = ["eu", "x"]
 """)
-    assert file.options == RunOptions(
+    assert file.get_run().options == RunOptions(
         name="tone",
         dataset="data/all.jsonl",
         validation_fraction=0.25,
@@ -110,7 +110,7 @@ labels = ["eu", "x"]
         moderation="a",
         schedule="0 3 * * mon",
     )
-    assert file.specs[ProviderName.AZURE] == TrainingSpec(
+    assert file.get_run().specs[ProviderName.AZURE] == TrainingSpec(
         base_model="m",
         method="dpo",
         n_epochs=3,
@@ -156,7 +156,7 @@ def test_the_example_works_with_every_option_switched_on(read: Read) -> None:
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     path.write_text(GOOD, encoding="utf-8-sig")
-    assert load_accounts_file(path).options.name == "tone"
+    assert load_accounts_file(path).get_run().options.name == "tone"
 
 
 # One entry for each mistake: what is replaced in the good file, by what, and the one problem that results.
@@ -460,3 +460,97 @@ base_model = "m"
         "[run.nebius] is not used: no account has this provider",
         "a, b are one account at the provider: each trains, and pays for, a model of its own",
     )
+
+
+SEVERAL_RUNS = """
+[[runs]]
+name = "tone"
+dataset = "tone"
+[runs.openai]
+base_model = "gpt-4.1-mini"
+[[runs]]
+name = "facts"
+accounts = ["label:eu", "c"]
+priority = 5
+[runs.openai]
+base_model = "gpt-4.1-nano"
+[runs.nebius]
+base_model = "llama"
+[[accounts]]
+name = "a"
+provider = "openai"
+api_key = "env:A"
+[[accounts]]
+name = "b"
+provider = "openai"
+api_key = "env:B"
+labels = ["eu"]
+[[accounts]]
+name = "c"
+provider = "openai"
+api_key = "env:C"
+"""
+
+
+def test_several_runs_have_their_own_options_specs_and_accounts(read: Read, tmp_path: Path) -> None:
+    file = read(SEVERAL_RUNS.replace('[runs.nebius]\nbase_model = "llama"\n', ""))
+    tone, facts = file.runs
+    assert file.has_several_runs
+    assert [run.options.name for run in file.runs] == ["tone", "facts"]
+    assert ([a.name for a in tone.accounts], [a.name for a in facts.accounts]) == (["a", "b", "c"], ["b", "c"])
+    assert (tone.options.priority, facts.options.priority) == (0, 5)
+    assert (tone.dataset, facts.dataset) == (tmp_path / "tone", tmp_path / "chats")
+    assert facts.specs == {ProviderName.OPENAI: TrainingSpec(base_model="gpt-4.1-nano", seed=42)}
+    assert file.get_run("facts") is facts
+    assert file.warnings == ()
+    for name, message in [(None, "describes 2 runs"), ("fact", 'there is no run "fact".*did you mean "facts"')]:
+        with pytest.raises(ConfigError, match=message) as caught:
+            file.get_run(name)
+        assert "The runs are: tone, facts" in caught.value.hint
+
+
+def test_unused_parts_of_several_runs_are_warnings(read: Read) -> None:
+    file = read(SEVERAL_RUNS.replace('dataset = "tone"', 'accounts = ["c"]'))
+    assert file.warnings == (
+        "[runs.nebius] of facts is not used: no selected account has this provider",
+        "account a is in no run: no [[runs]] entry selects it in `accounts`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            '[[runs]]\nname = "tone"',
+            '[run]\nname = "x"\n[[runs]]\nname = "tone"',
+            "2: [run]: cannot be used together",
+        ),
+        ('name = "facts"', 'name = "tone"', "8: [[runs]] tone: name: is already used in line 3; give each run"),
+        ('name = "facts"', 'name = "my facts"', "8: [[runs]] number 2: name: must be 1 to 64 of the characters"),
+        ('"label:eu"', '"label:us"', '9: [[runs]] facts: accounts: "label:us" is not a label of an account'),
+        ('"c"]', '"d"]', '9: [[runs]] facts: accounts: "d" is not the name of an account in this file'),
+        ('["label:eu", "c"]', "[]", "9: [[runs]] facts: accounts: selects no account"),
+        ("priority = 5", 'priority = "high"', "10: [[runs]] facts: priority: must be a valid integer"),
+        (
+            "priority = 5",
+            "prioritty = 5",
+            '10: [[runs]] facts: prioritty: is not a known option; did you mean "priority"',
+        ),
+        ('base_model = "llama"', "n_epochs = 0", "14: [runs.nebius] of facts: n_epochs: "),
+        ('[runs.openai]\nbase_model = "gpt-4.1-nano"', "", "7: [[runs]] facts: has no block for account b"),
+    ],
+)
+def test_problem_of_one_of_several_runs_names_its_line(read: Read, old: str, new: str, problem: str) -> None:
+    assert old in SEVERAL_RUNS
+    with pytest.raises(ConfigError) as caught:
+        read(SEVERAL_RUNS.replace(old, new))
+    assert any(text.removeprefix("accounts.toml:").startswith(problem) for text in caught.value.problems), (
+        caught.value.problems
+    )
+
+
+def test_priority_in_a_single_run_belongs_to_several_runs(read: Read) -> None:
+    text = '[run]\nname = "a"\npriority = 1\n[run.openai]\nbase_model = "m"\n'
+    with pytest.raises(ConfigError) as caught:
+        read(text + '[[accounts]]\nname = "a"\nprovider = "openai"\napi_key = "env:A"\n')
+    assert "priority: does not belong here but in [[runs]]" in caught.value.problems[0]

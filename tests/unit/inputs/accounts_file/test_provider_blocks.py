@@ -66,7 +66,7 @@ def test_every_option_of_the_table_is_offered_by_some_provider() -> None:
 @pytest.mark.parametrize("provider", ProviderName)
 def test_offered_option_is_read(tmp_path: Path, provider: ProviderName) -> None:
     options = CAPABILITIES[provider].options
-    spec = read(tmp_path, provider, *(f"{option} = {VALUES[option]}" for option in options)).specs[provider]
+    spec = read(tmp_path, provider, *(f"{option} = {VALUES[option]}" for option in options)).get_run().specs[provider]
     defaults = TrainingSpec(base_model="m")
     assert all(getattr(spec, option) != getattr(defaults, option) or option == "method" for option in options)
     assert spec.seed == (7 if CAPABILITIES[provider].seed else None)
@@ -76,8 +76,8 @@ def test_offered_option_is_read(tmp_path: Path, provider: ProviderName) -> None:
 def test_tokenizer_is_not_part_of_the_spec(tmp_path: Path, provider: ProviderName) -> None:
     (tmp_path / "own.json").write_text("{}")
     file = read(tmp_path, provider, 'tokenizer = "own.json"')
-    assert file.tokenizers == {provider: tmp_path / "own.json"}
-    assert file.specs == read(tmp_path, provider).specs
+    assert file.get_run().tokenizers == {provider: tmp_path / "own.json"}
+    assert file.get_run().specs == read(tmp_path, provider).get_run().specs
 
 
 def test_a_tokenizer_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
@@ -145,9 +145,9 @@ def test_a_compatible_server_can_be_described(tmp_path: Path) -> None:
     file = read(tmp_path, "openai-compatible", entry=entry)
     [account] = file.accounts
     assert (account.send_auto, account.suffix_length) == (False, 0)
-    assert (Account(name="a", provider=account.provider, api_key="env:K").send_auto, file.specs) == (
+    assert (Account(name="a", provider=account.provider, api_key="env:K").send_auto, file.get_run().specs) == (
         True,
-        read(tmp_path, "openai-compatible").specs,  # no part of the spec, and so of no identity
+        read(tmp_path, "openai-compatible").get_run().specs,  # no part of the spec, and so of no identity
     )
 
 
