@@ -71,7 +71,8 @@ def create_accounts_file(session: CommandSession, options: InitOptions, *, yes: 
     except typer.Abort:
         sys.stderr.write("\nInterrupted; nothing was written.\n")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    result = check_dataset([file.dataset], build_dataset_rules(file))
+    run = file.get_run()
+    result = check_dataset([run.dataset], build_dataset_rules(run))
     write_accounts_file(path, text.encode())
     sys.stdout.write(f"\nDataset\n{to_text(result)}\nWrote {path}.\n\n")
     sys.stdout.flush()

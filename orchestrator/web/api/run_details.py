@@ -31,7 +31,7 @@ class RunDetailRoutes:
         )
 
         self.router.add_api_route(
-            "/costs", self.costs, methods=["GET"], response_model=CostsSchema, operation_id="costs"
+            "/costs", self.costs, methods=["GET"], response_model=CostsSchema, operation_id="get_costs"
         )
 
     async def costs(self, run: NameParameter) -> CostsSchema:

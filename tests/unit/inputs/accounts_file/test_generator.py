@@ -36,8 +36,9 @@ def new_file(provider: ProviderName, run: str = "r", model: str = "m", dataset: 
 def test_every_generated_file_loads(provider: ProviderName, run: str, model: str, dataset: str) -> None:
     text = format_accounts_file(new_file(provider, run, model, dataset))
     file = parse_accounts_file(PATH, text)
-    assert (file.options.name, file.specs[provider].base_model) == (run, model)
-    assert file.dataset == PATH.parent / dataset
+    definition = file.get_run()
+    assert (definition.options.name, definition.specs[provider].base_model) == (run, model)
+    assert definition.dataset == PATH.parent / dataset
     assert file.accounts[0].provider is provider
     assert remove_account(add_account(text, {"name": "x", "provider": provider.value}), "x") == text
 
@@ -47,7 +48,7 @@ def test_generated_file_loads_with_every_option_active(provider: ProviderName) -
     text = format_accounts_file(new_file(provider))
     active = re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
     file = parse_accounts_file(PATH, active)
-    assert file.options.moderation_waived == "REASON"
+    assert file.get_run().options.moderation_waived == "REASON"
     assert file.accounts[0].budget_usd == 10.0
 
 
