@@ -21,7 +21,7 @@ from rich.text import Text
 
 from orchestrator.cli.output import format_counts, format_refusal, format_row, format_state, format_title
 from orchestrator.cli.status_table import COLUMNS, build_status_table, list_advice
-from orchestrator.cli.tables import create_console, fit_table
+from orchestrator.cli.tables import Output, create_console, fit_table
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.text import format_count, format_number
 from orchestrator.status import JobView, StatusSnapshot
@@ -67,7 +67,7 @@ def _build_rows(status: StatusSnapshot, console: Console, limit: int) -> Sequenc
     count = min(len(jobs), max(limit - MIN_TABLE_LINES + 1, 1))
     while count:
         rows = [format_row(job, status.at)[: len(columns)] for job in jobs[:count]]
-        table = fit_table(columns, rows, console.width).content
+        table = Output(fit_table(columns, rows, console.width).parts)
         excess = _count_lines(table, console) + 1 - limit
         if excess <= 0:
             hidden = len(jobs) - count

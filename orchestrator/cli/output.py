@@ -44,12 +44,11 @@ def format_state(job: JobView) -> str:
 
 
 def format_row(job: JobView, now: float) -> tuple[str, ...]:
-    """Return the cells of a job's row at the time `now` (epoch seconds), without control characters."""
+    """Return the cells of a job's row at the time `now` (epoch seconds). The table sanitizes them."""
     progress = "" if job.progress is None else format_percent(job.progress)
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
     duration = format_duration(now - job.state_since)
-    row = (job.account, job.provider, format_state(job), duration, progress, latest, model, format_advice(job))
-    return tuple(map(sanitize_line, row))
+    return job.account, job.provider, format_state(job), duration, progress, latest, model, format_advice(job)
 
 
 def format_advice(job: JobView) -> str:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
-from orchestrator.cli.tables import Column, fit_table, get_table_width, list_left_out_notes, print_uncut
+from orchestrator.cli.tables import Column, Output, fit_table, get_table_width, print_output
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.text import format_count, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -28,10 +25,10 @@ COLUMNS = (
 
 def print_plan_table(plan: Plan, *, wide: bool = False) -> None:
     """Print the plan in a form that fits the terminal."""
-    print_uncut(build_plan_table(plan, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+    print_output(build_plan_table(plan, get_table_width(wide=wide), borders=sys.stdout.isatty()))
 
 
-def build_plan_table(plan: Plan, width: int | None, *, borders: bool = True) -> RenderableType:
+def build_plan_table(plan: Plan, width: int | None, *, borders: bool = True) -> Output:
     """Build a table of the plan. On a narrow terminal, price sources and holds stand below the table, uncut."""
     dataset = plan.dataset.training
     tokens = "unknown number of tokens" if dataset.tokens is None else format_count(dataset.tokens, "token")
@@ -50,8 +47,7 @@ def build_plan_table(plan: Plan, width: int | None, *, borders: bool = True) -> 
         total += dict.fromkeys(f"Price of {line.base_model}: {line.price_source}" for line in plan.lines)
     if REASON_COLUMN in table.noted:
         total += (f"{line.account}: {_format_hold(line)}" for line in plan.lines if line.hold)
-    above, below = ([Text(sanitize_line(line)) for line in lines] for lines in (title, total))
-    return Group(*above, table.content, *below, *list_left_out_notes(table))
+    return table.place_between(map(sanitize_line, title), map(sanitize_line, total))
 
 
 def _build_row(line: PlanLine) -> tuple[str, ...]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from orchestrator.cli.output import (
     ADVICE_COLUMN,
     LATEST_EVENT_COLUMN,
@@ -18,13 +15,7 @@ from orchestrator.cli.output import (
     format_row,
     format_title,
 )
-from orchestrator.cli.tables import (
-    Column,
-    fit_table,
-    get_table_width,
-    list_left_out_notes,
-    print_uncut,
-)
+from orchestrator.cli.tables import Column, Output, fit_table, get_table_width, print_output
 from orchestrator.core.text import format_list
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import StatusSnapshot
@@ -64,17 +55,17 @@ MODELS_COLUMNS = (
 
 def print_status(status: StatusSnapshot, *, wide: bool = False) -> None:
     """Print one row per account in a form that fits the terminal."""
-    print_uncut(build_status_table(status, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+    print_output(build_status_table(status, get_table_width(wide=wide), borders=sys.stdout.isatty()))
 
 
-def build_status_table(status: StatusSnapshot, width: int | None, *, borders: bool = True) -> RenderableType:
+def build_status_table(status: StatusSnapshot, width: int | None, *, borders: bool = True) -> Output:
     """Build a table with one row per account. On a narrow terminal the advice stands below the table, uncut."""
     table = fit_table(COLUMNS, (format_row(job, status.at) for job in status.jobs), width, borders=borders)
     # The title and the counts are not those of the table, which would be wrapped at the width of the table.
     above, below = filter(None, [format_title(status)]), [format_counts(status)]
     if ADVICE_COLUMN in table.noted:
         below += list_advice(status)
-    return Group(*map(Text, above), table.content, *map(Text, below), *list_left_out_notes(table))
+    return table.place_between(above, below)
 
 
 def list_advice(status: StatusSnapshot) -> Iterator[str]:

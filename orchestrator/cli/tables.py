@@ -15,6 +15,9 @@
 #
 # A pipe has no width. It gets every column, aligned and without borders, with one line per row, so that the output
 # depends on the data only. `--wide` shows every column on a terminal, too, however narrow that is.
+#
+# Scripts call `orchestrator status` often, and importing Rich takes a tenth of that command's time. So an output
+# consists of the three classes below, which import Rich when they are drawn (`__rich__`). A pipe does not draw.
 
 from __future__ import annotations
 
@@ -22,13 +25,14 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from orchestrator.core.text_sanitizer import sanitize_line
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
 
 MAX_TABLE_ROWS = 200  # drawing borders takes a millisecond per row
 MIN_TEXT_WIDTH = 20  # a narrower column of sentences would be wrapped into too many lines
@@ -65,16 +69,78 @@ class TableLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text."""
+
+    text: str
+    styles: tuple[tuple[str, int, int], ...] = ()  # style, first character, character after the last
+    wraps: bool = False  # whether a terminal may wrap it; otherwise it is neither wrapped nor cut
+
+    def __rich__(self) -> Text:
+        """Build the form that Rich draws."""
+        from rich.text import Text
+
+        text = Text(self.text) if self.wraps else Text(self.text, no_wrap=True, overflow="ignore")
+        for style, start, end in self.styles:
+            text.stylize(style, start, end)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class BorderedTable:
+    """A table with borders, for terminals."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    widths: tuple[int, ...]
+    width: int
+
+    def __rich__(self) -> Table:
+        """Build the form that Rich draws."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(width=self.width)
+        for column, width in zip(self.columns, self.widths, strict=True):
+            table.add_column(column.heading, no_wrap=not column.wraps, overflow="fold", width=width)
+        for row in self.rows:
+            cells = zip(self.columns, row, strict=True)
+            table.add_row(*(Text(cell, style=column.colours.get(cell, "")) for column, cell in cells))
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Lines and tables, one below the other."""
+
+    parts: tuple[Line | BorderedTable, ...]
+
+    def __rich__(self) -> Group:
+        """Build the form that Rich draws."""
+        from rich.console import Group
+
+        return Group(*self.parts)
+
+
+@dataclass(frozen=True, slots=True)
 class FittedTable:
     """A table in the form that fits the terminal, and the headings of the columns that it does not have."""
 
-    content: RenderableType
+    parts: tuple[Line | BorderedTable, ...]
     left_out: tuple[str, ...] = ()
     noted: tuple[str, ...] = ()  # those with `has_notes`
+
+    def place_between(self, above: Iterable[str], below: Iterable[str]) -> Output:
+        """Return the output of the table with these sentences around it; the last one names the columns left out."""
+        notes = [f"Not shown: {', '.join(self.left_out)}. Use --wide to show every column."] if self.left_out else []
+        before, after = (tuple(Line(text, wraps=True) for text in texts) for texts in (above, (*below, *notes)))
+        return Output(before + self.parts + after)
 
 
 def create_console() -> Console:
     """Create a console for stdout. Markup is off: a provider's text such as `[key 1a2b3c4d]` is printed unchanged."""
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else PIPE_WIDTH_COLUMNS
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
@@ -87,35 +153,16 @@ def get_table_width(*, wide: bool) -> int | None:
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wide: bool = False) -> None:
     """Print a table in a form that fits the terminal, and name the columns that were left out."""
     table = fit_table(columns, rows, get_table_width(wide=wide), borders=sys.stdout.isatty())
-    print_uncut(table.content, *list_left_out_notes(table))
+    print_output(table.place_between((), ()))
 
 
-def print_uncut(*parts: RenderableType) -> None:
-    """Print these parts one below the other. Lines that are longer than the terminal is wide are not cut."""
-    if sys.stdout.isatty() or not _is_text(Group(*parts)):
-        create_console().print(Group(*parts), crop=False)
-    else:  # Rich takes 30 microseconds for each line, to find colours and a width that a pipe does not have
-        sys.stdout.writelines(f"{line}\n" for line in _list_lines(Group(*parts)))
-
-
-def _is_text(content: RenderableType) -> bool:
-    """Return whether the content consists only of lines of text."""
-    return all(map(_is_text, content.renderables)) if isinstance(content, Group) else isinstance(content, Text)
-
-
-def _list_lines(content: RenderableType) -> Iterator[str]:
-    if isinstance(content, Group):
-        for part in content.renderables:
-            yield from _list_lines(part)
-    elif isinstance(content, Text):
-        yield content.plain
-
-
-def list_left_out_notes(table: FittedTable) -> list[Text]:
-    """Return the line that names the columns that were left out, if there are any."""
-    return (
-        [Text(f"Not shown: {', '.join(table.left_out)}. Use --wide to show every column.")] if table.left_out else []
-    )
+def print_output(output: Output) -> None:
+    """Print to stdout. Lines that are longer than the terminal is wide are not cut."""
+    lines = [part.text for part in output.parts if isinstance(part, Line)]
+    if sys.stdout.isatty() or len(lines) < len(output.parts):
+        create_console().print(output, crop=False)
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def fit_table(
@@ -129,22 +176,22 @@ def fit_table(
         for index, column in enumerate(columns)
         if (index not in layout.shown if layout.shown else column.has_notes) and not _is_empty(texts, index)
     ]
-    content: RenderableType
+    parts: Iterable[Line | BorderedTable]
     if not layout.shown:
-        content = Group(*_build_blocks(columns, texts, width or PIPE_WIDTH_COLUMNS))
+        parts = _build_blocks(columns, texts, width or PIPE_WIDTH_COLUMNS)
     elif layout.has_borders:
-        content = _build_bordered_table(columns, texts, layout)
+        parts = [_build_bordered_table(columns, texts, layout)]
     else:
-        content = Group(*_build_aligned_lines(columns, texts, layout))
+        parts = _build_aligned_lines(columns, texts, layout)
     left_out, noted = ([each.heading for each in hidden if each.has_notes == flag] for flag in (False, True))
-    return FittedTable(content, tuple(left_out), tuple(noted))
+    return FittedTable(tuple(parts), tuple(left_out), tuple(noted))
 
 
 def choose_layout(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, *, borders: bool
 ) -> TableLayout:
     """Choose the first form that fits into `width` characters, see the theory of operation."""
-    natural = [max(map(cell_len, cells)) for cells in zip([each.heading for each in columns], *rows, strict=True)]
+    natural = [max(map(_measure, cells)) for cells in zip([each.heading for each in columns], *rows, strict=True)]
     every = tuple(range(len(columns)))
     if width is None:
         return TableLayout(every, tuple(natural), borders)
@@ -157,6 +204,15 @@ def choose_layout(
                 widths = (min(natural[index], least[index] + spare) for index in shown)
                 return TableLayout(shown, tuple(widths), has_borders)
     return TableLayout()
+
+
+def _measure(text: str) -> int:
+    """Return the width of a text in characters of a terminal, where for example a Chinese character takes two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _list_column_sets(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, ...]]:
@@ -177,49 +233,45 @@ def _min_width(column: Column, index: int, rows: Sequence[Sequence[str]], natura
     """Return the least width of a column. A column that wraps is never narrower than its longest word."""
     if not column.wraps:
         return natural
-    longest = max((cell_len(word) for row in rows for word in row[index].split()), default=0)
-    return min(natural, max(column.min_width, longest, cell_len(column.heading)))
+    longest = max((_measure(word) for row in rows for word in row[index].split()), default=0)
+    return min(natural, max(column.min_width, longest, _measure(column.heading)))
 
 
-def _build_bordered_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: TableLayout) -> Table:
-    table = Table(width=layout.width)
-    for index, width in zip(layout.shown, layout.widths, strict=True):
-        table.add_column(columns[index].heading, no_wrap=not columns[index].wraps, overflow="fold", width=width)
-    for row in rows:
-        table.add_row(*(Text(row[index], style=_find_colour(columns[index], row[index])) for index in layout.shown))
-    return table
+def _build_bordered_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: TableLayout
+) -> BorderedTable:
+    return BorderedTable(
+        columns=tuple(columns[index] for index in layout.shown),
+        rows=tuple(tuple(row[index] for index in layout.shown) for row in rows),
+        widths=layout.widths,
+        width=layout.width,
+    )
 
 
 def _build_aligned_lines(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: TableLayout
-) -> Iterator[Text]:
+) -> Iterator[Line]:
+    fields = [(index, columns[index], width) for index, width in zip(layout.shown, layout.widths, strict=True)]
     headings = tuple(column.heading for column in columns)
     for number, row in enumerate((headings, *rows)):
-        cells = [_wrap_cell(columns[i], row[i], width) for i, width in zip(layout.shown, layout.widths, strict=True)]
+        cells = [_wrap_cell(column, row[index], width) for index, column, width in fields]
         for line_number in range(max(map(len, cells))):
             plain, styles = "", []
-            for index, width, parts in zip(layout.shown, layout.widths, cells, strict=True):
+            for (_, column, width), parts in zip(fields, cells, strict=True):
                 part = parts[line_number] if line_number < len(parts) else ""
-                if style := _find_colour(columns[index], part) if number else "bold":
+                if style := column.colours.get(part) if number else "bold":
                     styles.append((style, len(plain), len(plain) + len(part)))
-                plain += part + " " * (width - cell_len(part) + GAP)
-            line = Text(plain.rstrip(), no_wrap=True, overflow="ignore")
-            for style, start, end in styles:
-                line.stylize(style, start, end)
-            yield line
+                plain += part + " " * (width - _measure(part) + GAP)
+            yield Line(plain.rstrip(), tuple(styles))
 
 
 def _wrap_cell(column: Column, text: str, width: int) -> list[str]:
-    if not column.wraps or cell_len(text) <= width:
+    if not column.wraps or _measure(text) <= width:
         return [text]
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def _find_colour(column: Column, value: str) -> str:
-    return column.colours.get(value, "")
-
-
-def _build_blocks(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Iterator[Text]:
+def _build_blocks(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Iterator[Line]:
     """Yield one block per row: its name, then the other values that it has, each with its heading."""
     for row in rows:
         values = [
@@ -227,7 +279,7 @@ def _build_blocks(columns: Sequence[Column], rows: Sequence[Sequence[str]], widt
             for column, cell in zip(columns[1:], row[1:], strict=True)
             if cell not in EMPTY_VALUES and not column.has_notes
         ]
-        yield from (Text(line, no_wrap=True, overflow="ignore") for line in _wrap_block(row[0], values, width))
+        yield from map(Line, _wrap_block(row[0], values, width))
 
 
 def _wrap_block(name: str, values: Sequence[tuple[Column, str]], width: int) -> list[str]:
@@ -237,7 +289,7 @@ def _wrap_block(name: str, values: Sequence[tuple[Column, str]], width: int) -> 
     lines = [name]
     for column, cell in values:
         named = f"{column.heading}: {cell}"
-        if len(lines) > 1 and cell_len(lines[-1]) + GAP + cell_len(named) <= width:
+        if len(lines) > 1 and _measure(lines[-1]) + GAP + _measure(named) <= width:
             lines[-1] += f"{' ' * GAP}{named}"
         else:
             lines += wrap.wrap(f"{indent}{named}") if column.wraps else [f"{indent}{named}"]

@@ -21,6 +21,8 @@ _UNSAFE_IN_JSON: Final = re.compile(f"[\x7f-\x9f{_BIDI_MARKS}{_LINE_BREAKS}{_SUR
 
 def sanitize_line(text: str) -> str:
     """Escape every character that is unsafe inside a line, line breaks included."""
+    if text.isascii() and text.isprintable():  # nearly every text, in a fifth of the time
+        return text
     return _UNSAFE_IN_LINE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 

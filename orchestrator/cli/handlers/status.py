@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import status as read
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.foreground import StatusReader, install_stop_signals, print_changes, watch_status
-from orchestrator.cli.live_view import live_status
 from orchestrator.cli.output import (
     format_failure,
     format_refusal,
@@ -115,6 +114,8 @@ async def _watch(read_status: StatusReader) -> None:
     if not sys.stdout.isatty():
         await print_changes(read_status, None, stopping)
         return
+    from orchestrator.cli.live_view import live_status  # lazy: imports Rich, which a pipe does not need
+
     with live_status() as draw:
         await watch_status(read_status, draw, None, stopping)
 

@@ -169,7 +169,7 @@ def render(table: Any, width: int) -> list[str]:
 def build_table(headings: tuple[str, ...], row: tuple[str, ...], width: int | None) -> Any:
     columns = [tables.Column(heading=heading) for heading in headings[:-1]]
     last = tables.Column(heading=headings[-1], wraps=True)
-    return tables.fit_table([*columns, last], [row], width).content
+    return tables.fit_table([*columns, last], [row], width).place_between((), ())
 
 
 def test_table_that_does_not_fit_becomes_blocks() -> None:
@@ -199,7 +199,7 @@ def test_wide_shows_every_column_at_any_width() -> None:
     columns = [tables.Column(heading="name"), tables.Column(heading="note", importance=1)]
     table = tables.fit_table(columns, [("a" * 30, "b" * 30)], None)
     output = StringIO()
-    Console(file=output, width=40).print(table.content, crop=False)
+    Console(file=output, width=40).print(table.place_between((), ()), crop=False)
     assert f"│ {'a' * 30} │ {'b' * 30} │" in output.getvalue().splitlines()
 
 

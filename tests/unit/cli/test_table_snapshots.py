@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from status_values import JOB
 
 from orchestrator.cli.handlers import admin, deliveries, status, tokens
 from orchestrator.cli.plan_table import build_plan_table
 from orchestrator.cli.status_table import MODELS_COLUMNS, build_status_table
-from orchestrator.cli.tables import Column, fit_table, list_left_out_notes
+from orchestrator.cli.tables import Column, fit_table
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import Failure
@@ -53,11 +53,7 @@ Build = Callable[[int], RenderableType]
 
 
 def table_of(columns: Sequence[Column], *rows: Sequence[str]) -> Build:
-    def build(width: int) -> RenderableType:
-        table = fit_table(columns, rows, width)
-        return Group(table.content, *list_left_out_notes(table))
-
-    return build
+    return lambda width: fit_table(columns, rows, width).place_between((), ())
 
 
 def build_status(*, model: str | None = None) -> Build:
