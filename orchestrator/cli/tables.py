@@ -191,7 +191,9 @@ def choose_layout(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, *, borders: bool
 ) -> TableLayout:
     """Choose the first form that fits into `width` characters, see the theory of operation."""
-    natural = [max(map(_measure, cells)) for cells in zip([each.heading for each in columns], *rows, strict=True)]
+    natural = [
+        max(map(_measure, set(cells))) for cells in zip([each.heading for each in columns], *rows, strict=True)
+    ]
     every = tuple(range(len(columns)))
     if width is None:
         return TableLayout(every, tuple(natural), borders)
@@ -251,22 +253,36 @@ def _build_bordered_table(
 def _build_aligned_lines(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: TableLayout
 ) -> Iterator[Line]:
-    fields = [(index, columns[index], width) for index, width in zip(layout.shown, layout.widths, strict=True)]
-    headings = tuple(column.heading for column in columns)
-    for number, row in enumerate((headings, *rows)):
-        cells = [_wrap_cell(column, row[index], width) for index, column, width in fields]
-        for line_number in range(max(map(len, cells))):
-            plain, styles = "", []
-            for (_, column, width), parts in zip(fields, cells, strict=True):
-                part = parts[line_number] if line_number < len(parts) else ""
-                if style := column.colours.get(part) if number else "bold":
-                    styles.append((style, len(plain), len(plain) + len(part)))
-                plain += part + " " * (width - _measure(part) + GAP)
-            yield Line(plain.rstrip(), tuple(styles))
+    shown = [columns[index] for index in layout.shown]
+    wrapping = next((position for position, column in enumerate(shown) if column.wraps), None)
+    widths = [width + GAP for width in layout.widths]
+    yield _align([column.heading for column in shown], widths, [{column.heading: "bold"} for column in shown])
+    colours = [column.colours for column in shown]
+    for row in rows:
+        cells, more = [row[index] for index in layout.shown], []
+        if wrapping is not None:
+            cells[wrapping], *more = _wrap_cell(cells[wrapping], layout.widths[wrapping])
+        yield _align(cells, widths, colours)
+        for part in more:
+            yield _align([part if position == wrapping else "" for position in range(len(cells))], widths, colours)
 
 
-def _wrap_cell(column: Column, text: str, width: int) -> list[str]:
-    if not column.wraps or _measure(text) <= width:
+def _align(cells: Sequence[str], widths: Sequence[int], colours: Sequence[Mapping[str, str]]) -> Line:
+    padded = list(map(_pad, cells, widths))
+    styles = []
+    for position, (cell, styles_by_value) in enumerate(zip(cells, colours, strict=True)):
+        if styles_by_value and (style := styles_by_value.get(cell)):
+            start = sum(map(len, padded[:position]))
+            styles.append((style, start, start + len(cell)))
+    return Line("".join(padded).rstrip(), tuple(styles))
+
+
+def _pad(text: str, width: int) -> str:
+    return text.ljust(width) if text.isascii() else text + " " * (width - _measure(text))
+
+
+def _wrap_cell(text: str, width: int) -> list[str]:
+    if _measure(text) <= width:
         return [text]
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
