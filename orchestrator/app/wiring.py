@@ -52,8 +52,6 @@ from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.maintenance import model_expiry
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
-from orchestrator.daemon.moderation_worker import ModerationWorker
-from orchestrator.daemon.service import Service
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.planning.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
 from orchestrator.planning.provider_facts import gather_provider_facts
@@ -65,6 +63,8 @@ from orchestrator.system.child_processes import ChildProcesses
 if TYPE_CHECKING:
     from orchestrator.app.service_factory import ServiceParts
     from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
+    from orchestrator.daemon.moderation_worker import ModerationWorker
+    from orchestrator.daemon.service import Service
     from orchestrator.dataset.moderation.runner import ModerationResult
     from orchestrator.dataset.read.source_files import DatasetPaths
     from orchestrator.metrics import MetricsRecorder
@@ -221,6 +221,8 @@ class App:
     @cached_property
     def moderation_worker(self) -> ModerationWorker:
         """The worker that moderates the chats of the current run."""
+        from orchestrator.daemon.moderation_worker import ModerationWorker  # lazy: `status` does not moderate
+
         return ModerationWorker(
             self.database,
             self.connections.by_name,
