@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.capabilities import CAPABILITIES, WireFormat
 from orchestrator.core.finding import Severity
 from orchestrator.dataset.canonical_jsonl import encode_canonical
 from orchestrator.dataset.finding_codes import FindingCode
@@ -52,6 +52,8 @@ def _rules(provider: ProviderName) -> str:
     count = f"{fewest} training example{'s'[: fewest > 1]}"
     rows = [f"| {provider} | A file must have at least {count}. | too-few-examples |\n"]
     rows += [_rule(rule) for rule in list_provider_rules([provider])]
+    if (wire_format := CAPABILITIES[provider].wire_format) is not WireFormat.CHAT_LINES:
+        rows.append(f"| {provider} | An example must fit into the format {wire_format} whole. | not-convertible |\n")
     return "".join(rows)
 
 

@@ -42,6 +42,8 @@ MEANINGS: Final = {
     "database.recovered": "The database accepts changes again.",
     "database.unreachable": "The database does not accept changes. Logged once per outage.",
     "dataset.changed": "The chats have changed; the dataset is built again.",
+    "dataset.converted": "The dataset was converted to the `format` that a provider reads; `sha256` and `bytes` are "
+    "those of the file that is sent.",
     "deliveries.pending_at_shutdown": "Some notifications could not be sent before the process ended; they are sent "
     "after the next start.",
     "delivery.gave_up": "All attempts to deliver a notification failed. It is sent again only by a manual retry.",

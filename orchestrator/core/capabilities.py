@@ -24,6 +24,15 @@ class JobLookup(StrEnum):
     CLIENT_ID = "its id, which the service chooses"
     SUFFIX = "suffix, training file and base model"
     METADATA_OR_SUFFIX = "metadata; else suffix, training file and base model"
+    TRAINING_FILE = "its training file, which is uploaded for this job alone"
+
+
+class WireFormat(StrEnum):
+    """The format of the training file that a provider reads. The values are part of the names of converted files."""
+
+    CHAT_LINES = "chat-lines"  # the canonical JSONL, sent as it is
+    GEMINI = "gemini"  # contents with parts, for Gemini on Vertex AI
+    BEDROCK_CONVERSATION = "bedrock-conversation"  # messages with content blocks, for Amazon Nova
 
 
 class PriceSource(StrEnum):
@@ -54,8 +63,14 @@ class Capabilities:
     maximum_bytes: int  # of one file
     moderation: bool = False  # whether it has a moderation API
     may_have_moderation: bool = False  # whether its server may have that endpoint: an account named for it is tried
+    wire_format: WireFormat = WireFormat.CHAT_LINES  # another one: the dataset is converted before an upload
     multipart_threshold_bytes: int | None = None  # a larger file is sent in parts, and resumed after a restart
     unconfirmed: tuple[str, ...] = ()  # properties that could not be confirmed, as text; either answer works
+
+    @property
+    def has_file_per_job(self) -> bool:
+        """Whether each job has an uploaded file of its own, because the job is found again by that file."""
+        return self.job_lookup is JobLookup.TRAINING_FILE
 
     @property
     def has_quotes(self) -> bool:

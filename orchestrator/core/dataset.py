@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+# In the name of a file at a provider: the hash of the converted file, after that of the canonical file.
+_CONVERTED_HASH = re.compile(r"_[0-9a-f]{16}(?=[-.])")
 
 
 def local_filename(part_sha256: str) -> str:
@@ -12,9 +16,33 @@ def local_filename(part_sha256: str) -> str:
     return f"{part_sha256[:16]}.jsonl"
 
 
-def remote_filename(part_sha256: str) -> str:
-    """Return the file's name at every provider. It contains the hash, because providers store no checksum."""
-    return f"orchestrator-{local_filename(part_sha256)}"
+def remote_filename(part_sha256: str, *, converted_sha256: str | None = None, tag: str | None = None) -> str:
+    """Return the file's name at a provider. It contains the hash, because providers store no checksum.
+
+    `converted_sha256` is the hash of the bytes that are sent, where they are not the canonical ones. With `tag`, the
+    file belongs to the job with this tag alone.
+    """
+    hashes = part_sha256[:16] + (f"_{converted_sha256[:16]}" if converted_sha256 else "")
+    return f"orchestrator-{hashes}{_tag_ending(tag) if tag else '.jsonl'}"
+
+
+def filename_has_tag(filename: str, tag: str) -> bool:
+    """Return whether a file at a provider was uploaded for the job with this tag alone."""
+    return filename.startswith("orchestrator-") and filename.endswith(_tag_ending(tag))
+
+
+def is_remote_filename(filename: str | None, expected: str) -> bool:
+    """Return whether a file at a provider has the name `expected`, which is given without a converted file's hash."""
+    return filename is not None and expected in (filename, _CONVERTED_HASH.sub("", filename, count=1))
+
+
+def short_tag(tag: str) -> str:
+    """Return the tag of a job in characters that every provider allows in a name."""
+    return tag.replace(".", "-")
+
+
+def _tag_ending(tag: str) -> str:
+    return f"-{short_tag(tag)}.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

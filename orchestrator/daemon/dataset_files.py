@@ -8,12 +8,15 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from structlog.stdlib import BoundLogger
+
 from orchestrator.aio import SingleFlight
-from orchestrator.core.capabilities import Capabilities, needs_multipart
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities, WireFormat, needs_multipart
 from orchestrator.core.dataset import Dataset, DatasetPart, remote_filename
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.remote import MultipartUpload
+from orchestrator.dataset.convert.converted_file import ConvertedFile, get_converted_file
 from orchestrator.providers.base import DatasetFile
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs, runs, uploads
@@ -38,11 +41,14 @@ class _FileVersion(NamedTuple):
 
 
 class DatasetFiles:
-    """The dataset files in a folder. Each version of a file is hashed once for all jobs."""
+    """The dataset files in a folder. Each version of a file is hashed, and converted, once for all jobs."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, log: BoundLogger) -> None:
         self._database = database
         self._folder = folder
+        self._log = log
+        self._conversions = SingleFlight[tuple[str, WireFormat], ConvertedFile]()
+        self._converted: dict[tuple[str, WireFormat], ConvertedFile] = {}  # verified again before each use
         self._hashes = SingleFlight[_FileVersion, str]()  # results are kept by the cache of `_sha256`
         self._datasets_by_hash: dict[str, Dataset] = {}  # never stale: the hash determines the dataset
 
@@ -55,7 +61,12 @@ class DatasetFiles:
         parts = [part for part in (dataset.training, dataset.validation) if part is not None]
         for part in parts:
             await self._verify(part)
-        return [self._build_dataset_file(part, loaded) for part in parts]
+        wire_format = CAPABILITIES[loaded.job.provider].wire_format
+        if wire_format is WireFormat.CHAT_LINES:
+            return [self._build_dataset_file(part, loaded) for part in parts]
+        return [
+            self._build_dataset_file(part, loaded, await self._get_converted(part, wire_format)) for part in parts
+        ]
 
     async def _load_dataset(self, sha256: str) -> Dataset:
         if (dataset := self._datasets_by_hash.get(sha256)) is None:
@@ -66,25 +77,64 @@ class DatasetFiles:
 
     async def _verify(self, part: DatasetPart) -> None:
         try:
-            file = _FileVersion.from_path(part.path)
-            if file.size < MAX_INLINE_HASH_BYTES:
-                sha256 = _sha256(file)
-            else:
-                sha256 = await self._hashes.run(file, lambda: asyncio.to_thread(_sha256, file))
+            sha256 = await self._compute_sha256(part.path)
         except OSError as error:
             raise DatasetChanged(f"the dataset's file {part.path} cannot be read: {error.strerror}") from error
         if sha256 != part.sha256:
             raise DatasetChanged(f"the dataset's file {part.path} was changed after the run was planned")
 
-    def _build_dataset_file(self, part: DatasetPart, loaded: jobs.LoadedJob) -> DatasetFile:
+    async def _compute_sha256(self, path: Path) -> str:
+        file = _FileVersion.from_path(path)
+        if file.size < MAX_INLINE_HASH_BYTES:
+            return _sha256(file)
+        return await self._hashes.run(file, lambda: asyncio.to_thread(_sha256, file))
+
+    async def _get_converted(self, part: DatasetPart, wire_format: WireFormat) -> ConvertedFile:
+        """Return the part's file in the wire format, converted again if the file is missing or was changed."""
+        key = part.sha256, wire_format
+        known = self._converted.get(key)
+        try:
+            if known is not None and known.path.is_file() and await self._compute_sha256(known.path) == known.sha256:
+                return known
+            return await self._conversions.run(key, lambda: self._convert(part, wire_format))
+        except OSError as error:
+            message = f"the dataset's file {part.path} cannot be converted to {wire_format}: {error.strerror}"
+            raise DatasetChanged(
+                message, hint="Free disk space, or correct the permissions of the folder."
+            ) from error
+
+    async def _convert(self, part: DatasetPart, wire_format: WireFormat) -> ConvertedFile:
+        file = await asyncio.to_thread(get_converted_file, part, wire_format)
+        self._converted[part.sha256, wire_format] = file
+        self._log.info(
+            "dataset.converted",
+            dataset_file=part.path.name,
+            format=wire_format,
+            converted_file=file.path.name,
+            sha256=file.sha256,
+            bytes=file.bytes,
+        )
+        return file
+
+    def _build_dataset_file(
+        self, part: DatasetPart, loaded: jobs.LoadedJob, converted: ConvertedFile | None = None
+    ) -> DatasetFile:
+        job = loaded.job
+        capabilities = CAPABILITIES[job.provider]
+        sent = converted or part
         return DatasetFile(
-            path=part.path,
-            filename=remote_filename(part.sha256),
-            bytes=part.bytes,
-            sha256=part.sha256,
+            path=sent.path,
+            filename=remote_filename(
+                part.sha256,
+                converted_sha256=converted.sha256 if converted else None,
+                tag=job.tag if capabilities.has_file_per_job else None,
+            ),
+            bytes=sent.bytes,
+            sha256=sent.sha256,
             examples=part.examples,
-            byte_order_mark=bool(loaded.run.specs[loaded.job.provider].byte_order_mark),
-            upload_state=DatabaseUploadStateStore(self._database, loaded.job.id, part.sha256),
+            wire_format=capabilities.wire_format,
+            byte_order_mark=bool(loaded.run.specs[job.provider].byte_order_mark),
+            upload_state=DatabaseUploadStateStore(self._database, job.id, part.sha256),
         )
 
 

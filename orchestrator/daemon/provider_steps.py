@@ -31,6 +31,7 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import AccountIdentity
 from orchestrator.core.account_state import AccountState, AccountVerified
+from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import Failure, ProviderError, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.jobs.job import Job
@@ -141,9 +142,10 @@ class ProviderSteps:
                 difference = find_size_difference(remote_file, (file.wire_bytes, file.bytes))
                 differences += [difference] if difference else []
             remote_files.append(remote_file)
-        return observe_upload(
+        outcome = observe_upload(
             loaded.job, remote_files, differences, now=self._clock.now(), delay=self._timing.poll_min_seconds
         )
+        return replace(outcome, detail=_describe_converted_files(files))
 
     async def check_file(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
         """Poll the files until the provider has processed them."""
@@ -302,6 +304,13 @@ class ProviderSteps:
         return next_poll_delay(
             passed, window, min_delay=self._timing.poll_min_seconds, max_delay=longest, jitter=self._jitter()
         )
+
+
+def _describe_converted_files(files: list[DatasetFile]) -> str | None:
+    """Describe the bytes that were sent where they are not the canonical ones, whose hash the run has."""
+    converted = [file for file in files if file.wire_format is not WireFormat.CHAT_LINES]
+    texts = [f"sent as {file.wire_format}: {file.bytes:,} bytes, SHA-256 {file.sha256}" for file in converted]
+    return "; ".join(texts) or None
 
 
 def _file_ids(job: Job) -> list[str]:

@@ -58,7 +58,7 @@ def build_reconciler(
         load=load,
         steps=steps,
         recorder=recorder,
-        dataset_files=DatasetFiles(database, datasets),
+        dataset_files=DatasetFiles(database, datasets, log),
         clock=clock,
         jitter=jitter,
         timing=timing,

@@ -45,6 +45,11 @@ def remove_empty_fields(body: ExampleBody) -> ExampleBody:
     return body | {"messages": [message for message in body["messages"] if not _is_empty_system(message)]}
 
 
+def list_written_messages(messages: list[dict[str, Any]]) -> list[int]:
+    """List the indexes of the messages that `remove_empty_fields` keeps."""
+    return [index for index, message in enumerate(messages) if not _is_empty_system(message)]
+
+
 def _is_empty_system(message: dict[str, Any]) -> bool:
     if message["role"] != "system":
         return False

@@ -45,6 +45,7 @@ from typing import NamedTuple
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.canonical_jsonl import encode_canonical, remove_empty_fields
+from orchestrator.dataset.checks.conversion import ConversionChecker
 from orchestrator.dataset.checks.corpus import CorpusChecker
 from orchestrator.dataset.checks.images import iter_images
 from orchestrator.dataset.checks.provider_rule_checker import ProviderRuleChecker
@@ -107,6 +108,7 @@ class DatasetChecker:
         self._paths = path
         self._rules = rules
         self._provider_checker = ProviderRuleChecker(rules.providers)
+        self._conversion_checker = ConversionChecker(rules.providers)
         self._special_token_pattern = build_special_token_pattern(
             rules.base_models, self.token_counter.special_tokens()
         )
@@ -180,6 +182,8 @@ class DatasetChecker:
         issues = [*check_structure(example.body, self._rules), *self._provider_checker.check_example(example.body)]
         if self._special_token_pattern:
             issues += check_special_tokens(example.body, self._special_token_pattern)
+        # A converter may assume a well-formed chat, as the counter does.
+        issues = issues or list(self._conversion_checker.check_example(example.body))
         issues = issues or self.token_counter.count_example(remove_empty_fields(example.body))
         for issue in issues:
             self._collector.add_issue(example, issue)

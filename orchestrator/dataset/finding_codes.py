@@ -248,6 +248,12 @@ class FindingCode(Enum):
         "The content is an array of text parts, but a provider of the accounts accepts only one string.",
         "Write the content as one string; `orchestrator polish` can do it.",
     )
+    NOT_CONVERTIBLE = (
+        "not-convertible",
+        ERROR,
+        "A provider of the accounts reads another format, which cannot hold this value. It would be lost.",
+        "Remove the value, or train the accounts of this provider with other chats in a run of their own.",
+    )
     SPECIAL_TOKEN = (
         "special-token",
         ERROR,

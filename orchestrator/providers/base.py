@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from orchestrator.core.account import Account, AccountIdentity
-from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.capabilities import Capabilities, WireFormat
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
@@ -57,11 +57,12 @@ class UploadStateStore(Protocol):
 class DatasetFile:
     """A training or validation file to upload."""
 
-    path: Path  # the canonical JSONL on this machine
+    path: Path  # on this machine: the canonical JSONL, or the file that was converted from it
     filename: str  # at the provider; contains the hash, because providers keep no checksum to find a file by
-    bytes: int  # size of the canonical file, without the mark
-    sha256: str  # of the canonical file, without the mark
+    bytes: int  # size of the file, without the mark
+    sha256: str  # of the file, without the mark
     examples: int  # number of lines
+    wire_format: WireFormat = WireFormat.CHAT_LINES  # another one: the file is not the canonical one
     byte_order_mark: bool = False  # whether the provider needs a mark before the first byte; only sent, never stored
     upload_state: UploadStateStore | None = field(default=None, compare=False)  # for multipart uploads
 

@@ -1,4 +1,4 @@
-"""Tags remote jobs where the provider keeps no metadata: the tag stands at the end of the suffix."""
+"""Tags remote jobs where the provider keeps no metadata: in the suffix, or in the name of a file of their own."""
 
 # How it works
 #
@@ -12,21 +12,20 @@
 # * Some servers do not show the suffix of a job in lists, or not yet. Such a job matches nothing and is not ignored
 #   either: if it trains our file and base model, a person decides (AmbiguousRemoteJob). With another file or model it
 #   certainly is not ours. An operator's own jobs have a suffix without our tag, and are never touched.
+# * A provider that keeps neither metadata nor a suffix shows at least the training file. There the file is uploaded
+#   for one job alone, with the tag in its name (`core.dataset.remote_filename`). An upload whose response was lost
+#   may have left a second file with that name, so a job belongs to the order if it trains any of them.
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import AmbiguousRemoteJob
 from orchestrator.core.jobs.remote_state import format_adopt_commands
 from orchestrator.core.remote import RemoteJob, is_same_model
 from orchestrator.providers.base import JobOrder
-
-
-def short_tag(tag: str) -> str:
-    """Return the tag in characters that every provider allows in a name."""
-    return tag.replace(".", "-")
 
 
 def tagged_suffix(order: JobOrder, max_length: int) -> str:
@@ -56,15 +55,35 @@ def select_tagged_jobs(candidates: Iterable[tuple[RemoteJob, str | None]], order
         elif _may_belong_to(job, order):
             unclear.append(job)
     if unclear:
-        listed = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear)
-        raise AmbiguousRemoteJob(
-            f"remote job {listed} trains {unclear[0].base_model} on file "
-            f"{unclear[0].training_file or '(not shown)'}, "
-            "as this job would, but does not show its tag: it may belong to this job or to somebody else",
-            hint=f"If it belongs to this job: {format_adopt_commands(order.tag, unclear)}. "
-            "If it does not, delete it at the provider if you can; then run `orchestrator release` for the account.",
-        )
+        raise _ambiguous_error(unclear, order, "its tag")
     return matching
+
+
+def select_jobs_by_file(
+    candidates: Iterable[RemoteJob], order: JobOrder, own_files: Collection[str]
+) -> list[RemoteJob]:
+    """Return the jobs that train the order's file, or another file that was uploaded for the order.
+
+    `own_files` are the ids of the files whose name has the order's tag. Raises AmbiguousRemoteJob for a job with the
+    order's base model whose training file is not shown.
+    """
+    files = {order.training_file, *own_files}
+    jobs = list(candidates)
+    unclear = [job for job in jobs if not job.training_file and _may_belong_to(job, order)]
+    if unclear:
+        raise _ambiguous_error(unclear, order, "its training file")
+    return [job for job in jobs if job.training_file in files]
+
+
+def _ambiguous_error(unclear: list[RemoteJob], order: JobOrder, missing: str) -> AmbiguousRemoteJob:
+    listed = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear)
+    return AmbiguousRemoteJob(
+        f"remote job {listed} trains {unclear[0].base_model} on file "
+        f"{unclear[0].training_file or '(not shown)'}, "
+        f"as this job would, but does not show {missing}: it may belong to this job or to somebody else",
+        hint=f"If it belongs to this job: {format_adopt_commands(order.tag, unclear)}. "
+        "If it does not, delete it at the provider if you can; then run `orchestrator release` for the account.",
+    )
 
 
 def _may_belong_to(job: RemoteJob, order: JobOrder) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, fill
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities, JobLookup
 from orchestrator.core.dataset import local_filename, remote_filename
 from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RemoteNotFound
 from orchestrator.core.jobs.job import JobId, RunId
@@ -111,6 +112,30 @@ async def test_prune_deletes_only_verified_files_of_the_program(database: Databa
     )
 
 
+async def test_prune_deletes_the_file_of_one_job(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name has the job's tag and, after a conversion, the hash of the converted file as well."""
+    own = replace(CAPABILITIES[ProviderName.OPENAI], job_lookup=JobLookup.TRAINING_FILE)
+    monkeypatch.setitem(cast(dict[ProviderName, Capabilities], CAPABILITIES), ProviderName.OPENAI, own)
+    jobs = [
+        a_job(name, state=JobState.SUCCEEDED, round=2, remote_file_id=f"file-{name}", wake_at=None)
+        for name in ("plain", "converted", "shared")
+    ]
+    await fill(database, jobs)
+    tags = {job.account: job.tag for job in jobs}
+    files = {
+        "file-plain": remote_filename(TRAINING.sha256, tag=tags["plain"]),
+        "file-converted": remote_filename(TRAINING.sha256, converted_sha256="c" * 64, tag=tags["converted"]),
+        "file-shared": OWN_FILENAME,
+    }
+    shelf = FileShelf({file: ready(file, name) for file, name in files.items()})
+    found = await pruning(database, tmp_path, dict.fromkeys(tags, shelf)).list_unused()
+    assert {file.id for file in found if file.problem is None} == {"file-plain", "file-converted"}
+    [foreign] = [file.problem for file in found if file.problem]
+    assert foreign.startswith(f"its name at the provider is {OWN_FILENAME}, not ")
+
+
 async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_path: Path) -> None:
     shelf = FileShelf({"file-1": ready("file-1")})
     done = a_job("done", state=JobState.SUCCEEDED, remote_file_id="file-1", wake_at=None)
@@ -153,12 +178,17 @@ async def test_prune_deletes_unused_local_datasets(
         state = JobState.RUNNING if name == "c" else JobState.SUCCEEDED
         await fill(database, [a_job("acme", id=JobId(f"job-{number}"), run_id=run.id, state=state)], run)
         (folder / local_filename(part.sha256)).write_text("{}")
+        (folder / f"{part.sha256[:16]}.gemini-1.{'0' * 16}.converted").write_text("{}")
     (folder / "notes.txt").write_text("mine")
     work = pruning(database, folder, {})
     found = await work.list_unused()
+    converted = f"{'b' * 16}.gemini-1.{'0' * 16}.converted"
     assert found == [
-        UnusedResource(kind=ResourceKind.DATASET, account=None, id=f"{'b' * 16}.jsonl", name=f"{'b' * 16}.jsonl")
+        UnusedResource(kind=ResourceKind.DATASET, account=None, id=name, name=name)
+        for name in (f"{'b' * 16}.jsonl", converted)
     ]
-    assert (await work.delete(found[0], by="me", now=NOW)).deleted
-    assert names(folder) == [f"{'c' * 16}.jsonl", f"{'d' * 16}.jsonl", "notes.txt"]
+    for file in found:
+        assert (await work.delete(file, by="me", now=NOW)).deleted
+    left = [f"{name * 16}.{ending}" for name in "cd" for ending in (f"gemini-1.{'0' * 16}.converted", "jsonl")]
+    assert names(folder) == [*left, "notes.txt"]
     assert await work.list_unused() == []

@@ -39,6 +39,11 @@ def run_id(dataset_sha256: str, specs: Mapping[ProviderName, TrainingSpec]) -> R
     return RunId(digest("run", dataset_sha256, {name: spec.as_dict() for name, spec in specs.items()}))
 
 
+def format_tag(job_id: JobId, round_number: int) -> str:
+    """Format the tag of a job's remote job."""
+    return f"{job_id}.{round_number}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """The stored state of a job. Times are epoch seconds, UTC. `transitions` makes every new version of it."""
@@ -86,7 +91,7 @@ class Job:
     @property
     def tag(self) -> str:
         """The text by which the remote job is found again. A retry creates another remote job, hence another tag."""
-        return f"{self.id}.{self.round}"
+        return format_tag(self.id, self.round)
 
     @property
     def woken_by_webhook(self) -> bool:

@@ -65,6 +65,7 @@ class Outcome:
     previous_state: JobState  # for the history, the notifications and the metrics
     label: str | None  # the note of the history's line; None: not worth a line
     failure: Failure | None = None  # what the history's line shows, also where the job itself has no failure
+    detail: str | None = None  # the message of the history's line where there is no failure
     request_id: str | None = None  # the provider's id of the request, for its support
     account_update: AccountUpdate | None = None  # what the step changes in the job's account
     losses: tuple[Loss, ...] = ()  # new points of the job's curve

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import cast
 
 from orchestrator.control import cleanup
+from orchestrator.core.dataset import is_remote_filename
 from orchestrator.core.errors import ProviderError, RemoteNotFound
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import RemoteFileStatus
+from orchestrator.dataset.convert.converted_file import list_converted_files
 from orchestrator.providers.base import MultipartUploadProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import unused_resources
@@ -45,7 +47,9 @@ class ResourceCleaner:
         found = await asyncio.gather(*(self._find_remote_file(file) for file in remote))
         remote_files = [file for file in found if file is not None]
         local_files = [file for file in local if (self._datasets / file.name).is_file()]
-        return [*remote_files, *(self._mark_unreachable(upload) for upload in uploads), *local_files]
+        converted = [replace(file, id=name, name=name) for file in local for name in self._list_converted(file)]
+        unfinished = [self._mark_unreachable(upload) for upload in uploads]
+        return [*remote_files, *unfinished, *local_files, *converted]
 
     async def delete(self, resource: UnusedResource, *, by: str, now: float) -> UnusedResource:
         """Delete the resource unless it has a problem, and record `by` as the actor. Return it with the result."""
@@ -61,6 +65,9 @@ class ResourceCleaner:
         await cleanup.record_deletion(self._database, resource, by=by, now=now)
         return replace(resource, deleted=True)
 
+    def _list_converted(self, file: UnusedResource) -> list[str]:
+        return list_converted_files(self._datasets, file.name)
+
     async def _find_remote_file(self, file: UnusedResource) -> UnusedResource | None:
         """Verify the file at its provider. Return None when it is already deleted."""
         file = self._mark_unreachable(file)
@@ -75,7 +82,7 @@ class ResourceCleaner:
             return replace(file, problem=f"{error.kind}: {error.message}")
         if found.status is RemoteFileStatus.GONE:
             return None
-        if found.filename != file.name:
+        if not is_remote_filename(found.filename, file.name):
             reason = (
                 f"its name at the provider is {found.filename}, not {file.name}: it was not created by this program"
             )

@@ -16,6 +16,7 @@ import httpx2
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import (
     ProviderError,
     QuotaExhausted,
@@ -52,7 +53,7 @@ from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import check_id, number_or_none, parse_hyperparameters, text_or_none
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
-from orchestrator.providers.tagging import short_tag, tagged_suffix
+from orchestrator.providers.tagging import tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
 INFO: Final = PROVIDERS[ProviderName.FIREWORKS]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, MB, Capabilities, JobLookup
+from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import (
     DailyLimitReached,
     FileNotReady,
@@ -17,7 +18,6 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.providers.http.status_errors import ErrorCodes
-from orchestrator.providers.tagging import short_tag
 
 FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
     "uploaded": RemoteFileStatus.UPLOADED,

@@ -43,7 +43,7 @@ def event_from_outcome(outcome: Outcome, *, at: float, cause: str) -> EventData:
         attempt=job.attempts,
         remote_job_id=job.remote_job_id,
         request_id=outcome.request_id,
-        message=f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None,
+        message=f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else outcome.detail,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import local_filename, remote_filename
-from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.job import JobId, RunId, format_tag
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.unused_resource import JobFiles, ResourceKind, UnusedResource, find_unused_files
 from orchestrator.store.db.connection import StoreConnection
@@ -18,6 +20,9 @@ async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedRe
     """Return files at providers that no open job needs."""
     query = (
         select(
+            jobs.c.id,
+            jobs.c.round,
+            jobs.c.provider,
             jobs.c.account,
             jobs.c.run_id,
             jobs.c.state,
@@ -32,7 +37,8 @@ async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedRe
     job_files = []
     for row in await connection.execute(query):
         hashes = {row.remote_file_id: row.training_sha256, row.remote_validation_file_id: row.validation_sha256}
-        files = {file: remote_filename(sha256) for file, sha256 in hashes.items() if file and sha256}
+        tag = _file_tag(row.provider, row.id, row.round)
+        files = {file: remote_filename(sha256, tag=tag) for file, sha256 in hashes.items() if file and sha256}
         job_files.append(
             JobFiles(account=row.account, run_id=RunId(row.run_id), ended=row.state in TERMINAL_STATES, files=files)
         )
@@ -42,17 +48,26 @@ async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedRe
 async def list_unfinished_uploads(connection: StoreConnection) -> list[UnusedResource]:
     """Return multipart uploads of jobs that no longer upload."""
     query = (
-        select(uploads.c.remote_id, uploads.c.sha256, jobs.c.account)
+        select(uploads.c.remote_id, uploads.c.sha256, jobs.c.account, jobs.c.id, jobs.c.round, jobs.c.provider)
         .join(jobs, jobs.c.id == uploads.c.job_id)
         .where(jobs.c.state.not_in(UPLOADING_STATES))
         .order_by(jobs.c.account, uploads.c.remote_id)
     )
     return [
         UnusedResource(
-            kind=ResourceKind.UPLOAD, account=row.account, id=row.remote_id, name=remote_filename(row.sha256)
+            kind=ResourceKind.UPLOAD,
+            account=row.account,
+            id=row.remote_id,
+            name=remote_filename(row.sha256, tag=_file_tag(row.provider, row.id, row.round)),
         )
         for row in await connection.execute(query)
     ]
+
+
+def _file_tag(provider: str, job_id: str, number: int) -> str | None:
+    """Return the tag in the names of the job's files; None if the provider's files are shared between jobs."""
+    has_file_per_job = CAPABILITIES[ProviderName(provider)].has_file_per_job
+    return format_tag(JobId(job_id), number) if has_file_per_job else None
 
 
 async def list_unused_dataset_files(connection: StoreConnection) -> list[UnusedResource]:

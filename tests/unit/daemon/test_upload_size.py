@@ -11,6 +11,7 @@ import structlog
 from orchestrator.app import SystemClock
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
+from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.hold import PLAN_HOLD_KINDS
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
@@ -110,3 +111,12 @@ async def test_different_file_size_is_announced() -> None:
     assert outcome.job.hold is not None
     assert (outcome.is_warning_new, outcome.job.warning) == (True, outcome.job.hold.failure)
     assert release_job(outcome.job, now=NOW).job.warning is None
+
+
+async def test_hash_of_converted_bytes_is_part_of_the_outcome() -> None:
+    converted = DatasetFile(
+        path=SENT.path, filename="a.jsonl", bytes=1000, sha256="c" * 64, examples=12, wire_format=WireFormat.GEMINI
+    )
+    assert (await attempt(Remote(1000), SENT)).detail is None
+    detail = (await attempt(Remote(1000), converted)).detail
+    assert detail == f"sent as gemini: 1,000 bytes, SHA-256 {'c' * 64}"
