@@ -27,9 +27,9 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def scale_transaction_timeout() -> None:
-    """Let the server wait for a process in a transaction as long as this machine may not run it."""
+    """Let the server wait for a process in a transaction as long as a busy machine may not run it."""
     limits = postgresql.SERVER_TIMEOUTS_MILLISECONDS
-    limits["idle_in_transaction_session_timeout"] = f"{scale_seconds(2000):.0f}"
+    limits["idle_in_transaction_session_timeout"] = f"{scale_seconds(60_000):.0f}"
 
 
 @pytest.fixture(scope="session")
