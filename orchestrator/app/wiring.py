@@ -307,9 +307,9 @@ class App:
             ),
         )
 
-    async def read_status(self) -> status.StatusSnapshot:
-        """Return a snapshot of the current run."""
-        return await status.get_status(self.database, self.clock.now())
+    async def read_status(self, run_name: str | None = None) -> status.StatusSnapshot:
+        """Return a snapshot of all current runs, or of the current run with this name."""
+        return await status.get_status(self.database, self.clock.now(), run_name=run_name)
 
     async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
         """Return the stored moderation verdicts of these chats. Sends no request."""
