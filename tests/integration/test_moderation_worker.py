@@ -125,7 +125,7 @@ class Stage:
     def request(self) -> None:
         part = replace(DATASET.training, path=self.jsonl)
         file = SimpleNamespace(options=self.options, chat_paths=self.chats)
-        desired = SimpleNamespace(accounts_file=file, dataset=Dataset(training=part))
+        desired = SimpleNamespace(run=file, dataset=Dataset(training=part))
         self.worker.request(cast(DesiredState, desired), replace(RUN, moderation=build_pending_moderation(NOW)))
 
     async def run(self) -> Run:
