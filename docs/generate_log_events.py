@@ -74,7 +74,7 @@ MEANINGS: Final = {
     "moderation.progressed": "`done` of `total` texts are judged. At most once a minute.",
     "moderation.request_retried": "One request of the moderation failed and is repeated after `pause_seconds`.",
     "moderation.retry_scheduled": "No account could finish the moderation; it is tried again at `next_attempt`.",
-    "plan.applied": "The accounts file and the dataset are in force as the current run.",
+    "plan.applied": "A run of the accounts file, with its dataset, is in force.",
     "quote.failed": "The provider did not return a price for a job. The price of the price file is used, if "
     "there is one.",
     "refusal.store_failed": "The refusal of an edit could not be stored for `orchestrator status`; the next "
@@ -82,6 +82,8 @@ MEANINGS: Final = {
     "retirements.load_failed": "The file of retirement dates cannot be read; its dates are not used.",
     "run.held": "The run is on hold; `message` has the reason and `hint` the next step. While the chats are being "
     "moderated, the level is `info`.",
+    "run.refused": "The run `name` of the accounts file cannot be applied; its previous version stays in force. "
+    "Other runs are not affected.",
     "service.ready": "The service has started and answers at `url`.",
     "service.shutdown_timeout": "Requests in flight were cancelled at shutdown. Their outcome is looked up at the "
     "next start.",

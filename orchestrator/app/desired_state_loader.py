@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
 from orchestrator.inputs.accounts_file.targets import list_proxy_references
 from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
-from orchestrator.planning.desired_state import DesiredState, load_desired_state
+from orchestrator.planning.input_loader import LoadedInputs, load_inputs
 from orchestrator.settings import Settings
 from orchestrator.system.child_processes import ChildProcesses
 
@@ -63,27 +63,33 @@ class DesiredStateLoader:
         self._missing_key_watcher = missing_key_watcher
         self._webhook_receiver = webhook_receiver
 
-    async def load(self) -> DesiredState:
-        """Load accounts, keys and chats, and connect the accounts. Raises ConfigError or DatasetError."""
+    async def load(self, only: Collection[str] | None = None) -> LoadedInputs:
+        """Load accounts, keys and the chats of the runs named in `only` (None: all), and connect the accounts.
+
+        Raises ConfigError, and DatasetError if the file describes one run and its chats cannot be used.
+        """
         settings = self._settings
         memory_mb = settings.dataset_memory_mb
         reading = asyncio.to_thread(
-            load_desired_state,
+            load_inputs,
             settings.accounts_file,
             self._dataset_folder,
             self._redact,
+            only=only,
             prices_file=settings.prices_file,
             retirements_file=settings.retirements_file,
             memory=None if memory_mb is None else memory_mb * BYTES_PER_MB,
             children=self._child_processes,
             before_read=self._set_dataset_baseline,
         )
-        desired = await self._await_unless_cancelled(reading)
-        accounts = desired.accounts_file.accounts
-        self._connections.connect_accounts(accounts, desired.keys.by_account, desired.secrets)
-        self._missing_key_watcher.watch([account for account in accounts if account.name in desired.keys.missing])
-        self._webhook_receiver.configure(accounts, desired.secrets)
-        return desired
+        loaded = await self._await_unless_cancelled(reading)
+        accounts = loaded.accounts_file.accounts
+        if self.dataset_watcher is not None:
+            self.dataset_watcher.retain([run.options.name for run in loaded.accounts_file.runs])
+        self._connections.connect_accounts(accounts, loaded.keys.by_account, loaded.secrets)
+        self._missing_key_watcher.watch([account for account in accounts if account.name in loaded.keys.missing])
+        self._webhook_receiver.configure(accounts, loaded.secrets)
+        return loaded
 
     async def load_accounts(self) -> tuple[AccountsFile, AccountKeys]:
         """Load the accounts and their keys without the chats, and connect the accounts. Raises ConfigError."""
@@ -112,16 +118,16 @@ class DesiredStateLoader:
         file = await asyncio.to_thread(load_accounts_file, self._settings.accounts_file)
         return {account.name: account for account in file.accounts}
 
-    def _set_dataset_baseline(self, paths: DatasetPaths) -> None:
+    def _set_dataset_baseline(self, run: str, paths: DatasetPaths) -> None:
         """Take the watcher's baseline before the chats are read: a change during the read counts as a new change."""
         if self.dataset_watcher is not None:
-            self.dataset_watcher.set_baseline(paths)
+            self.dataset_watcher.set_baseline(run, paths)
 
-    async def _await_unless_cancelled(self, reading: Coroutine[Any, Any, DesiredState]) -> DesiredState:
+    async def _await_unless_cancelled(self, reading: Coroutine[Any, Any, LoadedInputs]) -> LoadedInputs:
         """Await the reading thread; on cancellation kill its child processes and let it clean up."""
         task = asyncio.create_task(reading)
         try:
-            desired, _ = await asyncio.gather(
+            loaded, _ = await asyncio.gather(
                 asyncio.shield(task), asyncio.to_thread(self._connections.import_providers)
             )
         except asyncio.CancelledError:
@@ -130,4 +136,4 @@ class DesiredStateLoader:
                 async with asyncio.timeout(STOP_GRACE_SECONDS):
                     await asyncio.gather(task, return_exceptions=True)
             raise
-        return desired
+        return loaded

@@ -41,7 +41,7 @@ from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.maintenance.event_retention import EventPurger
 from orchestrator.daemon.maintenance.model_expiry import ModelExpiryChecker
 from orchestrator.daemon.missing_key_watcher import KEY_CHECK_SECONDS, MissingKeyWatcher
-from orchestrator.daemon.moderation_worker import ModerationWorker
+from orchestrator.daemon.moderation_pool import ModerationPool
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.reconciler_factory import build_reconciler
@@ -75,7 +75,7 @@ class ServiceParts:
     """Folder of the canonical JSONL files that are uploaded."""
     connections: Connections
     notification_targets: NotificationTargets
-    moderation_worker: ModerationWorker
+    moderation_pool: ModerationPool
     missing_key_watcher: MissingKeyWatcher
     dataset_watcher: DatasetWatcher | None
     """None: changes of the chats are noticed at the next reload only."""
@@ -84,7 +84,7 @@ class ServiceParts:
 def build_service(parts: ServiceParts, converge: Converge, observer: ServiceObserver) -> Service:
     """Build the service, ready to be started.
 
-    `converge` applies the accounts file and returns its schedule. `observer` receives measurements.
+    `converge` applies the accounts file. `observer` receives measurements.
     """
     parts.connections.observer = observer  # before `converge` creates connections, which copy it
     heartbeat = ReplicaHeartbeat(
@@ -115,12 +115,12 @@ def build_service(parts: ServiceParts, converge: Converge, observer: ServiceObse
             log=parts.log,
         ),
         scheduler=scheduler,
-        moderation_worker=parts.moderation_worker,
+        moderation_pool=parts.moderation_pool,
         now=parts.clock.now,
         redact=parts.redact,
         log=parts.log,
     )
-    parts.moderation_worker.on_passed = service.wake
+    parts.moderation_pool.on_passed = service.wake
     _schedule_missing_key_check(parts, scheduler, service)
     return service
 

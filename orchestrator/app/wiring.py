@@ -3,17 +3,10 @@
 # Theory of operation
 #
 # One App exists per process. `App.__init__` creates the parts that every command may need; none of them opens a file
-# or a connection yet. What only some commands need is created at first use (`metrics`, `moderation_worker`) or by
+# or a connection yet. What only some commands need is created at first use (`metrics`, `moderation_pool`) or by
 # request (`create_service`, `create_web_server`), with lazy imports, because `status` should not pay for `serve`.
 #
-# `apply_accounts_file` is the central use case. The order of its steps matters:
-#
-#   1. load the desired state. An error ends everything here, and changes nothing.
-#   2. configure the notification targets: what happens next may have to be notified.
-#   3. synchronise the stored accounts with the listed ones.
-#   4. read the stored run and jobs, and ask the providers for facts (base models, retirement dates, prices).
-#   5. compute the plan (pure), and store it as the current run in one transaction.
-#   6. request moderation, which runs beside the ticks; jobs wait for it.
+# The central use case, to apply the accounts file, is in `accounts_file_applier`.
 #
 # `close` runs in the reverse order of use: first the child processes are killed, because threads wait for them, then
 # the workers stop, then the HTTP clients close, and the database closes last, because all others may write to it.
@@ -24,6 +17,7 @@ import asyncio
 import os
 import random
 import uuid
+from collections.abc import Collection
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +25,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orchestrator import control, status
+from orchestrator import status
+from orchestrator.app.accounts_file_applier import AccountsFileApplier, PlannedFile
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import open_database
@@ -43,18 +38,11 @@ from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.core.account import AccountIdentity
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.finding import FindingSummary
-from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
-from orchestrator.core.jobs.run import Run
-from orchestrator.core.plans.plan import Plan, PlanStep
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
-from orchestrator.daemon.maintenance import model_expiry
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
-from orchestrator.planning.desired_state import DesiredState
-from orchestrator.planning.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
-from orchestrator.planning.provider_facts import gather_provider_facts
+from orchestrator.planning.moderation import load_cached_moderation
 from orchestrator.settings import Settings
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events
@@ -63,8 +51,8 @@ from orchestrator.system.child_processes import ChildProcesses
 if TYPE_CHECKING:
     from orchestrator.app.service_factory import ServiceParts
     from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
-    from orchestrator.daemon.moderation_worker import ModerationWorker
-    from orchestrator.daemon.service import Service
+    from orchestrator.daemon.moderation_pool import ModerationPool
+    from orchestrator.daemon.service import AppliedFile, Service
     from orchestrator.dataset.moderation.runner import ModerationResult
     from orchestrator.dataset.read.source_files import DatasetPaths
     from orchestrator.metrics import MetricsRecorder
@@ -120,7 +108,7 @@ class App:
     async def close(self) -> None:
         """Close all parts. Child processes are killed first, so that no thread waits for one any more."""
         self.child_processes.kill_all()
-        await self.moderation_worker.stop()
+        await self.moderation_pool.stop()
         await self.notification_targets.close()
         await self.connections.close()
         self.network.close()
@@ -153,14 +141,22 @@ class App:
             return account_events
         raise unknown_accounts_error([account], known)
 
-    async def build_plan(self) -> tuple[DesiredState, Plan]:
-        """Return the desired state and its plan without storing or sending anything that costs."""
-        desired = await self.loader.load()
-        now = self.clock.now()
-        known = await control.load_database_state(self.database, desired.job_ids, desired.run_id, now=now)
-        moderation = find_known_moderation(desired, known.run, self.connections.by_name, now)
-        _, facts = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
-        return desired, desired.build_plan(known, moderation, facts)
+    @cached_property
+    def accounts_file_applier(self) -> AccountsFileApplier:
+        """Plans and applies the accounts file."""
+        return AccountsFileApplier(
+            self.database,
+            self.loader,
+            connections=self.connections,
+            notification_targets=self.notification_targets,
+            moderation_pool=self.moderation_pool,
+            clock=self.clock,
+            log=self.log,
+        )
+
+    async def build_plans(self, run: str | None = None) -> PlannedFile:
+        """Plan the run with this name, or all runs of the accounts file, without storing or sending anything."""
+        return await self.accounts_file_applier.build_plans(None if run is None else [run])
 
     async def create_resource_cleaner(self) -> ResourceCleaner:
         """Create the cleaner of resources that finished runs no longer need, for all listed accounts."""
@@ -174,71 +170,37 @@ class App:
             max_concurrent_requests=self.settings.max_in_flight,
         )
 
-    async def apply_accounts_file(self, *, start: bool, cause: str = SERVICE_CAUSE) -> DesiredState:
-        """Make the desired state the current run, and request its moderation. Raises ConfigError or DatasetError.
-
-        Without `start` the run only uploads its files. `cause` is stored with the events.
-        """
-        desired = await self.loader.load()
-        await self.notification_targets.configure(desired.accounts_file.targets, desired.secrets)
-        now = self.clock.now()
-        await control.sync_accounts(self.database, desired.listed_accounts, now=now)
-        known = await control.load_database_state(self.database, desired.job_ids, desired.run_id, now=now)
-        moderation = find_known_moderation(
-            desired, known.run, self.connections.by_name, now
-        ) or build_pending_moderation(now)
-        models, facts = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
-        plan = desired.build_plan(known, moderation, facts)
-        findings = FindingSummary.from_findings(desired.findings, desired.counts)
-        run = await control.apply_plan(self.database, plan, start=start, now=now, cause=cause, findings=findings)
-        self.moderation_worker.request(desired, run)
-        await model_expiry.record_base_model_retirements(self.database, plan.specs, models)
-        self._log_applied_plan(desired, plan, run)
-        return desired
-
-    def _log_applied_plan(self, desired: DesiredState, plan: Plan, run: Run) -> None:
-        for name, missing in desired.keys.missing.items():
-            self.log.warning(
-                "account.held", account=name, kind=missing.kind, message=missing.reason, hint=missing.hint
-            )
-        for warning in desired.warnings:
-            self.log.warning("accounts_file.warned", message=warning)
-        for warning in plan.warnings:
-            self.log.warning("base_model.retiring", message=warning)
-        self.log.info(
-            "plan.applied",
-            run=run.id,
-            name=run.name,
-            dataset=run.dataset_sha256,
-            accounts=len(plan.lines),
-            new=plan.count(PlanStep.NEW),
-            planned_usd=plan.total_usd,
-        )
-        for hold in run.holds:
-            write = self.log.info if hold.kind in SELF_RELEASING_HOLD_KINDS else self.log.warning
-            write("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
-
     @cached_property
-    def moderation_worker(self) -> ModerationWorker:
-        """The worker that moderates the chats of the current run."""
-        from orchestrator.daemon.moderation_worker import ModerationWorker  # lazy: `status` does not moderate
+    def moderation_pool(self) -> ModerationPool:
+        """The workers that moderate the chats of the current runs."""
+        from orchestrator.daemon.moderation_pool import ModerationPool  # lazy: `status` does not moderate
+        from orchestrator.daemon.moderation_worker import ModerationWorker
 
-        return ModerationWorker(
-            self.database,
-            self.connections.by_name,
-            identify=self.connections.identify,
-            replica=self.replica_id,
-            tokens_per_minute=self.settings.moderation_tokens_per_minute,
-            clock=self.clock,
-            jitter=random.random,
-            log=self.log,
+        return ModerationPool(
+            lambda turn: ModerationWorker(
+                self.database,
+                self.connections.by_name,
+                identify=self.connections.identify,
+                replica=self.replica_id,
+                tokens_per_minute=self.settings.moderation_tokens_per_minute,
+                clock=self.clock,
+                jitter=random.random,
+                log=self.log,
+                turn=turn,
+            )
         )
 
     def create_service(
-        self, *, start: bool, observer: ServiceObserver = NULL_OBSERVER, watch_dataset: bool = False
+        self,
+        *,
+        start: bool,
+        observer: ServiceObserver = NULL_OBSERVER,
+        watch_dataset: bool = False,
+        run: str | None = None,
     ) -> Service:
         """Create the service, ready to be started. Without `start` it uploads files and creates no job.
 
+        With `run` it applies only the run with this name, and leaves the others as they are.
         `observer` receives measurements, usually `metrics`. With `watch_dataset` a change of the chats is applied
         like a change of the accounts file.
         """
@@ -247,8 +209,9 @@ class App:
 
             self.loader.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
 
-        async def converge() -> str | None:
-            return (await self.apply_accounts_file(start=start)).run.options.schedule
+        async def converge(only: Collection[str] | None) -> AppliedFile:
+            selected = only if run is None else [run]
+            return await self.accounts_file_applier.apply(start=start, cause=SERVICE_CAUSE, only=selected)
 
         from orchestrator.app.service_factory import build_service  # lazy: read-only commands do not need it
 
@@ -268,7 +231,7 @@ class App:
             dataset_folder=self.dataset_folder,
             connections=self.connections,
             notification_targets=self.notification_targets,
-            moderation_worker=self.moderation_worker,
+            moderation_pool=self.moderation_pool,
             missing_key_watcher=self.missing_key_watcher,
             dataset_watcher=self.loader.dataset_watcher,
         )
@@ -309,9 +272,9 @@ class App:
             ),
         )
 
-    async def read_status(self) -> status.StatusSnapshot:
-        """Return a snapshot of the current run."""
-        return await status.get_status(self.database, self.clock.now())
+    async def read_status(self, run_name: str | None = None) -> status.StatusSnapshot:
+        """Return a snapshot of all current runs, or of the current run with this name."""
+        return await status.get_status(self.database, self.clock.now(), run_name=run_name)
 
     async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
         """Return the stored moderation verdicts of these chats. Sends no request."""

@@ -80,18 +80,25 @@ async def _run_service(app: App, *, start: bool, is_done: StopCondition) -> Exit
         sys.stderr.write("Interrupted before anything was sent. Run the same command to start again.\n")
         return ExitCode.FAILED
     try:
-        with progress.moderation_progress() as report_progress:
-            app.moderation_worker.on_progress = report_progress
-            await run_unless_stopped(app.moderation_worker.wait(), stopping)
-            app.moderation_worker.on_progress = None
-        if app.moderation_worker.flagged_error is not None:
-            raise app.moderation_worker.flagged_error
+        await _wait_for_moderation(app, stopping)
         status = await follow_status(app, is_done, stopping)
     finally:
         await service.stop()
     if stopping.is_set():
         sys.stderr.write(format_interruption(status) + "\n")
-    return exit_code_from_status(status, stopping)
+    return ExitCode.FAILED if service.refused_runs else exit_code_from_status(status, stopping)
+
+
+async def _wait_for_moderation(app: App, stopping: asyncio.Event) -> None:
+    """Wait until every run is moderated or needs an operator. Raises DatasetError if all runs have flagged texts."""
+    with progress.moderation_progress() as report_progress:
+        app.moderation_pool.on_progress = report_progress
+        await run_unless_stopped(app.moderation_pool.wait(), stopping)
+        app.moderation_pool.on_progress = None
+    flagged = app.moderation_pool.flagged_errors
+    if len(flagged) == app.moderation_pool.size:  # otherwise the other runs continue, and the log has the texts
+        for error in flagged.values():
+            raise error
 
 
 async def run_unless_stopped(coroutine: Coroutine[Any, Any, None], stopping: asyncio.Event) -> bool:

@@ -18,7 +18,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import month_start
-from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, check_distinct_work
+from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, Work, check_distinct_work
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
@@ -91,14 +91,16 @@ async def apply_plans(
 
     Their jobs are created, due now unless held. `accounts` are all accounts of the file; others are marked as
     removed. `unchanged` names runs whose current version stays as it is: their dataset was refused, for example.
-    Raises ConfigError, and changes nothing, when two plans describe the same work.
+    Raises ConfigError, and changes nothing, when two of these runs describe the same work.
     """
-    check_distinct_work([checked.plan for checked in plans])
     async with database.transaction() as tx:
         previous = await run_queries.list_current(tx.connection)
-        kept = [run.id for run in previous if run.name in unchanged]
+        kept = [run for run in previous if run.name in unchanged]
+        check_distinct_work(
+            [*[await _load_work(tx.connection, run) for run in kept], *[Work.from_plan(each.plan) for each in plans]]
+        )
         runs = [await _apply_run(tx, checked, start=start, now=now, cause=cause) for checked in plans]
-        await run_queries.set_current(tx, [*kept, *(run.id for run in runs)])
+        await run_queries.set_current(tx, [run.id for run in (*kept, *runs)])
         for run, checked in zip(runs, plans, strict=True):
             await _update_open_jobs(tx, checked.plan, accounts, now, cause)
             await job_queries.wake_unsubmitted(tx, run.id, now)
@@ -107,6 +109,12 @@ async def apply_plans(
             if (before := _find_predecessor(run, previous)) is not None:
                 await notifications.publish_run_end_after_removal(tx, removed, before.id, run.id, now)
         return runs
+
+
+async def _load_work(connection: StoreConnection, run: Run) -> Work:
+    """Return the work of a stored run."""
+    accounts = await job_queries.get_account_by_job(connection, run.id)
+    return Work(name=run.name, run_id=run.id, account_by_job=accounts)
 
 
 async def _apply_run(tx: Transaction, checked: CheckedPlan, *, start: bool, now: float, cause: str) -> Run:

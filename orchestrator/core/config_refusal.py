@@ -6,7 +6,7 @@ dashboard and `/status`, and stores it in its replica row for `orchestrator stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -62,6 +62,27 @@ def build_refusal(error: Exception, *, at: float, redact: Redactor) -> ConfigRef
     findings = tuple(clean(text) for text in problems[:MAX_FINDINGS])
     cause = replace(cause, message=clean(cause.message), hint=clean(cause.hint))
     return ConfigRefusal(cause, at, findings, len(problems) - len(findings))
+
+
+def merge_refusals(by_run: Mapping[str, ConfigRefusal]) -> ConfigRefusal | None:
+    """Merge the refusals of several runs, by name, into one whose text names the runs; None if there is none."""
+    if not by_run:
+        return None
+    refusals = {
+        name: replace(refusal, cause=replace(refusal.cause, message=f"run {name}: {refusal.cause.message}"))
+        for name, refusal in by_run.items()
+    }
+    first, *others = refusals.values()
+    if not others:
+        return first
+    findings = [f"{refusal.failure.message}. {refusal.cause.hint}".strip() for refusal in refusals.values()]
+    cause = Failure(
+        first.cause.kind,
+        f"{len(refusals)} runs were refused",
+        "Correct each of them. Their previous versions and all other runs stay in force.",
+    )
+    at = max(refusal.at for refusal in refusals.values())
+    return ConfigRefusal(cause, at, tuple(findings[:MAX_FINDINGS]), max(len(findings) - MAX_FINDINGS, 0))
 
 
 def _failure_from_error(error: Exception) -> Failure:

@@ -1,4 +1,4 @@
-"""Moderates the chats of the current run in the background, until they have passed or need an operator."""
+"""Moderates the chats of one run in the background, until they have passed or need an operator."""
 
 # Theory of operation
 #
@@ -16,6 +16,9 @@
 # An attempt uses one account after another until one has judged all texts. Verdicts are stored as they arrive and are
 # never requested twice, so an interrupted attempt costs no work. While an account judges, a second task stores the
 # progress; it ends when the record was waived or the run was replaced, and then the attempt is cancelled.
+#
+# Several runs may be moderated by one process, each by a worker of its own (moderation_pool.py). A worker acts only
+# while it holds `turn`, which they share: the limits of a moderation API belong to the accounts.
 #
 # The canonical dataset is judged and not the chats, because it is what is sent: the chats may change during the hours
 # that a moderation takes.
@@ -95,6 +98,7 @@ class ModerationWorker:
         clock: Clock,
         jitter: Callable[[], float],
         log: BoundLogger,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self.flagged_error: DatasetError | None = None
         self.on_passed: Callable[[], None] = _do_nothing  # called when jobs may continue
@@ -107,6 +111,7 @@ class ModerationWorker:
         self._clock = clock
         self._jitter = jitter
         self._log = log
+        self._turn = turn or asyncio.Lock()
         self._requested_key: object = None  # run and chosen account of the task
         self._task: asyncio.Task[None] | None = None
         self._cancelled_tasks: set[asyncio.Task[None]] = set()  # `stop` waits for them
@@ -120,7 +125,7 @@ class ModerationWorker:
         if is_open and key == self._requested_key and self._task and not self._task.done():
             self._requested.set()
             return
-        self._cancel()
+        self.cancel()
         self.flagged_error = None
         self._needs_operator.clear()
         if is_open:
@@ -140,10 +145,11 @@ class ModerationWorker:
 
     async def stop(self) -> None:
         """Cancel the moderation and wait until it has ended. The verdicts so far are stored."""
-        self._cancel()
+        self.cancel()
         await asyncio.gather(*self._cancelled_tasks, return_exceptions=True)
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Cancel the moderation without waiting for its end."""
         if self._task and not self._task.done():
             self._task.cancel()
             self._cancelled_tasks.add(self._task)
@@ -155,7 +161,9 @@ class ModerationWorker:
         while True:
             pause = RECORD_CHECK_SECONDS
             try:
-                if not await self._step(desired, run_id):
+                async with self._turn:
+                    is_open = await self._step(desired, run_id)
+                if not is_open:
                     return
                 failures = 0
             except DatabaseUnavailable:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core.config_refusal import ConfigRefusal, build_refusal
+from orchestrator.core.config_refusal import ConfigRefusal, build_refusal, merge_refusals
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
 from orchestrator.daemon.heartbeat import ReplicaHeartbeat
-from orchestrator.daemon.moderation_worker import ModerationWorker
+from orchestrator.daemon.moderation_pool import ModerationPool
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.dispatch.base import Dispatcher
@@ -25,14 +27,25 @@ DELIVERY_TICK_SECONDS = 1.0
 DELIVERY_PURGE_SECONDS = 3600.0
 STOP_TIMEOUT_SECONDS = 8.0  # for requests in flight at shutdown; Docker kills a process after 10 s
 
-Converge = Callable[[], Awaitable[str | None]]
-"""Applies the accounts file as it is now. Returns its cron line, or None."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedFile:
+    """What became of the runs of the accounts file."""
+
+    runs: Sequence[str]  # the names of all runs of the file
+    schedules: Mapping[str, str | None]  # the cron line of each run that was applied, by name
+    refusals: Mapping[str, OrchestratorError]  # runs whose previous version stays in force, by name
+
+
+Converge = Callable[[Collection[str] | None], Awaitable[AppliedFile]]
+"""Applies the accounts file as it is now, or only the runs with these names."""
 
 
 class Service:
     """Runs the dispatcher and the periodic work, and reloads the accounts file and the dataset when they change.
 
     An edit that cannot be used changes nothing: the previous version stays in force, and `problem` gives the reason.
+    If only some runs of the file cannot be used, this applies to each of them.
     """
 
     def __init__(
@@ -49,13 +62,15 @@ class Service:
         redact: Redactor,
         log: BoundLogger,
         dataset_watcher: DatasetWatcher | None = None,
-        moderation_worker: ModerationWorker | None = None,
+        moderation_pool: ModerationPool | None = None,
     ) -> None:
-        self.problem: ConfigRefusal | None = None
+        self._file_refusal: ConfigRefusal | None = None  # an error that concerns every run
+        self._run_refusals: dict[str, ConfigRefusal] = {}  # by name of the run
+        self._scheduled_runs: set[str] = set()  # those with a cron line
         self._converge = converge
         self._signature = signature
         self._dataset_watcher = dataset_watcher
-        self._moderation_worker = moderation_worker
+        self._moderation_pool = moderation_pool
         self._last_signature: Hashable = None  # of the accounts file at the last reload
         self._must_reload = False  # a database outage interrupted the last reload
         self._dispatch = dispatch
@@ -72,13 +87,18 @@ class Service:
     async def start(self) -> None:
         """Apply the accounts file and start to work.
 
-        Raises ConfigError or DatasetError when the accounts file or the dataset cannot be used.
+        Raises ConfigError or DatasetError when the accounts file or the dataset of its only run cannot be used, or
+        those of all its runs.
         """
         # Clock before anything else: times that are written by a wrong clock would mislead the other replicas.
         await self._heartbeat.check_clock()
         self._last_signature = self._signature()
-        self._scheduler.schedule_cron(await self._converge(), "schedule", self.reload)
+        applied = await self._converge(None)
+        self._record_applied_file(applied, None)
+        if applied.refusals and not applied.schedules:
+            raise next(iter(applied.refusals.values()))
         await self._heartbeat.start()
+        await self._store_problem()
         self._scheduler.schedule_every(self._heartbeat.interval_seconds, "heartbeat", self._heartbeat.beat)
         self._scheduler.schedule_every(CLOCK_CHECK_SECONDS, "check clock", self._heartbeat.check_clock)
         self._scheduler.schedule_every(DELIVERY_TICK_SECONDS, "deliver", self._delivery_worker.tick)
@@ -99,8 +119,8 @@ class Service:
         leases protect the requests in flight.
         """
         self._scheduler.stop()
-        if self._moderation_worker is not None:
-            await self._moderation_worker.stop()
+        if self._moderation_pool is not None:
+            await self._moderation_pool.stop()
         self._dispatch.stop()
         if self._dispatch_task is None:
             return
@@ -121,33 +141,68 @@ class Service:
         with suppress(DatabaseUnavailable):
             await self._heartbeat.deregister()
 
-    async def reload(self) -> None:
-        """Apply the accounts file and the chats as they are now. When they are refused, `problem` says why."""
+    @property
+    def problem(self) -> ConfigRefusal | None:
+        """Why the newest version of the accounts file, or of some of its runs, is not in force."""
+        return self._file_refusal or merge_refusals(self._run_refusals)
+
+    @property
+    def refused_runs(self) -> Sequence[str]:
+        """The names of the runs whose newest version is not in force."""
+        return list(self._run_refusals)
+
+    async def reload(self, only: Collection[str] | None = None) -> None:
+        """Apply the accounts file and the chats as they are now. When they are refused, `problem` says why.
+
+        With `only` nothing but these runs is reloaded, unless the accounts file has changed as well.
+        """
         async with self._reload_lock:
-            self._last_signature = self._signature()
+            signature = self._signature()
+            if signature != self._last_signature or self._must_reload:
+                only = None
+            self._last_signature = signature
             try:
-                schedule = await self._converge()
+                applied = await self._converge(only)
             except DatabaseUnavailable:  # the accounts file may be fine: repeat the reload after the outage
                 self._must_reload = True
             except OrchestratorError as error:
                 self._log.error("accounts_file.refused", error=error)
-                await self._report_refusal(error)
+                await self._refuse_file(error)
             except Exception as error:  # noqa: BLE001 - after any error the previous version stays in force
                 self._log.exception("accounts_file.refused")
-                await self._report_refusal(error)
+                await self._refuse_file(error)
             else:
-                self._scheduler.schedule_cron(schedule, "schedule", self.reload)
+                self._record_applied_file(applied, only)
                 self._dispatch.wake()
-                await self._set_problem(None)
+                await self._store_problem()
 
-    async def _report_refusal(self, error: Exception) -> None:
-        await self._set_problem(build_refusal(error, at=self._now(), redact=self._redact))
+    async def _refuse_file(self, error: Exception) -> None:
+        self._file_refusal = build_refusal(error, at=self._now(), redact=self._redact)
+        await self._store_problem()
 
-    async def _set_problem(self, problem: ConfigRefusal | None) -> None:
-        """Show the problem in this process and store it for `orchestrator status`; None removes it."""
-        self.problem, self._must_reload = problem, False
+    def _record_applied_file(self, applied: AppliedFile, only: Collection[str] | None) -> None:
+        """Keep the refusals and schedule the runs. `only` are the runs that were requested; None: all."""
+        self._file_refusal = None
+        kept = {} if only is None else {name: each for name, each in self._run_refusals.items() if name not in only}
+        self._run_refusals = {name: refusal for name, refusal in kept.items() if name in applied.runs}
+        for name, error in applied.refusals.items():
+            self._log.error("run.refused", name=name, error=error)
+            self._run_refusals[name] = build_refusal(error, at=self._now(), redact=self._redact)
+        for name in self._scheduled_runs - set(applied.runs):
+            self._schedule_run(name, None)
+        for name, expression in applied.schedules.items():
+            self._schedule_run(name, expression)
+
+    def _schedule_run(self, name: str, expression: str | None) -> None:
+        """Reload the run at the times of the cron line; None ends that."""
+        self._scheduler.schedule_cron(expression, f"schedule {name}", partial(self.reload, [name]))
+        (self._scheduled_runs.add if expression else self._scheduled_runs.discard)(name)
+
+    async def _store_problem(self) -> None:
+        """Store the problem for `orchestrator status`; None removes it."""
+        self._must_reload = False
         try:
-            await self._heartbeat.set_refusal(problem)
+            await self._heartbeat.set_refusal(self.problem)
         except Exception as error:  # noqa: BLE001 - the reload is done, and the next heartbeat stores it again
             self._log.warning("refusal.store_failed", error=error)
 
@@ -163,9 +218,9 @@ class Service:
             await self.reload()
 
     async def _check_dataset(self) -> None:
-        if self._dataset_watcher is not None and await self._dataset_watcher.has_changed():
-            self._log.info("dataset.changed")
-            await self.reload()
+        if self._dataset_watcher is not None and (changed := await self._dataset_watcher.list_changed()):
+            self._log.info("dataset.changed", runs=changed)
+            await self.reload(changed)
 
     @property
     def seconds_since_tick(self) -> float | None:

@@ -25,20 +25,20 @@ class MetricDefinition:
 JOBS: Final = MetricDefinition(
     "gauge",
     "orchestrator_jobs",
-    "Jobs of the current run by state; jobs on hold have the state `held`.",
+    "Jobs of the current runs by state; jobs on hold have the state `held`.",
     ("provider", "state"),
 )
 HELD_JOBS: Final = MetricDefinition(
     "gauge",
     "orchestrator_held_jobs",
-    "Jobs of the current run that are on hold, either themselves or because their account is.",
+    "Jobs of the current runs that are on hold, either themselves or because their account is.",
     ("kind",),
 )
 FAILED_JOBS: Final = MetricDefinition(
-    "gauge", "orchestrator_failed_jobs", "Failed jobs of the current run by error kind.", ("kind",)
+    "gauge", "orchestrator_failed_jobs", "Failed jobs of the current runs by error kind.", ("kind",)
 )
 RUN_HELD: Final = MetricDefinition(
-    "gauge", "orchestrator_run_held", "1 for each kind of hold on the current run.", ("kind",)
+    "gauge", "orchestrator_run_held", "1 for each kind of hold on the current runs.", ("kind",)
 )
 DUE_JOBS: Final = MetricDefinition("gauge", "orchestrator_due_jobs", "Jobs due or in progress.")
 OLDEST_DUE: Final = MetricDefinition(
@@ -47,7 +47,7 @@ OLDEST_DUE: Final = MetricDefinition(
 PLANNED_USD: Final = MetricDefinition(
     "gauge",
     "orchestrator_planned_usd",
-    "Estimated price of the current run in USD; unknown prices count as 0.",
+    "Estimated price of the current runs in USD; unknown prices count as 0.",
     ("provider",),
 )
 SUBMITTED_USD: Final = MetricDefinition(
@@ -59,7 +59,7 @@ UNPRICED_JOBS: Final = MetricDefinition(
 PLANNED_TOKENS: Final = MetricDefinition(
     "gauge",
     "orchestrator_planned_tokens",
-    "Tokens to be trained by the current run, for all jobs and epochs.",
+    "Tokens to be trained by the current runs, for all jobs and epochs.",
     ("provider",),
 )
 TRAINED_TOKENS: Final = MetricDefinition(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -58,11 +59,11 @@ class GaugeCollector:
 
 def _count_jobs(snapshot: MetricsSnapshot) -> ValuesByLabels:
     """Count jobs by provider and state. States without jobs are 0, so that their series do not end."""
-    counts = {
-        (state_count.provider, state_count.state): float(state_count.count) for state_count in snapshot.state_counts
-    }
+    counts: Counter[tuple[str, str]] = Counter()
+    for state_count in snapshot.state_counts:  # each current run has its own counts
+        counts[state_count.provider, state_count.state] += state_count.count
     providers = sorted({provider for provider, _ in counts})
-    return {(name, state): counts.get((name, state), 0.0) for name in providers for state in (*JobState, HELD)}
+    return {(name, state): float(counts[name, state]) for name in providers for state in (*JobState, HELD)}
 
 
 def _count_by_kind(problem_groups: Iterable[ProblemGroup]) -> ValuesByLabels:

@@ -1,10 +1,9 @@
-"""Loads the desired state: the accounts file, the keys that it references, and the dataset built from the chats."""
+"""The desired state of one run: what the accounts file and the chats describe, and the plan that follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from orchestrator.control import ListedAccount, with_missing_keys
 from orchestrator.core.account import ProviderName
@@ -14,23 +13,17 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Finding
 from orchestrator.core.jobs.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
-from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings
 from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, ProviderFacts, build_plan
 from orchestrator.core.plans.price import Price, Quote, UnknownPriceReason, quote_from_price_file
 from orchestrator.core.plans.retirement import Retirement
-from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.dataset.build_process import BuildProcess
-from orchestrator.dataset.read.source_files import DatasetPaths
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.encodings import find_encoding_name
-from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.runs import RunDefinition
-from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references
-from orchestrator.inputs.prices import PriceList, load_prices
-from orchestrator.inputs.retirements import RetirementList, load_retirements
-from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
-from orchestrator.system.child_processes import ChildProcesses
+from orchestrator.inputs.prices import PriceList
+from orchestrator.inputs.retirements import RetirementList
+from orchestrator.inputs.secrets.references import AccountKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +33,6 @@ class DesiredState:
     accounts_file: AccountsFile
     run: RunDefinition  # the run of the accounts file that this state is for
     keys: AccountKeys  # the keys of the accounts, and why others are missing
-    secrets: Mapping[str, Secret]  # of webhooks, alerts and proxies, by the references of the accounts file
     dataset: Dataset  # the canonical JSONL that is uploaded to every account
     findings: Sequence[Finding]  # of the check; of each code only the first ones
     counts: Mapping[str, int]  # the true number of findings, by code
@@ -48,25 +40,9 @@ class DesiredState:
     retirements: Mapping[ProviderName, Retirement]  # published dates of the base models; no entry: none published
 
     @property
-    def warnings(self) -> list[str]:
-        """The warnings about the accounts file, and about keys that several accounts share."""
-        fingerprints = {name: key.fingerprint for name, key in self.keys.by_account.items()}
-        return list(
-            dict.fromkeys(
-                [*self.accounts_file.warnings, *list_shared_key_warnings(self.accounts_file.accounts, fingerprints)]
-            )
-        )
-
-    @property
     def listed_accounts(self) -> list[ListedAccount]:
         """The accounts, each with the fingerprint of its key or the hold for its missing key."""
-        keys, missing = self.keys.by_account, self.keys.missing
-        return [
-            ListedAccount(
-                account, keys[account.name].fingerprint if account.name in keys else "", missing.get(account.name)
-            )
-            for account in self.accounts_file.accounts
-        ]
+        return list_accounts_with_keys(self.accounts_file, self.keys)
 
     @property
     def job_ids(self) -> list[JobId]:
@@ -103,67 +79,19 @@ class DesiredState:
         )
 
 
-def load_desired_state(
-    accounts_file: Path,
-    datasets: Path,
-    redact: Redactor,
-    *,
-    prices_file: Path | None = None,
-    retirements_file: Path | None = None,
-    memory: int | None = None,
-    children: ChildProcesses | None = None,
-    before_read: Callable[[DatasetPaths], None] = lambda _paths: None,
-) -> DesiredState:
-    """Load everything. Slow for large chats, so call it in a thread.
-
-    Writes the canonical JSONL into `datasets`. `memory` limits the process that reads the chats, in bytes. `children`
-    ends the child processes when the program stops. Calls `before_read` with the paths of the chats before it reads
-    them. Raises ConfigError or DatasetError with every problem that was found.
-    """
-    file = load_accounts_file(accounts_file)
-    run = file.get_run()
-    before_read(run.chat_paths)
-    rules = build_dataset_rules(run)
-    # The child process builds the dataset while this thread waits for key files and commands.
-    with BuildProcess(run.dataset, datasets, rules, memory_bytes=memory, children=children) as build:
-        keys = resolve_account_keys(
-            file.accounts,
-            base_folder=file.folder,
-            redact=redact,
-            hidden_variables=file.key_variables,
-            children=children,
+def list_accounts_with_keys(file: AccountsFile, keys: AccountKeys) -> list[ListedAccount]:
+    """Return the accounts of the file, each with the fingerprint of its key or the hold for its missing key."""
+    return [
+        ListedAccount(
+            account,
+            keys.by_account[account.name].fingerprint if account.name in keys.by_account else "",
+            keys.missing.get(account.name),
         )
-        secrets = _resolve_other_secrets(file, redact, children)
-        prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
-        built = build.result()
-    return DesiredState(
-        accounts_file=file,
-        run=run,
-        keys=keys,
-        secrets=secrets,
-        dataset=built.dataset,
-        findings=built.check_result.findings,
-        counts=built.check_result.counts,
-        prices=_list_prices(run, prices, built.tokens),
-        retirements=find_published_retirements(retirements, run.specs),
-    )
+        for account in file.accounts
+    ]
 
 
-def _resolve_other_secrets(
-    file: AccountsFile, redact: Redactor, children: ChildProcesses | None
-) -> Mapping[str, Secret]:
-    """Return the secrets of webhooks, alerts and proxies, by reference. Raises ConfigError."""
-    references = [*list_secret_references(file.accounts, file.targets), *list_proxy_references(file.accounts)]
-    return resolve_secrets(
-        references,
-        base_folder=file.folder,
-        redact=redact,
-        hidden_variables=file.key_variables,
-        children=children,
-    )
-
-
-def _list_prices(
+def list_price_file_quotes(
     run: RunDefinition, prices: PriceList, tokens: Mapping[str, int | None]
 ) -> dict[ProviderName, Quote]:
     """Return the price of one job at each provider. `tokens` are those of one epoch, by base model."""

@@ -17,6 +17,7 @@ from orchestrator.status.action_preview import ActionPreview, preview_action
 from orchestrator.status.costs import RunCosts, find_costs
 from orchestrator.status.deliveries import count_deliveries, count_failed_deliveries, list_deliveries
 from orchestrator.status.events import StoredEvent, get_latest_event_id, list_events_after
+from orchestrator.status.job_line_cache import StatusCacheConfig
 from orchestrator.status.losses import get_loss_curves, list_job_losses
 from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
 from orchestrator.status.moderation import describe_moderation, format_iso
@@ -31,7 +32,7 @@ from orchestrator.status.run_overview import (
 )
 from orchestrator.status.runs import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
 from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
-from orchestrator.status.status_cache import StatusCache, StatusCacheConfig
+from orchestrator.status.status_cache import StatusCache
 from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
 from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict

@@ -30,7 +30,7 @@ class RunCosts:
 
 
 async def find_costs(database: Database, find_price: FindPrice, *, run_id: str | None = None) -> RunCosts | None:
-    """Return the prices of the current run, or of the run with this id; None when there is none.
+    """Return the prices of the run that `find_run` finds; None when there is none.
 
     `find_price` gives the price of the price file, by which the trained tokens are priced.
     """

@@ -10,6 +10,7 @@ from datetime import date
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.run import Run
 from orchestrator.status.run_overview import ProblemGroup, StateCount
+from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, replicas, runs, stats
 
@@ -18,12 +19,12 @@ MAX_PROBLEM_GROUPS = 1000  # error kinds and hints are few; the limit only bound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSnapshot:
-    """Numbers of the current run, if there is one, and of all due jobs."""
+    """Numbers of all current runs, and of all due jobs."""
 
     state_counts: Sequence[StateCount] = ()
     problem_groups: Sequence[ProblemGroup] = ()
     run_holds: Sequence[str] = ()
-    """Kinds of the holds on the run."""
+    """Kinds of the holds on the runs."""
     planned_tokens: Mapping[str, int] = field(default_factory=dict)
     """By provider."""
     trained_tokens: Mapping[str, int] = field(default_factory=dict)
@@ -44,25 +45,46 @@ async def get_metrics_snapshot(database: Database, now: float) -> MetricsSnapsho
         due, since = await stats.count_due(connection, now)
         live = len(await replicas.list_live(connection, now))
         snapshot = MetricsSnapshot(due=due, oldest_due=0.0 if since is None else now - since, replicas=live)
-        run = await runs.find_current(connection)
-        if run is None:
-            return snapshot
-        state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
-        problem_groups = await job_search.list_problem_groups(
-            connection, run, JobFilter(), now, limit=MAX_PROBLEM_GROUPS
-        )
-        trained = await stats.count_trained_tokens(connection, run.id)
-        retirement_dates = await stats.get_first_retirement_dates(connection, run.id)
-        dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-    return replace(
-        snapshot,
+        for run in await runs.list_current(connection):
+            snapshot = _add_numbers(snapshot, await _load_numbers(connection, run, now))
+    return snapshot
+
+
+async def _load_numbers(connection: StoreConnection, run: Run, now: float) -> MetricsSnapshot:
+    """Load the numbers of one run."""
+    state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
+    dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
+    return MetricsSnapshot(
         state_counts=state_counts,
-        problem_groups=problem_groups,
+        problem_groups=await job_search.list_problem_groups(
+            connection, run, JobFilter(), now, limit=MAX_PROBLEM_GROUPS
+        ),
         run_holds=[hold.kind for hold in run.holds if hold.is_active(now)],
         planned_tokens=_planned_tokens(run, state_counts, dataset.tokens),
-        trained_tokens=trained,
-        first_retirement_dates=retirement_dates,
+        trained_tokens=await stats.count_trained_tokens(connection, run.id),
+        first_retirement_dates=await stats.get_first_retirement_dates(connection, run.id),
     )
+
+
+def _add_numbers(snapshot: MetricsSnapshot, numbers: MetricsSnapshot) -> MetricsSnapshot:
+    """Add the numbers of one more run. Lists are joined, because the gauges sum them."""
+    days = dict(snapshot.first_retirement_dates)
+    for provider, day in numbers.first_retirement_dates.items():
+        days[provider] = min(day, days.get(provider, day))
+    return replace(
+        snapshot,
+        state_counts=[*snapshot.state_counts, *numbers.state_counts],
+        problem_groups=[*snapshot.problem_groups, *numbers.problem_groups],
+        run_holds=[*snapshot.run_holds, *numbers.run_holds],
+        planned_tokens=_add_counts(snapshot.planned_tokens, numbers.planned_tokens),
+        trained_tokens=_add_counts(snapshot.trained_tokens, numbers.trained_tokens),
+        first_retirement_dates=days,
+    )
+
+
+def _add_counts(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    """Add counts by provider; a count of 0 stays, so that its series does not end."""
+    return {name: first.get(name, 0) + second.get(name, 0) for name in (*first, *second)}
 
 
 def _planned_tokens(run: Run, state_counts: Sequence[StateCount], tokens: int | None) -> dict[str, int]:

@@ -18,10 +18,11 @@ from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.snapshot import load_run_view
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, events, job_search, pins, runs, stats
+from orchestrator.store.queries import events, job_search, runs, stats
 from orchestrator.store.queries.job_search import ProblemGroup, StateCount
 from orchestrator.store.queries.job_search_sql import HELD
 
@@ -102,21 +103,19 @@ class RunOverview:
 
 
 async def find_run_overview(database: Database, now: float, *, run_id: str | None = None) -> RunOverview | None:
-    """Return the overview of the current run, or of the run with this id; None when there is none."""
+    """Return the overview of the run that `find_run` finds; None when there is none."""
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
-        dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-        used_values = await pins.list_used_values(connection, run.id)
-        shared_keys = await accounts.list_shared_keys(connection) if run.current else []
+        view = await load_run_view(connection, run)
         state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
         problem_groups = await job_search.list_problem_groups(connection, run, JobFilter(), now)
         labels = await job_search.list_labels(connection, run, now)
         end_range = await _estimate_end_range(connection, run, state_counts, now) if run.current else None
         warnings = await job_search.list_warning_groups(connection, run, JobFilter(), now) if run.current else []
     return RunOverview(
-        run=run_view(run, dataset, used_values, shared_keys),
+        run=view,
         current=run.current,
         state_counts=tuple(state_counts),
         problem_groups=tuple(problem_groups),
@@ -158,7 +157,7 @@ async def list_jobs(
     skip: int = 0,
     order: JobSortOrder = DEFAULT_ORDER,
 ) -> JobListing | None:
-    """Return a page of the jobs of the current run, or of the run with this id, in this order.
+    """Return a page of the jobs of the run that `find_run` finds, in this order.
 
     Returns None when there is no such run. `after` is the `next` of the previous page, and requires
     the default order, by account name; `skip` omits that many jobs.
@@ -203,6 +202,12 @@ def _estimate_end(state_count: StateCount, mean_seconds: float | None, now: floa
     return (state_count.last_submitted or now) + mean_seconds
 
 
-async def find_run(connection: StoreConnection, run_id: str | None) -> Run | None:
-    """Return the run with this id, or the current one when `run_id` is None; None when there is none."""
-    return await (runs.find_current(connection) if run_id is None else runs.find(connection, RunId(run_id)))
+async def find_run(connection: StoreConnection, run: str | None) -> Run | None:
+    """Return the run with this id or the current run with this name; None when there is none.
+
+    When `run` is None, it is the current run; of several, the first by priority, then age.
+    """
+    if run is None:
+        return await runs.find_current(connection)
+    by_name = (each for each in await runs.list_current(connection) if each.name == run)
+    return await runs.find(connection, RunId(run)) or next(by_name, None)

@@ -35,13 +35,16 @@
 #
 # The encoded lines are shared by all answers and never changed. Only the `problem` (why the accounts file is not in
 # force) is not part of the cached body: it comes from the service's memory, and `_encode` puts it at the end.
+#
+# Several current runs have one body with a section for each. Whether a reader wants all of them or one, `_encode`
+# joins the same lines, so a document of one run costs no second build.
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -49,55 +52,44 @@ import msgspec
 
 from orchestrator.aio import SingleFlight, StillRunning
 from orchestrator.core.errors import Failure
-from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import Run
-from orchestrator.status.snapshot import SCHEMA_VERSION, status_to_dict
-from orchestrator.status.views import StatusSnapshot, job_view, run_view, view_to_dict
-from orchestrator.store.db.connection import StoreConnection
+from orchestrator.core.jobs.job import RunId
+from orchestrator.status.job_line_cache import JobLine, JobLineCache, StatusCacheConfig
+from orchestrator.status.snapshot import RUNS_SCHEMA_VERSION, SCHEMA_VERSION, load_run_view, run_to_dict
+from orchestrator.status.views import RunView, view_to_dict
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, events, jobs, pins, replicas, row_versions, runs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusCacheConfig:
-    """Limits of the status cache. The defaults are tuned for 10,000 jobs (benchmarks/status.py)."""
-
-    max_age_seconds: float = 10.0
-    """Age after which what depends on the time alone, such as progress, is computed again."""
-    build_time_divisor: int = 5
-    """While jobs change all the time, building takes at most this fraction (1/5) of the time."""
-    build_chunk_lines: int = 50
-    """Lines built before the event loop gets a turn."""
-    max_aged_lines_per_build: int = 300
-    """Lines rebuilt because of their age in one build, while a reader waits for it."""
-    max_wait_seconds: float = 0.02
-    """How long a reader waits for a build before it gets the previous document."""
-    max_staleness_seconds: float = 3.0
-    """Age of the previous document from which a reader waits for the build instead."""
+from orchestrator.store.queries import replicas, runs
 
 
 @dataclass(frozen=True, slots=True)
-class _JobLine:
-    built_at: float
-    """Wall clock, epoch seconds."""
-    depends_on_time: bool
-    """Whether it shows something that changes without a commit: progress, or the end of a hold."""
-    state: str
-    """The state it counts for in `counts`: `held`, or the job's state."""
-    settled: bool
-    """Whether the job changes only by an operator's action."""
-    text: bytes
-    """The job as JSON."""
+class RunSection:
+    """A current run with its jobs."""
+
+    run: RunView
+    lines: Sequence[JobLine]
+    """Its jobs, by account name."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing changes any more without an operator's action."""
+        return all(line.settled for line in self.lines)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of jobs by state."""
+        return dict(sorted(Counter(line.state for line in self.lines).items()))
 
 
 @dataclass(frozen=True, slots=True)
 class StatusBody:
     """The document without its `problem`."""
 
-    head: dict[str, Any]
-    """Everything about the run as a whole."""
-    jobs: Sequence[bytes]
-    """Each job as JSON, by account name."""
+    replicas: Sequence[dict[str, Any]]
+    sections: Sequence[RunSection]
+    """The current runs, the one with the highest priority first."""
+
+    def select(self, run: str | None) -> Sequence[RunSection]:
+        """Return the sections of a document: that of the current run with this name or id, or all."""
+        return [section for section in self.sections if run is None or run in {section.run.name, section.run.id}]
 
 
 class StatusCache:
@@ -107,10 +99,8 @@ class StatusCache:
         self._config = config or StatusCacheConfig()
         self._builds = SingleFlight[str, None]()
         """The running build; all readers wait for the same."""
-        self._lines: dict[str, _JobLine] = {}
-        """Lines by row version."""
-        self._scope: object = None
-        """What every line depends on besides its row; another scope makes all cached lines void."""
+        self._line_caches: dict[RunId, JobLineCache] = {}
+        """The encoded jobs of each current run."""
         self._body: StatusBody | None = None
         self._data_version: object = None
         """The database's version before the body was built."""
@@ -120,18 +110,28 @@ class StatusCache:
         """Event loop's clock: when the body was last known to be up to date."""
         self._next_build_at = 0.0
         """Event loop's clock: until then the body is served whatever changed."""
-        self._encoded: tuple[StatusBody | None, Failure | None, bytes] = (None, None, b"")
-        """The latest answer, with the body and the problem it was encoded from."""
+        self._encoded_from: tuple[StatusBody | None, Failure | None] = (None, None)
+        """The body and the problem that the answers were encoded from."""
+        self._encoded: dict[str | None, bytes] = {}
+        """The answers, by the run that was selected."""
 
-    async def read(self, database: Database, problem: Failure | None, now: float) -> bytes:
+    async def read(
+        self, database: Database, problem: Failure | None, now: float, run: str | None = None
+    ) -> bytes | None:
         """Return the document as JSON bytes; `problem` is why the accounts file is not in force.
 
+        With `run`, the document has only the current run with this name or id; None if there is none.
         Raises DatabaseUnavailable when it cannot be brought up to date.
         """
         body = await self._get_body(database, now)
-        if self._encoded[0] is not body or self._encoded[1] != problem:
-            self._encoded = (body, problem, _encode(body, problem))
-        return self._encoded[2]
+        if self._encoded_from[0] is not body or self._encoded_from[1] != problem:
+            self._encoded_from, self._encoded = (body, problem), {}
+        if run not in self._encoded:
+            sections = body.select(run)
+            if run is not None and not sections:
+                return None
+            self._encoded[run] = _encode(body, sections, problem)
+        return self._encoded[run]
 
     async def _get_body(self, database: Database, now: float) -> StatusBody:
         """Return a body that is up to date, or the previous one if the build takes longer than a reader waits."""
@@ -173,75 +173,55 @@ class StatusCache:
     async def _build(self, database: Database, now: float, max_aged: int | None) -> tuple[StatusBody, bool]:
         """Build the body. Returns it, and whether every line in it is young enough."""
         async with database.read() as connection:
-            live = tuple(await replicas.list_live(connection, now))
-            run = await runs.find_current(connection)
-            if run is None:
-                empty = status_to_dict(StatusSnapshot(run=None, replicas=live))
-                del empty["jobs"], empty["problem"]  # `_encode` adds them
-                return StatusBody(empty, []), True
-            dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-            used_values = await pins.list_used_values(connection, run.id)
-            shared_keys = await accounts.list_shared_keys(connection) if run.current else []
-        lines, all_built = await self._get_lines(database, run, now, max_aged)
-        counts = Counter(line.state for line in lines)
+            live = await replicas.list_live(connection, now)
+            current = await runs.list_current(connection)
+            views = [await load_run_view(connection, run) for run in current]
+        # The lines of a run that is no longer current are dropped with its cache.
+        self._line_caches = {run.id: self._line_caches.get(run.id) or JobLineCache(self._config) for run in current}
+        share = None if max_aged is None else max(max_aged // max(len(current), 1), 1)
+        sections, all_built = [], True
+        for run, view in zip(current, views, strict=True):
+            lines, is_complete = await self._line_caches[run.id].get_lines(database, run, now, share)
+            sections.append(RunSection(view, lines))
+            all_built &= is_complete
+        return StatusBody([view_to_dict(replica) for replica in live], sections), all_built
+
+
+def _encode(body: StatusBody, sections: Sequence[RunSection], problem: Failure | None) -> bytes:
+    """Join the sections, their jobs and the problem into one JSON object without encoding the jobs again."""
+    last = b',"problem":%b}' % msgspec.json.encode(problem)
+    if len(sections) > 1:
+        counts: Counter[str] = Counter()
+        for section in sections:
+            counts.update(section.counts)
         head = {
-            "schema": SCHEMA_VERSION,
-            "run": view_to_dict(run_view(run, dataset, used_values, shared_keys)),
+            "schema": RUNS_SCHEMA_VERSION,
             "counts": dict(sorted(counts.items())),
-            "settled": all(line.settled for line in lines),
-            "replicas": [view_to_dict(replica) for replica in live],
+            "settled": all(section.settled for section in sections),
+            "replicas": body.replicas,
         }
-        return StatusBody(head, [line.text for line in lines]), all_built
-
-    async def _get_lines(
-        self, database: Database, run: Run, now: float, max_aged: int | None
-    ) -> tuple[list[_JobLine], bool]:
-        """Return the run's lines by account name, and whether every line that is too old was rebuilt."""
-        # A line shows the days left of its model, hence the hour. It shows the holds that moderation causes, but not
-        # its progress, which would void all lines every few seconds.
-        scope = (replace(run, moderation=None), run.holds, now // 3600)
-        if self._scope != scope:
-            self._scope, self._lines = scope, {}
-        async with database.read_long() as connection:
-            versions = await row_versions.list_by_run(connection, run.id)
-        lines = {version: line for version in versions if (line := self._lines.get(version))}
-        await asyncio.sleep(0)
-        max_age, chunk_lines = self._config.max_age_seconds, self._config.build_chunk_lines
-        aged = [version for version, line in lines.items() if line.depends_on_time and now - line.built_at >= max_age]
-        missing = [version for version in versions if version not in lines]
-        outdated = [*missing, *aged[:max_aged]]
-        for start in range(0, len(outdated), chunk_lines):
-            async with database.read() as connection:
-                lines |= await _build_lines(connection, run, outdated[start : start + chunk_lines], now)
-            await asyncio.sleep(0)
-        self._lines = lines  # row versions that no job has any more are dropped with it
-        # A job may have been deleted between the two queries: then its line is missing.
-        return [lines[version] for version in versions if version in lines], len(aged) == len(aged[:max_aged])
+        parts = [
+            _open(run_to_dict(section.run) | {"counts": section.counts, "settled": section.settled})
+            + _encode_jobs(section.lines)
+            + b"}"
+            for section in sections
+        ]
+        return b"".join((_open(head), b',"runs":[', b",".join(parts), b"]", last))
+    only = next(iter(sections), None)
+    head = {
+        "schema": SCHEMA_VERSION,
+        "run": view_to_dict(only.run) if only else None,
+        "counts": only.counts if only else {},
+        "settled": only is not None and only.settled,
+        "replicas": body.replicas,
+    }
+    return b"".join((_open(head), _encode_jobs(only.lines if only else ()), last))
 
 
-async def _build_lines(
-    connection: StoreConnection, run: Run, versions: Sequence[str], now: float
-) -> dict[str, _JobLine]:
-    version_by_job = {row_versions.job_id_from_row_version(version): version for version in versions}
-    loaded = await jobs.get_many(connection, list(version_by_job))
-    account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
-    latest_notes = await events.get_latest_notes(connection, list(loaded))
-    lines = {}
-    for job in loaded.values():
-        account_state = account_states[job.account]
-        view = job_view(job, run, account_state, latest_notes.get(job.id), now)
-        hold_ends = any(hold and hold.until for hold in (job.hold, account_state.hold))
-        lines[version_by_job[job.id]] = _JobLine(
-            built_at=now,
-            depends_on_time=hold_ends or job.state is JobState.RUNNING,
-            state="held" if view.held else view.state,
-            settled=view.settled,
-            text=msgspec.json.encode(view_to_dict(view)),
-        )
-    return lines
+def _open(head: dict[str, Any]) -> bytes:
+    """Encode an object without its closing brace, so that members can be appended."""
+    return msgspec.json.encode(head)[:-1]
 
 
-def _encode(body: StatusBody, problem: Failure | None) -> bytes:
-    """Join head, jobs and problem into one JSON object without encoding the jobs again."""
-    head = msgspec.json.encode(body.head)[:-1]
-    return b"".join((head, b',"jobs":[', b",".join(body.jobs), b'],"problem":', msgspec.json.encode(problem), b"}"))
+def _encode_jobs(lines: Sequence[JobLine]) -> bytes:
+    return b',"jobs":[%b]' % b",".join(line.text for line in lines)

@@ -49,7 +49,7 @@ async def find_timeline(
     limit: int,
     after: str = "",
 ) -> RunTimeline | None:
-    """Return the timelines of up to `limit` jobs of the current run, or of the run with this id, by account name.
+    """Return the timelines of up to `limit` jobs of the run that `find_run` finds, by account name.
 
     Returns None when there is no such run. `after` is the `next` of the previous part.
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 from orchestrator.core.account_state import AccountState
@@ -82,6 +83,8 @@ class JobView:
     """Note of the newest event."""
     replica: str | None = None
     """Replica that last updated the job."""
+    run: str = ""
+    """Id of the run; documents name the run once, above its jobs."""
 
     @property
     def settled(self) -> bool:
@@ -96,7 +99,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """The current run."""
+    """A run as a whole."""
 
     id: str
     name: str
@@ -112,21 +115,45 @@ class RunView:
     created_at: float
     pins: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     warnings: Sequence[str] = field(default_factory=list)
+    priority: int = 0
+    """Priority in the accounts file; documents show it beside the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSnapshot:
-    """The current run and all its jobs at the time `at` (epoch seconds).
+    """The current runs and all their jobs at the time `at` (epoch seconds).
 
     `refusal` is why the newest edit of the accounts file is not applied.
     """
 
     run: RunView | None
+    """The current run; of several, the first by priority, then age."""
     jobs: tuple[JobView, ...] = ()
+    """All jobs, run by run, by account name."""
     replicas: tuple[Replica, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    """Number of these jobs by state."""
     at: float = 0.0
     refusal: ConfigRefusal | None = None
+    other_runs: tuple[RunView, ...] = ()
+    """The other current runs, in the same order."""
+
+    @property
+    def runs(self) -> tuple[RunView, ...]:
+        """All current runs, the one with the highest priority first."""
+        return (self.run, *self.other_runs) if self.run else ()
+
+    def split_by_run(self) -> list[StatusSnapshot]:
+        """Return a snapshot for each current run."""
+        if not self.other_runs:
+            return [self] if self.run else []
+        jobs: dict[str, list[JobView]] = {run.id: [] for run in self.runs}
+        for job in self.jobs:
+            jobs[job.run].append(job)
+        return [
+            replace(self, run=run, other_runs=(), jobs=tuple(jobs[run.id]), counts=count_by_state(jobs[run.id]))
+            for run in self.runs
+        ]
 
     @property
     def settled(self) -> bool:
@@ -139,10 +166,17 @@ class StatusSnapshot:
         return self.run is not None and all(job.state == JobState.SUCCEEDED for job in self.jobs)
 
 
+def count_by_state(jobs: Iterable[JobView]) -> dict[str, int]:
+    """Count jobs by state, in alphabetical order; jobs on hold count as "held"."""
+    return dict(sorted(Counter("held" if job.held else job.state for job in jobs).items()))
+
+
 def view_to_dict(view: JobView | RunView | Replica) -> dict[str, Any]:
     """Return the view as plain values with times in ISO 8601."""
     # A job view holds plain values already, except error and warning; `asdict` would copy ten thousand deeply.
     values = _shallow_dict(view) if isinstance(view, JobView) else asdict(view)
+    if isinstance(view, RunView):
+        del values["priority"]
     for name, value in values.items():
         if name.endswith("_at") or name in {"state_since", "alive_until"}:
             values[name] = format_iso(value)
@@ -150,7 +184,7 @@ def view_to_dict(view: JobView | RunView | Replica) -> dict[str, Any]:
 
 
 def _shallow_dict(view: JobView) -> dict[str, Any]:
-    values = {field.name: getattr(view, field.name) for field in fields(view)}
+    values = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "run"}
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
     return values
@@ -197,6 +231,7 @@ def job_view(job: Job, run: Run, account_state: AccountState, latest_event: str 
         wake_at=job.wake_at,
         latest_event=latest_event,
         replica=job.replica,
+        run=run.id,
     )
 
 
@@ -268,6 +303,7 @@ def run_view(
             *list_differences(value_usage),
             *(format_shared_key_warning(names, fingerprint) for fingerprint, names in shared_keys),
         ],
+        priority=run.priority,
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
@@ -18,7 +18,13 @@ from orchestrator.web.api.metrics import MetricsRoutes
 from orchestrator.web.api.openapi import add_openapi_route
 from orchestrator.web.api.resources import ResourceRoutes
 from orchestrator.web.api.run_details import RunDetailRoutes
-from orchestrator.web.api.schemas.jobs_and_runs import Liveness, Readiness, StatusDocument
+from orchestrator.web.api.schemas.jobs_and_runs import (
+    Liveness,
+    Readiness,
+    RunsStatusDocument,
+    ShortText,
+    StatusDocument,
+)
 from orchestrator.web.api.webhooks import WebhookRoutes
 from orchestrator.web.auth.authenticator import Authenticator
 from orchestrator.web.auth.login import LoginRoutes
@@ -28,7 +34,7 @@ from orchestrator.web.dashboard.dataset_routes import DatasetRoutes
 from orchestrator.web.dashboard.routes import DashboardRoutes
 from orchestrator.web.headers import build_etag, not_modified_response
 from orchestrator.web.page_renderer import STATIC_FOLDER
-from orchestrator.web.problem import add_error_handlers
+from orchestrator.web.problem import ProblemError, add_error_handlers
 
 
 def create_app(backend: WebBackend) -> FastAPI:
@@ -60,6 +66,11 @@ def create_app(backend: WebBackend) -> FastAPI:
     return app
 
 
+MAX_TAGGED_BODIES: Final = 20
+"""Documents kept with their tags. More runs than this are not expected to be polled one by one."""
+SelectedRunParameter = Annotated[
+    ShortText, Query(description="Name or id of a current run; default: all current runs.")
+]
 ResponseDocs = dict[int | str, dict[str, Any]]
 
 
@@ -69,22 +80,38 @@ class StatusRoutes:
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
         self._status_cache = StatusCache()
-        self._tagged_body = b"", ""
+        self._tagged_bodies: dict[str | None, tuple[bytes, str]] = {}
+        """The latest body and its tag, by the run that was selected."""
         self.router = APIRouter(tags=["status"])
         add = partial(self.router.add_api_route, methods=["GET"])
         not_modified: ResponseDocs = {304: {"description": "Not modified since the response with this `ETag`."}}
-        add("/status", self.status, response_model=StatusDocument, responses=not_modified, operation_id="get_status")
+        add(
+            "/status",
+            self.status,
+            response_model=StatusDocument | RunsStatusDocument,
+            responses=not_modified,
+            operation_id="get_status",
+        )
         add("/healthz", self.healthz, response_model=Liveness, operation_id="get_liveness")
         not_ready: ResponseDocs = {503: {"model": Readiness, "description": "The service is not ready."}}
         add("/readyz", self.readyz, response_model=Readiness, responses=not_ready, operation_id="get_readiness")
 
-    async def status(self, request: Request) -> Response:
-        """Return the current run and all of its jobs in one document."""
-        problem = (await self._backend.check_health()).problem
-        body = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now())
-        if body is not self._tagged_body[0]:  # hashed once per version, and off the event loop: it may be megabytes
-            self._tagged_body = body, await asyncio.to_thread(build_etag, body)
-        body, tag = self._tagged_body
+    async def status(self, request: Request, run: SelectedRunParameter = "") -> Response:
+        """Return the current run and all of its jobs in one document.
+
+        If the accounts file describes several runs, the document has the schema 2, with all of them in `runs`. With
+        the parameter `run` it has the schema 1, with that run only.
+        """
+        problem, name = (await self._backend.check_health()).problem, run or None
+        body = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now(), name)
+        if body is None:
+            raise ProblemError(404, f"There is no current run {run}.", "`/status` without `run` lists them.")
+        known, tag = self._tagged_bodies.get(name, (b"", ""))
+        if body is not known:  # hashed once per version, and off the event loop: it may be megabytes
+            tag = await asyncio.to_thread(build_etag, body)
+            if len(self._tagged_bodies) >= MAX_TAGGED_BODIES:
+                self._tagged_bodies.clear()
+            self._tagged_bodies[name] = body, tag
         return not_modified_response(request, tag, "no-cache") or Response(
             body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-cache"}
         )

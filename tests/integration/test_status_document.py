@@ -31,10 +31,16 @@ PATIENT = StatusCacheConfig(build_time_divisor=1, max_wait_seconds=30)
 """Builds as often as it is read, and waits for each build."""
 
 
+async def read(document: StatusCache, database: Database, problem: Failure | None, now: float) -> bytes:
+    answer = await document.read(database, problem, now)
+    assert answer is not None
+    return answer
+
+
 async def assert_matches_read_model(
     document: StatusCache, database: Database, now: float, problem: Failure | None = None
 ) -> bytes:
-    answer = await document.read(database, problem, now)
+    answer = await read(document, database, problem, now)
     whole = status_to_dict(await get_status(database, now))
     assert json.loads(answer) == json.loads(json.dumps(whole)) | {"problem": None}
     return answer
@@ -64,9 +70,9 @@ async def test_document_matches_the_read_model_after_a_change(database: Database
 async def test_unchanged_status_returns_the_cached_bytes(database: Database) -> None:
     document = StatusCache(PATIENT)
     await fill(database, JOBS)
-    before = await document.read(database, None, NOW)
+    before = await read(document, database, None, NOW)
     if database.is_sqlite:  # PostgreSQL's mark counts what others do in the same server
-        assert await document.read(database, None, NOW + 1) is before
+        assert await read(document, database, None, NOW + 1) is before
 
 
 async def test_time_dependent_values_are_refreshed(database: Database) -> None:
@@ -82,13 +88,13 @@ async def test_old_entries_are_refreshed_a_part_at_a_time(database: Database) ->
     await fill(database, running)
     known = await assert_matches_read_model(document, database, NOW)
     for _ in running:
-        before, known = known, await document.read(database, None, later)
+        before, known = known, await read(document, database, None, later)
         assert before != known
     assert await assert_matches_read_model(document, database, later) == known
 
 
 async def test_document_without_a_run_carries_the_problem(database: Database) -> None:
-    answer = json.loads(await StatusCache(PATIENT).read(database, Failure("config", "Line 3.", "Mend it."), NOW))
+    answer = json.loads(await read(StatusCache(PATIENT), database, Failure("config", "Line 3.", "Mend it."), NOW))
     assert answer["run"] is None
     assert answer["problem"] == {"kind": "config", "message": "Line 3.", "hint": "Mend it.", "request_id": None}
 
@@ -107,10 +113,10 @@ async def test_cached_document_is_served_during_a_rebuild(
     before = await assert_matches_read_model(document, database, NOW)
     await CHANGES["a step"](database)
     monkeypatch.setattr(database, "get_data_version", get_later)
-    assert await document.read(database, None, NOW) == before
+    assert await read(document, database, None, NOW) == before
     gate.set()
     async with asyncio.timeout(60):
-        while await document.read(database, None, NOW) == before:
+        while await read(document, database, None, NOW) == before:
             pass  # each read waits for the build a little
     await assert_matches_read_model(document, database, NOW)
 
@@ -140,9 +146,9 @@ async def test_build_error_is_raised_to_every_reader(database: Database, monkeyp
     monkeypatch.setattr(database, "get_data_version", away)
     for _ in range(2):
         with pytest.raises(OSError, match="no database"):
-            await document.read(database, None, NOW)
+            await read(document, database, None, NOW)
     monkeypatch.undo()
-    assert await document.read(database, None, NOW) == before
+    assert await read(document, database, None, NOW) == before
 
 
 async def test_accounts_sharing_a_key_are_a_warning_of_the_run(database: Database) -> None:

@@ -22,6 +22,7 @@ from orchestrator.cli.output import (
     write_text,
 )
 from orchestrator.cli.plan_table import print_plan_table
+from orchestrator.cli.session import format_error
 from orchestrator.cli.status_table import MODELS_COLUMNS, print_status
 from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
@@ -38,6 +39,7 @@ from orchestrator.exports import ExportFormat, export, left_out_reason, list_tab
 
 if TYPE_CHECKING:
     from orchestrator.app import App
+    from orchestrator.app.accounts_file_applier import PlannedRun
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
 NO_MATCH_MESSAGE = "No job of the run matches the filter."
@@ -58,20 +60,40 @@ EVENT_COLUMNS = (
 )
 
 
-async def print_plan(app: App, *, as_json: bool, wide: bool = False) -> ExitCode:
-    """Print the plan. Returns FAILED if the run or an account would be held."""
-    desired, plan = await app.build_plan()
+async def print_plan(app: App, *, as_json: bool, wide: bool = False, run: str | None = None) -> ExitCode:
+    """Print the plan of the run with this name, or of every run of the accounts file.
+
+    Returns FAILED if a run or an account would be held, or if a run cannot be planned.
+    """
+    planned = await app.build_plans(run)
+    if not planned.runs:
+        raise next(iter(planned.refusals.values()))
+    warnings = planned.inputs.warnings
     if as_json:
-        print_json(plan_to_json(plan, desired.warnings))
+        documents = [plan_to_json(each.plan, warnings) for each in planned.runs]
+        has_several = planned.inputs.accounts_file.has_several_runs and run is None
+        print_json({"runs": documents} if has_several else documents[0])
     else:
-        print_plan_table(plan, wide=wide)
-        for finding in desired.findings:
-            sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
-        for warning in (*desired.warnings, *plan.warnings):
+        for number, each in enumerate(planned.runs):
+            sys.stdout.write("\n" if number else "")
+            _print_planned_run(each, wide=wide)
+        for warning in warnings:
             sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-        for hold in plan.holds:
-            sys.stdout.write(f"The run would be held: {format_failure(hold.failure)}\n")
-    return ExitCode.FAILED if plan.holds or plan.count(PlanStep.HELD) else ExitCode.DONE
+    for name, error in planned.refusals.items():
+        sys.stderr.write(f"run {name}: {format_error(error)}\n")
+    is_held = any(each.plan.holds or each.plan.count(PlanStep.HELD) for each in planned.runs)
+    return ExitCode.FAILED if is_held or planned.refusals else ExitCode.DONE
+
+
+def _print_planned_run(planned: PlannedRun, *, wide: bool) -> None:
+    plan = planned.plan
+    print_plan_table(plan, wide=wide)
+    for finding in planned.desired.findings:
+        sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
+    for warning in plan.warnings:
+        sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
+    for hold in plan.holds:
+        sys.stdout.write(f"The run would be held: {format_failure(hold.failure)}\n")
 
 
 async def print_run_status(

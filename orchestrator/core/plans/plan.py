@@ -173,19 +173,33 @@ def build_plan(
     )
 
 
-def check_distinct_work(plans: Sequence[Plan]) -> None:
-    """Raise ConfigError if two of the plans are the same run, or have the same job in an account.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run does: its id, and its jobs."""
+
+    name: str  # of the run
+    run_id: RunId
+    account_by_job: Mapping[JobId, str]
+
+    @classmethod
+    def from_plan(cls, plan: Plan) -> Work:
+        """Return the work of a plan."""
+        jobs = {line.job_id: line.account for line in plan.lines}
+        return cls(name=plan.name, run_id=plan.run_id, account_by_job=jobs)
+
+
+def check_distinct_work(works: Sequence[Work]) -> None:
+    """Raise ConfigError if two of the runs are the same run, or have the same job in an account.
 
     A job belongs to one run: two runs would change its price, its holds and its place in the queue in turn.
     """
-    for number, plan in enumerate(plans):
-        jobs = {line.job_id: line.account for line in plan.lines}
-        for other in plans[:number]:
-            common = [jobs[line.job_id] for line in other.lines if line.job_id in jobs]
-            if common or plan.run_id == other.run_id:
+    for number, work in enumerate(works):
+        for other in works[:number]:
+            common = [other.account_by_job[job] for job in other.account_by_job if job in work.account_by_job]
+            if common or work.run_id == other.run_id:
                 where = f" in account {common[0]}" if common else ""
                 raise ConfigError(
-                    f"the runs {other.name} and {plan.name} describe the same work{where}: the same chats with the "
+                    f"the runs {other.name} and {work.name} describe the same work{where}: the same chats with the "
                     "same training options",
                     hint="Remove one of the two, or change its dataset, its options or its accounts.",
                 )
@@ -272,7 +286,7 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     if total is None:
         if options.allow_unknown_price:
             return None
-        return _price_unknown_hold([line for line in lines if line.usd is None])
+        return _price_unknown_hold(plan.name, [line for line in lines if line.usd is None])
     if options.max_total_usd is not None and total > options.max_total_usd:
         return Hold(
             HoldKind.RUN_TOO_EXPENSIVE,
@@ -283,7 +297,7 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     return None
 
 
-def _price_unknown_hold(lines: Sequence[PlanLine]) -> Hold:
+def _price_unknown_hold(name: str, lines: Sequence[PlanLine]) -> Hold:
     """Build the hold of an unknown price. Its hint proposes only remedies that would make the price known."""
     unknown = sorted(
         {f"{line.provider} {line.base_model}{_format_reasons(line.unknown_price_reasons)}" for line in lines}
@@ -292,7 +306,7 @@ def _price_unknown_hold(lines: Sequence[PlanLine]) -> Hold:
     has_no_remedy = any(not why.remedy for line in lines for why in line.unknown_price_reasons)
     if has_no_remedy or not remedies:
         remedies = [] if has_no_remedy else ["Give n_epochs as a number and a price in the prices file"]
-    allow = "set `allow_unknown_price = true` in [run], or `orchestrator approve` the run."
+    allow = f"set `allow_unknown_price = true` for run {name}, or `orchestrator approve` the run."
     hint = ", ".join([*remedies[:1], *(remedy[0].lower() + remedy[1:] for remedy in remedies[1:]), allow])
     return Hold(
         HoldKind.PRICE_UNKNOWN, f"the price is not known for {', '.join(unknown)}", hint[0].upper() + hint[1:]

@@ -48,7 +48,7 @@ class AccountsFile:
         if name is None and len(self.runs) > 1:
             raise ConfigError(
                 f"{self.path} describes {len(names)} runs, and the command needs one of them",
-                hint=f"Use an accounts file with one run. The runs are: {', '.join(names)}.",
+                hint=f"Choose it with --run NAME. The runs are: {', '.join(names)}.",
             )
         selected = [run for run in self.runs if name in {None, run.options.name}]
         if not selected:

@@ -159,6 +159,12 @@ async def list_ids_by_run(connection: StoreConnection, run_id: RunId) -> Sequenc
     return (await connection.execute(query)).scalars().all()
 
 
+async def get_account_by_job(connection: StoreConnection, run_id: RunId) -> dict[JobId, str]:
+    """Return the account of each job of the run."""
+    query = select(jobs.c.id, jobs.c.account).join(run_jobs).where(run_jobs.c.run_id == run_id)
+    return {JobId(row.id): row.account for row in await connection.execute(query)}
+
+
 async def list_by_run(connection: StoreConnection, run_id: RunId) -> list[Job]:
     """Return all jobs of the run, by account name."""
     query = select(*JOB_COLUMNS).join(run_jobs).where(run_jobs.c.run_id == run_id).order_by(jobs.c.account)

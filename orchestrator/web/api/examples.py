@@ -221,23 +221,38 @@ _COSTS: Final[dict[str, Any]] = {
     ],
     "over_time": [{"until": "2026-11-23T05:48:00+00:00", "jobs": 1, "usd": 0.62}],
 }
+_REPLICA = {
+    "id": "3f9a1c2b7d4e",
+    "host": "trainer-1",
+    "pid": 42,
+    "started_at": _CREATED_AT,
+    "seen_at": "2026-11-23T06:10:10+00:00",
+    "alive_until": "2026-11-23T06:10:40+00:00",
+}
 EXAMPLES: Final[dict[str, Any]] = {
     "StatusDocument": {
         "schema": 1,
         "run": RUN_EXAMPLE,
         "counts": {"succeeded": 1},
         "settled": True,
-        "replicas": [
+        "replicas": [_REPLICA],
+        "jobs": [JOB_EXAMPLE],
+        "problem": None,
+    },
+    "RunsStatusDocument": {
+        "schema": 2,
+        "counts": {"succeeded": 1},
+        "settled": True,
+        "replicas": [_REPLICA],
+        "runs": [
             {
-                "id": "3f9a1c2b7d4e",
-                "host": "trainer-1",
-                "pid": 42,
-                "started_at": _CREATED_AT,
-                "seen_at": "2026-11-23T06:10:10+00:00",
-                "alive_until": "2026-11-23T06:10:40+00:00",
+                "run": RUN_EXAMPLE,
+                "priority": 10,
+                "counts": {"succeeded": 1},
+                "settled": True,
+                "jobs": [JOB_EXAMPLE],
             }
         ],
-        "jobs": [JOB_EXAMPLE],
         "problem": None,
     },
     "JobPageSchema": {"jobs": [JOB_EXAMPLE], "total": 1, "counts": {"succeeded": 1}, "next": None},

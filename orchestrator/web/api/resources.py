@@ -76,7 +76,13 @@ def parse_model_filter(
 
 JobFilterParameter = Annotated[JobFilter, Depends(parse_job_filter)]
 ModelFilterParameter = Annotated[JobFilter, Depends(parse_model_filter)]
-RunParameter = Annotated[ShortText, Query(description="Run id; default: the current run.")]
+RunParameter = Annotated[
+    ShortText,
+    Query(
+        description="Id of a run, or name of a current run. Default: the current run; of several, the one with the "
+        "highest priority, then the oldest."
+    ),
+]
 
 
 class ResourceRoutes:
@@ -119,7 +125,7 @@ class ResourceRoutes:
         return RunListSchema(runs=[RunSummarySchema.from_view(item) for item in items])
 
     async def run(self, run: NameParameter) -> RunSummarySchema:
-        """Return one run. The id `current` stands for the run that the accounts file describes."""
+        """Return one run. The id `current` stands for the current run, the name of a current run for that run."""
         run_id = None if run == "current" else run
         overview = await self._backend.call_with_database(
             status.find_run_overview, self._backend.now(), run_id=run_id

@@ -17,7 +17,7 @@ from orchestrator.web.backend import WebBackend
 
 
 class RunDetailRoutes:
-    """Routes below `/runs/{run}`; the id `current` stands for the run that the accounts file describes."""
+    """Routes below `/runs/{run}`: an id, the name of a current run, or `current` for the current run."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,11 +12,11 @@ import structlog
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.service import Service
+from orchestrator.daemon.service import AppliedFile, Service
 
 
 def service(error: Exception) -> Service:
-    async def converge() -> str | None:
+    async def converge(_only: Collection[str] | None) -> AppliedFile:
         raise error
 
     async def set_refusal(refusal: ConfigRefusal | None) -> None:

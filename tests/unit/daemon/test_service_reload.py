@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,21 +11,30 @@ import structlog
 from structlog.testing import capture_logs
 
 from orchestrator.core.config_refusal import ConfigRefusal
-from orchestrator.core.errors import ConfigError, DatabaseUnavailable
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable, DatasetError, OrchestratorError
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.service import Service
+from orchestrator.daemon.service import AppliedFile, Service
+
+
+def applied(*runs: str, **refusals: OrchestratorError) -> AppliedFile:
+    """Return what becomes of a file with these runs, each with a cron line, of which some are refused."""
+    names = runs or ("tone",)
+    schedules = {name: "0 3 * * *" for name in names if name not in refusals}
+    return AppliedFile(runs=names, schedules=schedules, refusals=refusals)
 
 
 class Stage:
     """A service over an accounts file whose signature and outcomes the test sets."""
 
-    def __init__(self, *outcomes: Exception | None) -> None:
+    def __init__(self, *outcomes: Exception | AppliedFile | None) -> None:
         self.signature = 1
         self.read = 0
         self.stored: list[ConfigRefusal | None] = []
         self.write_error: Exception | None = None
         self._outcomes = list(outcomes)
-        nothing = cast(Any, SimpleNamespace(schedule_cron=lambda *_: None, wake=lambda: None))
+        self.requested: list[Collection[str] | None] = []
+        self.crons: dict[str, Any] = {}  # the work by the name of the task
+        nothing = cast(Any, SimpleNamespace(schedule_cron=self._schedule_cron, wake=lambda: None))
         self.service = Service(
             converge=self._converge,
             signature=lambda: self.signature,
@@ -38,10 +48,18 @@ class Stage:
             log=structlog.get_logger("test"),
         )
 
-    async def _converge(self) -> None:
+    async def _converge(self, only: Collection[str] | None) -> AppliedFile:
         self.read += 1
-        if (outcome := self._outcomes.pop(0)) is not None:
+        self.requested.append(only)
+        outcome = self._outcomes.pop(0)
+        if isinstance(outcome, Exception):
             raise outcome
+        return outcome or applied()
+
+    def _schedule_cron(self, expression: str | None, name: str, work: Any) -> None:
+        self.crons.pop(name, None)
+        if expression:
+            self.crons[name] = work
 
     async def _store(self, refusal: ConfigRefusal | None) -> None:
         if self.write_error is not None:
@@ -97,3 +115,57 @@ async def test_a_refusal_that_cannot_be_stored_does_not_fail_the_reload(write_er
         "refusal.store_failed",
         "refusal.store_failed",
     ]
+
+
+async def test_refused_run_is_named_and_the_others_are_scheduled() -> None:
+    broken = DatasetError("chats/ has no chats", hint="Add some.")
+    stage = Stage(applied("tone", "facts", facts=broken), applied("tone", "facts"))
+    with capture_logs() as lines:
+        await stage.service.reload()
+    assert [(line["event"], line["name"]) for line in lines] == [("run.refused", "facts")]
+    problem = stage.service.problem
+    assert problem is not None
+    assert problem.failure.message == "run facts: chats/ has no chats"
+    assert stage.service.refused_runs == ["facts"]
+    assert list(stage.crons) == ["schedule tone"]
+    await stage.service.reload()
+    assert stage.service.problem is None
+    assert list(stage.crons) == ["schedule tone", "schedule facts"]
+
+
+async def test_reload_of_one_run_keeps_the_refusals_of_the_others() -> None:
+    first, other = ConfigError("the first is wrong"), ConfigError("the other is wrong")
+    runs = ("tone", "facts", "style")
+    stage = Stage(applied(*runs, tone=first, facts=other), applied(*runs), applied("tone", "style"))
+    await stage.service.reload()
+    problem = stage.service.problem
+    assert problem is not None
+    assert problem.cause.message == "2 runs were refused"
+    assert problem.findings == ("run tone: the first is wrong.", "run facts: the other is wrong.")
+    await stage.crons["schedule style"]()  # as the scheduler does
+    assert stage.requested == [None, ["style"]]
+    assert stage.service.refused_runs == ["tone", "facts"]
+    await stage.service.reload(["tone"])
+    assert stage.service.refused_runs == [], "facts is not in the file any more"
+    assert set(stage.crons) == {"schedule style", "schedule tone"}
+
+
+async def test_reload_of_one_run_becomes_a_full_one_if_the_file_has_changed() -> None:
+    stage = Stage(applied(), applied(), DatabaseUnavailable("away"), applied())
+    await stage.service.reload(["tone"])
+    stage.signature = 2
+    await stage.service.reload(["tone"])
+    await stage.service.reload(["tone"])
+    await stage.service.reload(["tone"])  # the run that the outage interrupted may have been another one
+    assert stage.requested == [None, None, ["tone"], None]
+
+
+async def test_start_with_nothing_but_refused_runs_raises() -> None:
+    stage = Stage(applied("tone", tone=DatasetError("chats/ has no chats")))
+    stage.service._heartbeat = cast(Any, SimpleNamespace(check_clock=_do_nothing))
+    with pytest.raises(DatasetError, match="no chats"):
+        await stage.service.start()
+
+
+async def _do_nothing() -> None:
+    pass

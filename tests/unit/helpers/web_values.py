@@ -190,7 +190,7 @@ class WebServiceDouble:
 
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         if getattr(ask, "__func__", None) is StatusCache.read:
-            return msgspec.json.encode(status_to_dict(await self._get_status()) | {"problem": arguments[0]})
+            return encode_status(await self._get_status(), problem=arguments[0], run=arguments[2])
         if ask is find_run_overview and find_run_overview not in self.answers:
             return glance_of(await self._get_status())
         if ask is list_jobs:
@@ -229,6 +229,12 @@ class WebServiceDouble:
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(app=create_app(self.program()), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
+
+
+def encode_status(shown: StatusSnapshot, problem: Failure | None, run: str | None) -> bytes | None:
+    """The document of all runs, or of the run with this name."""
+    parts = [shown] if run is None else [each for each in shown.split_by_run() if each.run and each.run.name == run]
+    return msgspec.json.encode(status_to_dict(parts[0]) | {"problem": problem}) if parts else None
 
 
 def repr_of(tally: Any) -> bytes:

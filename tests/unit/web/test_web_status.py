@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, status
+from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, run, status
 
 from orchestrator.core.errors import Failure, OrchestratorError
 from orchestrator.status import Health, status_to_dict
@@ -47,6 +48,21 @@ async def test_changed_status_is_sent() -> None:
         again = await client.get("/status", headers={"If-None-Match": tag})
     assert again.status_code == 200
     assert again.headers["etag"] != tag
+
+
+async def test_status_of_several_runs_has_them_all_or_the_selected_one() -> None:
+    service = WebServiceDouble()
+    shown = status(job("a", "running", run="run-1"), ready("a", run="run-2"))
+    service.status = replace(shown, other_runs=(run(id="run-2", name="facts"),))
+    async with service.client() as client:
+        whole, one, missing = [await client.get(f"/status{query}") for query in ("", "?run=facts", "?run=fact")]
+    assert (whole.json()["schema"], [each["run"]["name"] for each in whole.json()["runs"]]) == (
+        2,
+        ["support-tone", "facts"],
+    )
+    assert (one.json()["schema"], one.json()["run"]["name"], one.json()["counts"]) == (1, "facts", {"succeeded": 1})
+    assert whole.headers["etag"] != one.headers["etag"]
+    assert (missing.status_code, missing.json()["detail"]) == (404, "There is no current run fact.")
 
 
 async def test_livez_is_200_during_an_outage() -> None:

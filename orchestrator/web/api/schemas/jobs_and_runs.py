@@ -149,16 +149,44 @@ class ReplicaSchema(ApiModel):
 
 
 class StatusDocument(ApiModel):
-    """The current run and all of its jobs. Within one `schema` version fields are added, never changed or removed."""
+    """One current run and all of its jobs.
+
+    Within one `schema` version fields are added, never changed or removed.
+    """
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this document.")
-    run: RunSchema | None = Field(description="Current run; null until one is planned.")
+    run: RunSchema | None = Field(description="The run; null until one is planned.")
     counts: dict[str, Count] = Field(description="Number of jobs by state; jobs on hold are counted as `held`.")
     settled: bool = Field(description="True if no job will change without operator action.")
     replicas: list[ReplicaSchema]
     jobs: list[JobSchema]
+    problem: ErrorInfo | None = Field(description="Why the current version of the accounts file is not in use.")
+
+
+class RunStatusSchema(ApiModel):
+    """A current run with all of its jobs."""
+
+    run: RunSchema
+    priority: int = Field(description="Priority: of the runs that wait for a job slot, the highest is first.")
+    counts: dict[str, Count] = Field(description="Number of jobs by state; jobs on hold are counted as `held`.")
+    settled: bool = Field(description="True if no job of the run will change without operator action.")
+    jobs: list[JobSchema]
+
+
+class RunsStatusDocument(ApiModel):
+    """All current runs and their jobs, if the accounts file describes several runs."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    schema_: Literal[2] = Field(alias="schema", description="Version of this document.")
+    counts: dict[str, Count] = Field(
+        description="Number of jobs of all current runs by state; jobs on hold are counted as `held`."
+    )
+    settled: bool = Field(description="True if no job of any current run will change without operator action.")
+    replicas: list[ReplicaSchema]
+    runs: list[RunStatusSchema] = Field(description="The current runs, by priority, then age.")
     problem: ErrorInfo | None = Field(description="Why the current version of the accounts file is not in use.")
 
 
@@ -231,7 +259,8 @@ class RunSummarySchema(ApiModel):
     """A run and its number of jobs by state."""
 
     run: RunSchema
-    current: bool = Field(description="Whether this is the run that the accounts file describes.")
+    current: bool = Field(description="Whether the accounts file describes this run.")
+    priority: int = Field(0, description="Priority: of the runs that wait for a job slot, the highest is first.")
     counts: dict[str, Count] = Field(
         description="Number of jobs by state; for a single run, jobs on hold are counted as `held`."
     )
@@ -248,6 +277,7 @@ class RunSummarySchema(ApiModel):
         return cls(
             run=RunSchema.from_view(line.run),
             current=line.current,
+            priority=line.run.priority,
             counts=line.counts,
             total=line.total,
             estimated_end=EndRangeSchema.from_view(found) if found else None,

@@ -13,7 +13,7 @@ from orchestrator.core.plans.price import Price, UnknownPriceReason, quote_from_
 from orchestrator.core.spec import RunOptions
 
 PRICE = Price(usd_per_million_tokens=1.0, as_of=date(2026, 1, 1), source="a page")
-APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` the run."
+APPROVE = "et `allow_unknown_price = true` for run support, or `orchestrator approve` the run."
 
 
 @pytest.mark.parametrize(
