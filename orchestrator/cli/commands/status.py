@@ -16,6 +16,7 @@ from orchestrator.cli.commands.filters import (
     StateOption,
     build_job_filter,
 )
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import JsonOption, WideOption, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.account import ProviderName
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 
-@command()
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator status
+        orchestrator status --watch
+        orchestrator status --failed --label eu
+        orchestrator status --json | jq .counts
+    """,
+)
 def status(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C; in a pipe, print each change.")
@@ -52,7 +61,14 @@ def status(
     run_with_app(work, for_reading=True)
 
 
-@command()
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator models
+        orchestrator models --format csv -o models.csv
+        orchestrator models --format litellm --name support-tone -o router.yaml
+    """,
+)
 def models(
     output_format: Annotated[
         ExportFormat, typer.Option("--format", "-f", help="Output format.")
@@ -91,7 +107,13 @@ def models(
     run_with_app(work, for_reading=True)
 
 
-@command()
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator history acme-eu
+        orchestrator history acme-eu --json | jq '.[].note'
+    """,
+)
 def history(
     account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
     wide: WideOption = False,
