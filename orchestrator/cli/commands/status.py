@@ -1,4 +1,4 @@
-"""Read-only commands: status, models, history."""
+"""Read-only commands: status, models, history, logs."""
 
 from __future__ import annotations
 
@@ -125,5 +125,36 @@ def history(
         from orchestrator.cli.handlers import status as handler
 
         return await handler.print_events(app, account, as_json=json, wide=wide)
+
+    run_with_app(work, for_reading=True)
+
+
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator logs acme-eu
+        orchestrator logs acme-eu --follow --lines 20
+        orchestrator logs acme-eu --run support-tone
+        orchestrator logs acme-eu --json | jq 'select(.message)'
+    """,
+)
+def logs(
+    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new events as well, until Ctrl-C.")] = False,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Only events of this run (name or id) and of the account itself.", metavar="NAME"),
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, max=2**31 - 1, help="Begin with this number of newest events.")
+    ] = 1000,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+) -> None:
+    """Print what happened in an account, as lines. Each event has its state, ids of jobs and requests, and reason."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.handlers.logs import print_account_events
+
+        return await print_account_events(app, account, follow=follow, run=run or "", limit=lines, as_json=json)
 
     run_with_app(work, for_reading=True)
