@@ -136,10 +136,15 @@ class App:
         """Return the events of an account, oldest first. Raises ConfigError for an unknown name."""
         async with self.database.read() as connection:
             account_events = await events.list_by_account(connection, account)
-            known = [] if account_events else list(await accounts.list_all(connection))
-        if account_events or account in known:
-            return account_events
-        raise unknown_accounts_error([account], known)
+        if not account_events:
+            await self.check_account(account)
+        return account_events
+
+    async def check_account(self, account: str) -> None:
+        """Raise ConfigError if no account has this name."""
+        known = await self.get_account_states()
+        if account not in known:
+            raise unknown_accounts_error([account], known)
 
     @cached_property
     def accounts_file_applier(self) -> AccountsFileApplier:

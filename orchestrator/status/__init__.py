@@ -16,7 +16,13 @@ from orchestrator.status.account import (
 from orchestrator.status.action_preview import ActionPreview, preview_action
 from orchestrator.status.costs import RunCosts, find_costs
 from orchestrator.status.deliveries import count_deliveries, count_failed_deliveries, list_deliveries
-from orchestrator.status.events import StoredEvent, get_latest_event_id, list_events_after
+from orchestrator.status.events import (
+    RunEvent,
+    StoredEvent,
+    get_latest_event_id,
+    list_events_after,
+    list_latest_events,
+)
 from orchestrator.status.job_line_cache import StatusCacheConfig
 from orchestrator.status.losses import get_loss_curves, list_job_losses
 from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
@@ -52,6 +58,7 @@ __all__ = [
     "MetricsSnapshot",
     "ProblemGroup",
     "RunCosts",
+    "RunEvent",
     "RunJob",
     "RunListItem",
     "RunOverview",
@@ -83,6 +90,7 @@ __all__ = [
     "list_events_after",
     "list_job_losses",
     "list_jobs",
+    "list_latest_events",
     "list_runs",
     "list_tokens",
     "preview_action",

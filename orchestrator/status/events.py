@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import events
-from orchestrator.store.queries.events import StoredEvent
+from orchestrator.store.queries.events import RunEvent, StoredEvent
 
-__all__ = ["StoredEvent", "get_latest_event_id", "list_events_after"]
+__all__ = ["RunEvent", "StoredEvent", "get_latest_event_id", "list_events_after", "list_latest_events"]
 
 
 async def list_events_after(
@@ -17,6 +17,14 @@ async def list_events_after(
     """Return events with larger ids, of everything or of one account, run or job, the oldest first."""
     async with database.read() as connection:
         return await events.list_after(connection, after_id, limit=limit, account=account, run=run, job=job)
+
+
+async def list_latest_events(
+    database: Database, account: str, *, limit: int | None = None, after_id: int = 0, run: str = ""
+) -> Sequence[RunEvent]:
+    """Return the newest events of an account with ids above `after_id`, oldest first. `run` is a run's name or id."""
+    async with database.read() as connection:
+        return await events.list_latest(connection, account, limit=limit, after_id=after_id, run=run)
 
 
 async def get_latest_event_id(database: Database) -> int:

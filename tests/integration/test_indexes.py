@@ -78,6 +78,7 @@ QUERIES: dict[str, tuple[Query, str]] = {
     "an upload under way": (lambda c: uploads.find(c, id_of("a1"), "0" * 64), ""),
     "a curve": (lambda c: losses.list_by_job(c, id_of("a1")), ""),
     "the history of an account": (lambda c: events.list_by_account(c, "a1"), "ix_events_account"),
+    "the log of an account": (lambda c: events.list_latest(c, "a1", limit=1000), "ix_events_account"),
     "the newest lines": (lambda c: events.get_latest_notes(c, [id_of("a1"), id_of("a2")]), "ix_events_job_id"),
     "what happened since": (lambda c: events.list_after(c, JOBS - 5, limit=100), ""),
     "what happened last": (events.get_latest_id, ""),

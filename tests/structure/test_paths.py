@@ -22,7 +22,7 @@ TARGET = re.compile(r"`make ([a-z][\w-]*)")
 # Files that an operator, a tool or another program has, and folders that a command creates.
 FOREIGN = {
     "accounts.toml", "together.toml", "prices.toml", "my-values.yaml", "router.yaml", "uv.lock", "dist/",
-    f"{PACKAGE}/chats", f"{PACKAGE}/migrations",
+    "faults.toml", "report.html", f"{PACKAGE}/chats", f"{PACKAGE}/migrations",
     "core/qm.py", "adapters/persistence/qb.py", "qb.py", "domain/settings.py",
 }  # fmt: skip
 CLASS_NAME = re.compile(r"`([A-Z][a-z]+[A-Z]\w*)(?:\.(\w+))?")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import AccountsFileOption, app, command
+from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.root import AccountsFileOption, command, create_group
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.session import command_session, run_with_app
 from orchestrator.core.account import ProviderName
@@ -14,17 +15,31 @@ from orchestrator.core.account import ProviderName
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-account_app = typer.Typer(
-    help="Add and remove accounts in the accounts file.", no_args_is_help=True, rich_markup_mode=None
+account_app = create_group(
+    "account",
+    panel=Panel.SET_UP,
+    summary="Add and remove accounts in the accounts file.",
+    examples="""
+        orchestrator account add acme-us --provider together --api-key env:ACME_US
+        orchestrator account remove acme-us
+    """,
 )
-app.add_typer(account_app, name="account")
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change as a diff; write nothing.")]
 AccountNameArgument = Annotated[
     str, typer.Argument(help="Name of the account, for example acme-eu.", show_default=False)
 ]
 
 
-@command()
+@command(
+    panel=Panel.SET_UP,
+    examples="""
+        orchestrator init                         # in a terminal: with questions
+        orchestrator init --provider together --api-key env:ACME_KEY
+        orchestrator init --yes --provider openai-compatible \\
+            --base-url http://127.0.0.1:8090/v1 --api-key env:SANDBOX_KEY \\
+            --base-model sandbox-small --dataset chats    # try it in the sandbox
+    """,
+)
 def init(
     provider: Annotated[ProviderName | None, typer.Option(help="Provider of the first account.")] = None,
     api_key: Annotated[
@@ -43,7 +58,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing accounts file.")] = False,
     accounts: AccountsFileOption = None,
 ) -> None:
-    """Create an accounts file: ask for its content, check the dataset and the key, and show the plan.
+    """Create an accounts file, verify the key and show the plan. Checks the dataset as well.
 
     Asks in a terminal for each required option that is missing. Exits 1 if the run would be held.
     """
@@ -72,16 +87,29 @@ def init(
     run_with_app(work, for_reading=True, accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.SET_UP,
+    examples="""
+        orchestrator validate
+        orchestrator validate --accounts together.toml
+    """,
+)
 def validate(accounts: AccountsFileOption = None) -> None:
-    """Validate the accounts file only: no key is read, no request is sent. Exits 2 with the line of each problem."""
+    """Validate the accounts file; no key is read, nothing is sent. Exits 2 with the line of each problem."""
     with command_session(accounts_file=accounts) as session:
         from orchestrator.cli.handlers.accounts_file import validate_file
 
         validate_file(session.settings.accounts_file)
 
 
-@account_app.command()
+@command(
+    group=account_app,
+    examples="""
+        orchestrator account add acme-us --provider together --api-key env:ACME_US
+        orchestrator account add acme-us --provider openai --api-key file:keys/acme \\
+            --budget-usd 10 --label eu --dry-run
+    """,
+)
 def add(
     name: AccountNameArgument,
     provider: Annotated[ProviderName, typer.Option(help="Provider of the account.", show_default=False)],
@@ -118,7 +146,13 @@ def add(
         add_account_to_file(session.settings.accounts_file, options, dry_run=dry_run)
 
 
-@account_app.command()
+@command(
+    group=account_app,
+    examples="""
+        orchestrator account remove acme-us --dry-run    # show the change only
+        orchestrator account remove acme-us
+    """,
+)
 def remove(name: AccountNameArgument, dry_run: DryRunOption = False, accounts: AccountsFileOption = None) -> None:
     """Remove an account from the accounts file. Warns if the account has unfinished jobs."""
     with command_session(log_level="warning", accounts_file=accounts) as session:

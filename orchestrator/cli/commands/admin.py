@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, command_session, print_errors, run_with_app
 from orchestrator.core.secret import Redactor
@@ -20,7 +21,13 @@ TarFileArgument = Annotated[
 ]
 
 
-@command()
+@command(
+    panel=Panel.SET_UP,
+    examples="""
+        orchestrator doctor
+        orchestrator doctor --offline             # send nothing to the providers
+    """,
+)
 def doctor(
     offline: Annotated[
         bool, typer.Option("--offline", help="Skip the checks that send requests to the providers.")
@@ -38,7 +45,13 @@ def doctor(
     raise typer.Exit(code)
 
 
-@command()
+@command(
+    panel=Panel.SET_UP,
+    examples="""
+        orchestrator config
+        orchestrator config --json
+    """,
+)
 def config(wide: WideOption = False, json: JsonOption = False) -> None:
     """Print each setting in force and its source."""
     with print_errors(Redactor()):
@@ -47,7 +60,13 @@ def config(wide: WideOption = False, json: JsonOption = False) -> None:
         admin.print_settings(as_json=json, wide=wide)
 
 
-@command()
+@command(
+    panel=Panel.INSTALLATION,
+    examples="""
+        orchestrator prune                        # list only
+        orchestrator prune --yes                  # delete what was listed
+    """,
+)
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete the listed resources; default: only list them.")] = False,
     wide: WideOption = False,
@@ -63,7 +82,10 @@ def prune(
     run_with_app(work, for_reading=True)
 
 
-@command()
+@command(
+    panel=Panel.INSTALLATION,
+    examples="orchestrator backup backup.tar",
+)
 def backup(file: TarFileArgument) -> None:
     """Back up the database and datasets to a new tar file. Safe while the service is running."""
     with command_session(log_level="warning") as session:
@@ -73,7 +95,10 @@ def backup(file: TarFileArgument) -> None:
         typer.echo(f"Wrote {file} with {', '.join(names)}.")
 
 
-@command()
+@command(
+    panel=Panel.INSTALLATION,
+    examples="orchestrator restore backup.tar",
+)
 def restore(file: TarFileArgument) -> None:
     """Restore a backup. The service must be stopped and the old database moved away."""
     with command_session(log_level="warning") as session:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
 from orchestrator.cli.session import command_session
 from orchestrator.core.spec import Method
@@ -27,7 +28,15 @@ MethodOption = Annotated[
 ]
 
 
-@command()
+@command(
+    panel=Panel.DATA,
+    examples="""
+        orchestrator check                             # the accounts file's dataset
+        orchestrator check chats --strict              # fail on warnings, too
+        orchestrator check --report report.html        # a page for the browser
+        orchestrator check --format sarif > chats.sarif
+    """,
+)
 def check(
     paths: Annotated[
         list[Path] | None,
@@ -65,7 +74,14 @@ def check(
     raise typer.Exit(code)
 
 
-@command()
+@command(
+    panel=Panel.DATA,
+    examples="""
+        orchestrator polish                            # show the changes as a diff
+        orchestrator polish --into polished            # write them to a new folder
+        orchestrator polish chats --no-redact --persona Anna --names A,B,C
+    """,
+)
 def polish(
     path: Annotated[
         Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")
@@ -113,7 +129,15 @@ def polish(
     raise typer.Exit(code)
 
 
-@command("format")
+@command(
+    "format",
+    panel=Panel.DATA,
+    examples="""
+        orchestrator format                            # print the SHA-256 only
+        orchestrator format chats -o train.jsonl
+        orchestrator format -o train.jsonl --validation 0.1 --seed 7
+    """,
+)
 def format_(
     path: Annotated[
         Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")

@@ -6,21 +6,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import JsonOption, WideOption, app
+from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.root import JsonOption, WideOption, command, create_group
 from orchestrator.cli.session import run_with_app
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-deliveries_app = typer.Typer(
-    help="List webhook and alert deliveries and retry failed ones.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+deliveries_app = create_group(
+    "deliveries",
+    panel=Panel.NOTIFICATIONS,
+    summary="List webhook and alert deliveries and retry failed ones.",
+    examples="""
+        orchestrator deliveries list --dead
+        orchestrator deliveries retry --all
+    """,
 )
-app.add_typer(deliveries_app, name="deliveries")
 
 
-@deliveries_app.command("list")
+@command(
+    "list",
+    group=deliveries_app,
+    examples="""
+        orchestrator deliveries list
+        orchestrator deliveries list --dead       # failed after all retries
+    """,
+)
 def list_(
     dead: Annotated[bool, typer.Option("--dead", help="Show only failed deliveries.")] = False,
     wide: WideOption = False,
@@ -36,7 +47,13 @@ def list_(
     run_with_app(work, for_reading=True)
 
 
-@deliveries_app.command()
+@command(
+    group=deliveries_app,
+    examples="""
+        orchestrator deliveries retry 7 12
+        orchestrator deliveries retry --all
+    """,
+)
 def retry(
     ids: Annotated[
         list[int] | None,

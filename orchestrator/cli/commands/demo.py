@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import command
 
 
-@command()
+@command(
+    panel=Panel.TRY,
+    examples="""
+        orchestrator demo               # about ten seconds; prints five model ids
+        orchestrator demo --keep        # keep the dashboard open until Ctrl-C
+    """,
+)
 def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard running until Ctrl-C.")] = False) -> None:
     """Run a free demonstration with five sandbox accounts."""
     from orchestrator.cli.handlers.demo import run_demo
@@ -18,7 +25,14 @@ def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard running unt
     raise typer.Exit(run_demo(keep=keep))
 
 
-@command()
+@command(
+    panel=Panel.TRY,
+    examples="""
+        orchestrator sandbox                      # http://127.0.0.1:8090, any key
+        orchestrator sandbox --port 0 --seconds 60
+        orchestrator sandbox --faults faults.toml --state sandbox.db
+    """,
+)
 def sandbox(
     host: Annotated[str, typer.Option(help="Loopback address to listen on, for example ::1.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free port.")] = 8090,

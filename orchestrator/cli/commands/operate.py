@@ -14,6 +14,7 @@ from orchestrator.cli.commands.filters import (
     StateOption,
     build_job_filter,
 )
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.jobs.job_filter import JobFilter
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
 # The help of each command is the action's summary, so that the command line and the API describe it alike.
 
 
-@command(help=ACTION_INFO[OperatorAction.APPROVE].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.APPROVE].summary,
+    panel=Panel.OPERATE,
+    examples="orchestrator plan && orchestrator approve",
+)
 def approve() -> None:
     """Approve the run."""
     _run_action(OperatorAction.APPROVE)
 
 
-@command(help=ACTION_INFO[OperatorAction.WAIVE].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.WAIVE].summary,
+    panel=Panel.OPERATE,
+    examples='orchestrator waive "The chats were reviewed by hand."',
+)
 def waive(
     reason: Annotated[str, typer.Argument(help="Reason why no moderation is needed; recorded with the run.")],
 ) -> None:
@@ -39,13 +48,28 @@ def waive(
     _run_action(OperatorAction.WAIVE, reason=reason)
 
 
-@command(help=ACTION_INFO[OperatorAction.CANCEL].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.CANCEL].summary,
+    panel=Panel.OPERATE,
+    examples="""
+        orchestrator cancel acme-eu acme-us
+        orchestrator cancel --all
+    """,
+)
 def cancel(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
     """Cancel jobs."""
     _run_account_action(OperatorAction.CANCEL, accounts, all_accounts=all_accounts)
 
 
-@command(help=ACTION_INFO[OperatorAction.RETRY].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.RETRY].summary,
+    panel=Panel.OPERATE,
+    examples="""
+        orchestrator retry acme-eu
+        orchestrator retry --failed --provider together
+        orchestrator retry --all
+    """,
+)
 def retry(
     accounts: AccountsArgument = None,
     all_accounts: AllAccountsOption = False,
@@ -60,7 +84,11 @@ def retry(
     _run_account_action(OperatorAction.RETRY, accounts, all_accounts=all_accounts, job_filter=job_filter)
 
 
-@command(help=ACTION_INFO[OperatorAction.HOLD].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.HOLD].summary,
+    panel=Panel.OPERATE,
+    examples='orchestrator hold acme-eu --reason "The key is being replaced."',
+)
 def hold(
     accounts: AccountsArgument = None,
     all_accounts: AllAccountsOption = False,
@@ -70,13 +98,24 @@ def hold(
     _run_account_action(OperatorAction.HOLD, accounts, all_accounts=all_accounts, reason=reason)
 
 
-@command(help=ACTION_INFO[OperatorAction.RELEASE].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.RELEASE].summary,
+    panel=Panel.OPERATE,
+    examples="""
+        orchestrator release acme-eu
+        orchestrator release --all
+    """,
+)
 def release(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
     """Release accounts."""
     _run_account_action(OperatorAction.RELEASE, accounts, all_accounts=all_accounts)
 
 
-@command(help=ACTION_INFO[OperatorAction.ADOPT].summary)
+@command(
+    summary=ACTION_INFO[OperatorAction.ADOPT].summary,
+    panel=Panel.OPERATE,
+    examples="orchestrator adopt 0123456789abcdef ftjob-abc123",
+)
 def adopt(
     job: Annotated[str, typer.Argument(help="Job id; the hint of the held job shows it.")],
     remote_job: Annotated[str, typer.Argument(metavar="remote_id", help="Id of the remote job to adopt.")],

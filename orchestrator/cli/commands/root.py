@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
+from orchestrator.cli.commands.help_layout import ExampleCommand, Panel, PanelGroup
 from orchestrator.cli.exit_code import ExitCode
+
+CommandBody = TypeVar("CommandBody", bound=Callable[..., Any])
 
 SUMMARY: Final = "Fine-tune one dataset in many provider accounts, one model per account."
 
+FIRST_STEPS: Final = """
+    orchestrator demo                 # free of charge; no key, no settings
+    orchestrator init                 # write an accounts file, verify its key
+    orchestrator plan                 # what would happen, and its price
+    orchestrator run                  # train, and print the model ids
+    orchestrator COMMAND --help       # options and examples of a command
+"""
+
 app = typer.Typer(
+    cls=PanelGroup,
     help=SUMMARY,
+    epilog=FIRST_STEPS,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-command = app.command
+
+
+def command(
+    name: str | None = None,
+    *,
+    examples: str,
+    panel: Panel | None = None,
+    group: typer.Typer = app,
+    summary: str | None = None,
+) -> Callable[[CommandBody], CommandBody]:
+    """Declare a command of `group`. Its help ends with the `examples`; `--help` lists it in the panel.
+
+    `summary` replaces the docstring of the body.
+    """
+    return group.command(name, cls=ExampleCommand, help=summary, epilog=examples, rich_help_panel=panel)
+
+
+def create_group(name: str, *, panel: Panel, summary: str, examples: str) -> typer.Typer:
+    """Create a group of commands, such as `token`, below the root command."""
+    group = typer.Typer(cls=PanelGroup, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group, name=name, help=summary, epilog=examples, rich_help_panel=panel)
+    return group
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WideOption = Annotated[bool, typer.Option("--wide", help="Show every column, at any width of the terminal.")]

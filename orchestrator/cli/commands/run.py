@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, run_with_app
 from orchestrator.core.account import ProviderName
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 
-@command()
+@command(
+    panel=Panel.SET_UP,
+    examples="""
+        orchestrator accounts
+        orchestrator accounts --json | jq '.[] | select(.fine | not)'
+    """,
+)
 def accounts(accounts: AccountsFileOption = None, wide: WideOption = False, json: JsonOption = False) -> None:
     """Verify each account's key and show its owner and state. Exits 1 if any key or account is not usable."""
 
@@ -28,7 +35,13 @@ def accounts(accounts: AccountsFileOption = None, wide: WideOption = False, json
     run_with_app(work, for_reading=True, accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.RUN,
+    examples="""
+        orchestrator plan
+        orchestrator plan --json | jq .total_usd
+    """,
+)
 def plan(accounts: AccountsFileOption = None, wide: WideOption = False, json: JsonOption = False) -> None:
     """Show the planned action and price per account. Executes nothing; exits 1 if the run would be held."""
 
@@ -40,7 +53,13 @@ def plan(accounts: AccountsFileOption = None, wide: WideOption = False, json: Js
     run_with_app(work, for_reading=True, accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.RUN,
+    examples="""
+        orchestrator rerun 0123456789abcdef --provider together
+        orchestrator rerun 0123456789abcdef --provider together --write together.toml
+    """,
+)
 def rerun(
     run: Annotated[str, typer.Argument(help="Id of the run, as `orchestrator status` shows it.", show_default=False)],
     provider: Annotated[ProviderName, typer.Option(help="Target provider.", show_default=False)],
@@ -60,7 +79,10 @@ def rerun(
     run_with_app(work, for_reading=True, accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.RUN,
+    examples="orchestrator upload                       # upload today, start later",
+)
 def upload(accounts: AccountsFileOption = None) -> None:
     """Upload the dataset to every account. Exits when every file is ready; starts no job."""
 
@@ -72,7 +94,13 @@ def upload(accounts: AccountsFileOption = None) -> None:
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.RUN,
+    examples="""
+        orchestrator start
+        orchestrator start && orchestrator status --watch
+    """,
+)
 def start(accounts: AccountsFileOption = None) -> None:
     """Upload the dataset and submit the jobs. Exits when every provider has accepted its job; the jobs continue."""
 
@@ -84,7 +112,13 @@ def start(accounts: AccountsFileOption = None) -> None:
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.RUN,
+    examples="""
+        orchestrator run
+        orchestrator run && orchestrator models --format env > models.env
+    """,
+)
 def run(accounts: AccountsFileOption = None) -> None:
     """Upload, submit and follow all jobs until they end. Exits 0 when every account has its model, otherwise 1."""
 
@@ -96,7 +130,13 @@ def run(accounts: AccountsFileOption = None) -> None:
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
-@command()
+@command(
+    panel=Panel.RUN,
+    examples="""
+        orchestrator serve                        # http://127.0.0.1:8080/
+        orchestrator serve --accounts accounts.toml --port 9000
+    """,
+)
 def serve(
     accounts: AccountsFileOption = None,
     host: Annotated[

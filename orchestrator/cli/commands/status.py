@@ -1,4 +1,4 @@
-"""Read-only commands: status, models, history."""
+"""Read-only commands: status, models, history, logs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from orchestrator.cli.commands.filters import (
     StateOption,
     build_job_filter,
 )
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import JsonOption, WideOption, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.account import ProviderName
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 
-@command()
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator status
+        orchestrator status --watch
+        orchestrator status --failed --label eu
+        orchestrator status --json | jq .counts
+    """,
+)
 def status(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C; in a pipe, print each change.")
@@ -52,7 +61,14 @@ def status(
     run_with_app(work, for_reading=True)
 
 
-@command()
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator models
+        orchestrator models --format csv -o models.csv
+        orchestrator models --format litellm --name support-tone -o router.yaml
+    """,
+)
 def models(
     output_format: Annotated[
         ExportFormat, typer.Option("--format", "-f", help="Output format.")
@@ -91,7 +107,13 @@ def models(
     run_with_app(work, for_reading=True)
 
 
-@command()
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator history acme-eu
+        orchestrator history acme-eu --json | jq '.[].note'
+    """,
+)
 def history(
     account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
     wide: WideOption = False,
@@ -103,5 +125,36 @@ def history(
         from orchestrator.cli.handlers import status as handler
 
         return await handler.print_events(app, account, as_json=json, wide=wide)
+
+    run_with_app(work, for_reading=True)
+
+
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator logs acme-eu
+        orchestrator logs acme-eu --follow --lines 20
+        orchestrator logs acme-eu --run support-tone
+        orchestrator logs acme-eu --json | jq 'select(.message)'
+    """,
+)
+def logs(
+    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new events as well, until Ctrl-C.")] = False,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Only events of this run (name or id) and of the account itself.", metavar="NAME"),
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, max=2**31 - 1, help="Begin with this number of newest events.")
+    ] = 1000,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+) -> None:
+    """Print what happened in an account, as lines. Each event has its state, ids of jobs and requests, and reason."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.handlers.logs import print_account_events
+
+        return await print_account_events(app, account, follow=follow, run=run or "", limit=lines, as_json=json)
 
     run_with_app(work, for_reading=True)

@@ -6,21 +6,33 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.cli.commands.root import JsonOption, WideOption, app
+from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.root import JsonOption, WideOption, command, create_group
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.access_token import Role
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-token_app = typer.Typer(
-    help="Manage access tokens for the API and the dashboard.", no_args_is_help=True, rich_markup_mode=None
+token_app = create_group(
+    "token",
+    panel=Panel.INSTALLATION,
+    summary="Manage access tokens for the API and the dashboard.",
+    examples="""
+        orchestrator token create ci --role reader
+        orchestrator token list
+    """,
 )
-app.add_typer(token_app, name="token")
 TokenNameArgument = Annotated[str, typer.Argument(help="Token name, for example ci; actions are logged under it.")]
 
 
-@token_app.command()
+@command(
+    group=token_app,
+    examples="""
+        orchestrator token create ci --role reader
+        orchestrator token create alice --role operator
+    """,
+)
 def create(
     name: TokenNameArgument,
     role: Annotated[
@@ -38,7 +50,11 @@ def create(
     run_with_app(work)
 
 
-@token_app.command("list")
+@command(
+    "list",
+    group=token_app,
+    examples="orchestrator token list",
+)
 def list_(wide: WideOption = False, json: JsonOption = False) -> None:
     """List all tokens, including revoked ones. Shows the role and the time of last use."""
 
@@ -50,7 +66,10 @@ def list_(wide: WideOption = False, json: JsonOption = False) -> None:
     run_with_app(work, for_reading=True)
 
 
-@token_app.command()
+@command(
+    group=token_app,
+    examples="orchestrator token revoke ci",
+)
 def revoke(name: TokenNameArgument) -> None:
     """Revoke a token and end its browser sessions."""
 

@@ -15,7 +15,7 @@ from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
-from orchestrator.store.schema.tables import events, jobs
+from orchestrator.store.schema.tables import events, jobs, run_jobs, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,13 @@ class StoredEvent(EventData):
     """An event with its id. Later events have larger ids."""
 
     id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent(StoredEvent):
+    """A stored event with the name of its run; None for an event of the account itself."""
+
+    run_name: str | None
 
 
 _COLUMNS = [column for column in events.c if column.name != "id"]
@@ -86,6 +93,28 @@ async def list_after(
     conditions = [column == value for column, value in filters if value]
     query = select(events).where(events.c.id > after_id, *conditions).order_by(events.c.id).limit(limit)
     return [StoredEvent(**row._mapping) for row in await connection.execute(query)]
+
+
+async def list_latest(
+    connection: StoreConnection, account: str, *, limit: int | None, after_id: int = 0, run: str = ""
+) -> list[RunEvent]:
+    """Return the newest events of the account and its runs with ids above `after_id`, oldest first.
+
+    `run` is the name or id of runs: only their events are returned, and those of the account itself, which belong to
+    no run.
+    """
+    own_runs = select(run_jobs.c.run_id).join(jobs, jobs.c.id == run_jobs.c.job_id).where(jobs.c.account == account)
+    concerns_its_run = events.c.account.is_(None) & events.c.run_id.in_(own_runs)  # for example an approval
+    query = (
+        select(events, runs.c.name.label("run_name"))
+        .join(runs, runs.c.id == events.c.run_id, isouter=True)
+        .where(or_(events.c.account == account, concerns_its_run), events.c.id > after_id)
+        .order_by(events.c.id.desc())
+        .limit(limit)
+    )
+    if run:
+        query = query.where(or_(events.c.run_id.is_(None), runs.c.id == run, runs.c.name == run))
+    return [RunEvent(**row._mapping) for row in reversed((await connection.execute(query)).all())]
 
 
 async def get_latest_id(connection: StoreConnection) -> int:
