@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,21 @@ class ExportFormat(StrEnum):
     SILLYTAVERN = "sillytavern"
 
     @property
+    def description(self) -> str:
+        """What the format contains, in a few words."""
+        return _FORMATS[self].description
+
+    @property
+    def file_name(self) -> str:
+        """End of the name of a downloaded file."""
+        return _FORMATS[self].file_name
+
+    @property
+    def lists_every_account(self) -> bool:
+        """Whether accounts without a model that can be called are listed as well."""
+        return _FORMATS[self].lists_every_account
+
+    @property
     def needs_accounts(self) -> bool:
         """Whether the format contains key references and server URLs, which only the accounts file has."""
         return self in {ExportFormat.LITELLM, ExportFormat.SILLYTAVERN}
@@ -36,17 +52,25 @@ class _FormatInfo:
 
     render: Callable[[ModelSet], str]
     media_type: str
+    file_name: str  # end of the name of a downloaded file
+    description: str  # of the content, as in docs/how-to/use-the-models.md
     lists_every_account: bool = False
 
 
 _FORMATS: Final[Mapping[ExportFormat, _FormatInfo]] = {
-    ExportFormat.TABLE: _FormatInfo(render_table, "text/plain", lists_every_account=True),
-    ExportFormat.JSON: _FormatInfo(render_json, "application/json", lists_every_account=True),
-    ExportFormat.CSV: _FormatInfo(render_csv, "text/csv", lists_every_account=True),
-    ExportFormat.ENV: _FormatInfo(render_env, "text/plain"),
-    ExportFormat.TOML: _FormatInfo(render_toml, "application/toml"),
-    ExportFormat.LITELLM: _FormatInfo(render_litellm, "application/yaml"),
-    ExportFormat.SILLYTAVERN: _FormatInfo(render_sillytavern, "application/sillytavern+json"),
+    ExportFormat.TABLE: _FormatInfo(
+        render_table, "text/plain", "models.txt", "table for people", lists_every_account=True
+    ),
+    ExportFormat.JSON: _FormatInfo(
+        render_json, "application/json", "models.json", "model id by account", lists_every_account=True
+    ),
+    ExportFormat.CSV: _FormatInfo(render_csv, "text/csv", "models.csv", "for spreadsheets", lists_every_account=True),
+    ExportFormat.ENV: _FormatInfo(render_env, "text/plain", "models.env", "variables for a shell"),
+    ExportFormat.TOML: _FormatInfo(render_toml, "application/toml", "models.toml", "table for each account"),
+    ExportFormat.LITELLM: _FormatInfo(render_litellm, "application/yaml", "litellm.yaml", "router configuration"),
+    ExportFormat.SILLYTAVERN: _FormatInfo(
+        render_sillytavern, "application/sillytavern+json", "sillytavern.json", "part of settings.json"
+    ),
 }
 
 MEDIA_TYPES: Final = frozenset(kind.media_type for form, kind in _FORMATS.items() if form is not ExportFormat.JSON)
@@ -58,6 +82,8 @@ class ExportResult:
 
     text: str
     media_type: str
+    file_name: str
+    """Name for a downloaded file: the run's name in ASCII letters, and that of the format."""
     models: ModelSet
 
 
@@ -66,4 +92,5 @@ def export(export_format: ExportFormat, models: ModelSet, *, include_unservable:
     kind = _FORMATS[export_format]
     if not kind.lists_every_account:
         models = models.with_only(has_model if include_unservable else is_servable)
-    return ExportResult(kind.render(models), kind.media_type, models)
+    run = re.sub(r"[^A-Za-z0-9]+", "-", models.name).strip("-")[:60]
+    return ExportResult(kind.render(models), kind.media_type, f"{run}-{kind.file_name}".lstrip("-"), models)

@@ -146,6 +146,25 @@ async def test_table_of_300_accounts_begins_on_the_first_screen(
     await page.context.close()
 
 
+async def test_model_ids_of_the_filtered_accounts_are_exported(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    page = watched.page
+    await page.goto(f"{dashboard.url}/?label=eu")
+    await page.get_by_text("Export", exact=True).click()
+    await expect(page.locator("#export-menu")).to_contain_text("2 matching accounts")
+    assert await find_accessibility_faults(page) == []
+    async with page.expect_download() as started:
+        await page.locator("#export-csv").click()
+    download = await started.value
+    assert download.suggested_filename == "support-tone-models.csv"
+    lines = (await download.path()).read_text(encoding="utf-8").splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["account", "acme-eu", "globex"]
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#export-csv")).to_be_hidden()
+    await expect(page.locator("#export-menu summary")).to_be_focused()
+
+
 async def test_column_headings_sort_the_whole_run(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     jobs = [job(f"a-{number:03}", JobState.READY, estimated_usd=1000.0 - number) for number in range(120)]
     await dashboard.replace_run(jobs)
@@ -208,7 +227,7 @@ async def test_page_is_usable_with_the_keyboard_alone(dashboard: ServedDashboard
     for at in ("#label", "#q"):
         await page.keyboard.press("Tab")
         await expect(page.locator(at)).to_be_focused()
-    for _ in range(14):  # all, the filter, show all, two ticks, seven headings, the account, the button
+    for _ in range(15):  # the export, all, the filter, show all, two ticks, seven headings, the account, the button
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.locator("#copy-model-acme-eu")).to_have_text("Copied")

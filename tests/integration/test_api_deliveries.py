@@ -68,7 +68,7 @@ async def test_deliveries_are_paged_newest_first(client: httpx2.AsyncClient) -> 
 async def test_dead_deliveries_are_redelivered_and_recorded(client: httpx2.AsyncClient, database: Database) -> None:
     answer = await client.post("/api/v1/actions/redeliver", json={"deliveries": [4], "expect": 1})
     assert (answer.status_code, answer.json()) == (200, {"deliveries": [4], "count": 1})
-    answer = await client.post("/api/v1/actions/redeliver", json={})
+    answer = await client.post("/api/v1/actions/redeliver", json={"all": True})
     assert answer.json() == {"deliveries": [1], "count": 1}
     assert [(cause, note) for cause, note, _ in await list_causes(database)][-2:] == [
         ("token:ops", "delivery begun again")
@@ -80,8 +80,9 @@ async def test_dead_deliveries_are_redelivered_and_recorded(client: httpx2.Async
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"expect": 3}, 409, "The selection now matches 2 deliveries, expected 3."),
+        ({"all": True, "expect": 3}, 409, "The selection now matches 2 deliveries, expected 3."),
         ({"deliveries": [1, 2]}, 409, "no failed delivery has the id 2"),
+        ({}, 422, "No deliveries are selected."),
         ({"deliveries": [0]}, 422, ""),
         ({"deliveries": "all"}, 422, ""),
     ],
@@ -97,4 +98,4 @@ async def test_invalid_redelivery_changes_nothing(
 async def test_reader_cannot_redeliver(client: httpx2.AsyncClient) -> None:
     reader = {"Authorization": f"Bearer {READER}"}
     assert (await client.get("/api/v1/deliveries", headers=reader)).status_code == 200
-    assert (await client.post("/api/v1/actions/redeliver", json={}, headers=reader)).status_code == 403
+    assert (await client.post("/api/v1/actions/redeliver", json={"all": True}, headers=reader)).status_code == 403

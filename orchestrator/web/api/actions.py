@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, assert_never
+from typing import Annotated, Final, Literal, assert_never
 
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StringConstraints
 from pydantic import StrictInt as OnlyInt
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 from orchestrator.web.action_executor import ActionExecutor
@@ -17,6 +18,10 @@ from orchestrator.web.api.resources import parse_job_filter
 from orchestrator.web.api.schemas.jobs_and_runs import ApiModel, ShortText
 from orchestrator.web.auth.principal import CurrentPrincipal
 from orchestrator.web.backend import WebBackend
+from orchestrator.web.problem import ProblemError
+
+_EMPTY_FILTER_HINT: Final = 'Set a field of `filter`, or send `"all": true` in place of it to select all accounts.'
+_NO_DELIVERIES_HINT: Final = 'List the ids in `deliveries`, or send `"all": true` in place of it to select all.'
 
 
 def _integer_from_float(value: object) -> object:
@@ -62,7 +67,16 @@ class JobFilterSchema(BaseModel):
 class ActionByFilter(_ActionBody):
     """All accounts that match the filter and to which the action applies."""
 
-    filter: JobFilterSchema
+    filter: JobFilterSchema = Field(
+        description="At least one field must be set: an empty filter is rejected with 422, never taken as all."
+    )
+    expect: StrictInt = Field(description="Expected number of accounts; rejected with 409 if it differs.")
+
+
+class ActionOnAll(_ActionBody):
+    """All accounts of the run to which the action applies."""
+
+    all: Literal[True] = Field(description="Confirms that all accounts are meant.")
     expect: StrictInt = Field(description="Expected number of accounts; rejected with 409 if it differs.")
 
 
@@ -96,13 +110,15 @@ class AdoptionRequest(BaseModel):
 
 
 class RedeliveryRequest(BaseModel):
-    """Selection of failed deliveries."""
+    """Selection of failed deliveries: either ids, or all of them explicitly."""
 
     model_config = ConfigDict(extra="forbid")
 
     deliveries: list[DeliveryNumber] | None = Field(
-        None, description="Ids of failed deliveries; omitted or null: all failed deliveries."
+        None,
+        description="Ids of failed deliveries; omitted, null or empty is rejected with 422, unless `all` is true.",
     )
+    all: StrictBool = Field(False, description="Selects all failed deliveries; `deliveries` must be omitted.")
     expect: StrictInt | None = Field(
         None, description="Expected number of deliveries; rejected with 409 if it differs."
     )
@@ -172,23 +188,39 @@ class ActionRoutes:
         return _build_result(OperatorAction.ADOPT, [account])
 
     async def _redeliver(self, principal: CurrentPrincipal, body: RedeliveryRequest) -> RedeliveryResult:
-        retried = await self._executor.redeliver(principal, body.deliveries, expect=body.expect)
+        if body.all == bool(body.deliveries):
+            problem = "Both `deliveries` and `all` are set." if body.all else "No deliveries are selected."
+            raise ProblemError(422, problem, _NO_DELIVERIES_HINT)
+        ids = None if body.all else body.deliveries
+        retried = await self._executor.redeliver(principal, ids, expect=body.expect)
         return RedeliveryResult(deliveries=list(retried), count=len(retried))
 
     def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResultSchema]]:
-        async def apply(principal: CurrentPrincipal, body: ActionByName | ActionByFilter) -> ActionResultSchema:
+        async def apply(
+            principal: CurrentPrincipal, body: ActionByName | ActionByFilter | ActionOnAll
+        ) -> ActionResultSchema:
             if isinstance(body, ActionByName):
                 accounts = await self._executor.apply_to_accounts(
                     action, principal, body.accounts, expect=body.expect, reason=body.reason
                 )
             else:
-                job_filter = parse_job_filter(**body.filter.model_dump())
+                job_filter = _get_job_filter(body)
                 accounts = await self._executor.apply_to_matching(
                     action, principal, job_filter, expect=body.expect, reason=body.reason
                 )
             return _build_result(action, accounts)
 
         return apply
+
+
+def _get_job_filter(body: ActionByFilter | ActionOnAll) -> JobFilter:
+    """Return the filter of the body. Raises ProblemError (422) if it selects all accounts without saying so."""
+    if isinstance(body, ActionOnAll):
+        return JobFilter()
+    job_filter = parse_job_filter(**body.filter.model_dump())
+    if not job_filter.is_narrowing:
+        raise ProblemError(422, "The filter is empty, so no accounts are selected.", _EMPTY_FILTER_HINT)
+    return job_filter
 
 
 def _build_result(action: OperatorAction, accounts: Sequence[str] = ()) -> ActionResultSchema:

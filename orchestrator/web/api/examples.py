@@ -274,6 +274,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     },
     "ActionByName": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
     "ActionByFilter": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
+    "ActionOnAll": {"all": True, "expect": 300},
     "ApprovalRequest": {"expect_usd": 3.1},
     "WaiverRequest": {"reason": "moderated upstream, ticket 123"},
     "AdoptionRequest": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},

@@ -33,12 +33,13 @@ def export_response(
     listing: JobListing | None,
     export_format: ExportFormat,
     *,
-    include_unservable: bool,
+    include_unservable: bool = False,
     as_plain_text: bool = False,
+    as_file: bool = False,
 ) -> Response:
     """Return the exported models, with the media type of the format or as plain text.
 
-    An export names the reference of each API key, never its value.
+    `as_file` makes a browser save it as a file. An export names the reference of each API key, never its value.
     """
     name, jobs = (listing.run.name, listing.jobs) if listing else ("", ())
     exported = export(
@@ -46,4 +47,7 @@ def export_response(
     )
     if as_plain_text:
         return PlainTextResponse(exported.text, headers={"Cache-Control": "no-store"})
-    return Response(exported.text, media_type=exported.media_type, headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store"}
+    if as_file:
+        headers["Content-Disposition"] = f'attachment; filename="{exported.file_name}"'
+    return Response(exported.text, media_type=exported.media_type, headers=headers)

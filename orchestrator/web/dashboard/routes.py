@@ -15,7 +15,9 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
 from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.exports import ExportFormat
 from orchestrator.web.action_executor import ActionExecutor
+from orchestrator.web.api.model_export import MAX_EXPORTED_ACCOUNTS, export_response
 from orchestrator.web.auth.middleware import read_only_problem
 from orchestrator.web.auth.principal import CurrentPrincipal, Principal
 from orchestrator.web.backend import WebBackend
@@ -56,6 +58,7 @@ class DashboardRoutes:
             "/deliveries": self.render_deliveries,
             "/dataset": self.redirect_to_current_dataset,
             "/accounts/{name}": self.render_account,
+            "/export": self.export_models,
             "/confirm": self.render_confirm_dialog,
         }
         for path, page in pages.items():
@@ -115,6 +118,17 @@ class DashboardRoutes:
             PageQuery.from_parameters(request.query_params), request.query_params.get("account", "")
         )
         return JSONResponse(curves_page.build_chart_data(curves), headers={"Cache-Control": "no-store"})
+
+    async def export_models(self, request: Request) -> Response:
+        """Return the model ids of all accounts that match the filter as a file."""
+        name = request.query_params.get("format", "")
+        if name not in set(ExportFormat):
+            raise ProblemError(404, f"There is no export format {name}.", f"Choose {', '.join(ExportFormat)}.")
+        query = PageQuery.from_parameters(request.query_params)
+        listing = await self._get_job_page(query, limit=MAX_EXPORTED_ACCOUNTS, skip=0)
+        if listing is None:
+            raise ProblemError(404, f"There is no run {query.run or 'yet'}.", "`/runs` lists the runs.")
+        return export_response(self._backend, listing, ExportFormat(name), as_file=True)
 
     async def render_runs(self, request: Request) -> Response:
         return build_page_response(
@@ -232,20 +246,21 @@ class DashboardRoutes:
         overview = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
         if overview is None and query.run:
             raise ProblemError(404, f"There is no run {query.run}.", "`/runs` lists the runs.")
-        listing = await self._get_job_page(query)
+        listing = await self._get_job_page(query, limit=ROWS_PER_PAGE, skip=(query.page - 1) * ROWS_PER_PAGE)
         if listing is not None and query.page > count_pages(listing.total):
             query = replace(query, page=count_pages(listing.total))
-            listing = await self._get_job_page(query)
+            skip = (query.page - 1) * ROWS_PER_PAGE
+            listing = await self._get_job_page(query, limit=ROWS_PER_PAGE, skip=skip)
         return overview, listing, query
 
-    async def _get_job_page(self, query: PageQuery) -> status.JobListing | None:
+    async def _get_job_page(self, query: PageQuery, *, limit: int, skip: int) -> status.JobListing | None:
         return await self._call(
             status.list_jobs,
             query.job_filter,
             self._backend.now(),
             run_id=query.run or None,
-            limit=ROWS_PER_PAGE,
-            skip=(query.page - 1) * ROWS_PER_PAGE,
+            limit=limit,
+            skip=skip,
             order=query.order,
         )
 

@@ -24,6 +24,7 @@ from orchestrator.web.dashboard.attention import (
     build_notices,
     build_warning_notices,
 )
+from orchestrator.web.dashboard.export_menu import ExportGroup, build_export_groups
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.job_table import ActiveFilter, ColumnHeading, build_active_filters, build_columns
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
@@ -55,6 +56,7 @@ class RunPage(PaginatedView):
     notices: tuple[Notice, ...]
     attention_items: tuple[AttentionItem, ...]
     rows: tuple[JobRow, ...]
+    export_groups: tuple[ExportGroup, ...]
 
     @property
     def retirement_href(self) -> str:
@@ -107,6 +109,7 @@ def build_run_page(
         ),
         attention_items=build_attention_items(overview.problem_groups) if overview else (),
         rows=tuple(JobRow.from_job(job, run, now) for job in job_page.jobs) if job_page else (),
+        export_groups=build_export_groups(query),
         match_count=job_page.total if job_page else 0,
     )
 

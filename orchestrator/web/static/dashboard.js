@@ -114,6 +114,17 @@ document.addEventListener("change", (event) => {
 });
 updateSelectionCount();
 
+// An open menu closes with a click elsewhere, and with Escape.
+function closeMenus(event) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (event.type === "click" && menu.contains(event.target)) continue;
+    menu.open = false;
+    if (event.type === "keydown") menu.querySelector("summary").focus();
+  }
+}
+document.addEventListener("click", closeMenus);
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeMenus(event); });
+
 // Copy buttons. The clipboard API needs a secure context; elsewhere a temporary text field is copied.
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);

@@ -129,6 +129,10 @@ class ServedDashboard:
         await tx.connection.execute(insert(account_table), rows)
         await jobs.assign_to_run(tx, run.id, wanted)
 
+    async def write(self, change: Callable[[Transaction], Awaitable[Any]]) -> None:
+        """Change the database in one transaction."""
+        await self._database.write(change)
+
     async def change_job(self, account: str, state: JobState | None = None, **values: Any) -> None:
         """One job is another one from now on, as if the loop had made it so."""
 

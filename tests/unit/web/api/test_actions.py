@@ -82,10 +82,35 @@ async def test_a_remote_job_is_adopted() -> None:
     assert (await post_action(web_service, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
 
 
-async def test_empty_selection_selects_nothing() -> None:
+async def test_action_applies_to_all_accounts_if_all_is_explicit() -> None:
+    web_service = service()
+    answer = await post_action(web_service, "cancel", {"all": True, "expect": 2, "reason": "tidy"})
+    assert answer.status_code == 200
+    assert web_service.calls == [performed(OperatorAction.CANCEL, "tidy", accounts=("one", "two"))]
+
+
+@pytest.mark.parametrize("empty", [{}, {"state": None, "held": None}, {"label": "", "text": "  "}])
+async def test_empty_filter_is_rejected_and_never_means_all(empty: dict[str, Any]) -> None:
+    web_service = service()
+    answer = await post_action(web_service, "cancel", {"filter": empty, "expect": 2})
+    assert (answer.status_code, web_service.calls) == (422, [])
+    assert answer.json()["detail"] == "The filter is empty, so no accounts are selected."
+    assert '`"all": true`' in answer.json()["hint"]
+
+
+@pytest.mark.parametrize("empty", [{}, {"deliveries": None}, {"deliveries": []}, {"expect": 1}])
+async def test_omitted_deliveries_are_rejected_and_never_mean_all(empty: dict[str, Any]) -> None:
+    web_service = service()
+    answer = await post_action(web_service, "redeliver", empty)
+    assert (answer.status_code, web_service.calls) == (422, [])
+    assert answer.json()["detail"] == "No deliveries are selected."
+    assert '`"all": true`' in answer.json()["hint"]
+
+
+async def test_matching_nothing_changes_nothing() -> None:
     web_service = service()
     web_service.answers[status.preview_action] = status.ActionPreview(accounts=(), usd=0, unpriced=0)
-    answer = await post_action(web_service, "cancel", {"filter": {}, "expect": 0})
+    answer = await post_action(web_service, "cancel", {"filter": {"label": "eu"}, "expect": 0})
     assert (answer.json()["count"], web_service.calls) == (0, [])
 
 
@@ -133,7 +158,11 @@ async def test_refused_action_is_a_conflict_with_a_hint() -> None:
         ("retry", {"accounts": ["done"], "expect": 1.5}),
         ("retry", {"accounts": ["done"], "expect": True}),
         ("retry", {"accounts": ["done"], "expect": "1"}),
+        ("retry", {"all": False, "expect": 1}),
+        ("retry", {"all": True}),
+        ("retry", {"all": True, "filter": {"state": "failed"}, "expect": 1}),
         ("redeliver", {"deliveries": [1e300]}),
+        ("redeliver", {"deliveries": [7], "all": True}),
         ("waive", {}),
         ("waive", {"reason": "  "}),
         ("approve", {"expect_usd": "much"}),
@@ -150,7 +179,7 @@ async def test_invalid_body_is_a_problem_with_a_hint(verb: str, body: Any) -> No
 
 
 EVERY_ACTION: list[tuple[str, Any]] = (
-    [(OperatorAction.ADOPT, {"job": "j", "remote_job": "r"}), (OperatorAction.REDELIVER, {})]
+    [(OperatorAction.ADOPT, {"job": "j", "remote_job": "r"}), (OperatorAction.REDELIVER, {"all": True})]
     + list(RUN_BODIES.items())
     + [(action, {"accounts": ["one"]}) for action in ACCOUNT_ACTIONS]
 )
@@ -174,7 +203,11 @@ async def test_unauthenticated_client_cannot_act(verb: str, body: Any) -> None:
 
 @pytest.mark.parametrize(
     ("body", "numbers"),
-    [({}, None), ({"deliveries": [7], "expect": 1}, (7,)), ({"deliveries": [736229.0], "expect": 1.0}, (736229,))],
+    [
+        ({"all": True}, None),
+        ({"deliveries": [7], "expect": 1}, (7,)),
+        ({"deliveries": [736229.0], "expect": 1.0}, (736229,)),
+    ],
 )
 async def test_dead_deliveries_are_redelivered(body: Any, numbers: tuple[int, ...] | None) -> None:
     web_service = service()
