@@ -19,6 +19,7 @@ class ProviderName(StrEnum):
     OPENAI_COMPATIBLE = "openai-compatible"
     TOGETHER = "together"
     FIREWORKS = "fireworks"
+    DASHSCOPE = "dashscope"
 
 
 class BudgetPeriod(StrEnum):

@@ -191,6 +191,24 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
             "the format of its metrics file (not read)",
         ),
     ),
+    ProviderName.DASHSCOPE: Capabilities(
+        job_lookup=JobLookup.TRAINING_FILE,
+        options=(*_LEARNING_RATE_OPTIONS, "lora", "lora_rank", "lora_alpha"),
+        seed=False,
+        suffix_length=8,
+        events=False,
+        price_source=PriceSource.PRICE_FILE,
+        servable=False,
+        serving="needs a deployment, created in the console or with POST /deployments",
+        minimum_examples=1,
+        maximum_bytes=300 * MB,
+        unconfirmed=(
+            "the maximum suffix length (a refused suffix is omitted)",
+            "the minimum number of examples",
+            "the time zone of its times (not read)",
+            "whether tool calls are accepted for every model",
+        ),
+    ),
 }
 
 LOCAL_OPTIONS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that are never sent to a provider

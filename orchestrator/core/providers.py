@@ -39,6 +39,9 @@ class ProviderInfo:
     """Base URL for calling a model of an account without `base_url`; None where every client knows it, or where
     each account has its own."""
 
+    inference_path: str | None = None
+    """The path where models are called, on the host of an account's `base_url`; None: the path of `base_url`."""
+
     serves_at_base_url: bool = True
     """Whether an account's `base_url` is also where its models are called. False: always `inference_url`."""
 
@@ -109,6 +112,15 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         inference_url="https://api.fireworks.ai/inference/v1",
         serves_at_base_url=False,  # /v1 trains, /inference/v1 answers
         required_account_options={"organization": 'organization = "…", the account\'s id at fireworks'},
+    ),
+    ProviderName.DASHSCOPE: ProviderInfo(
+        capabilities=CAPABILITIES[ProviderName.DASHSCOPE],
+        default_base_url="https://dashscope-intl.aliyuncs.com/api/v1",  # Singapore; Beijing is another base_url
+        base_url_needs_path=False,
+        litellm_prefix="dashscope",
+        inference_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        inference_path="/compatible-mode/v1",  # /api/v1 trains, at both sites
+        verify_names_project=False,
     ),
 }
 

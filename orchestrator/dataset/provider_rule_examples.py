@@ -44,6 +44,9 @@ def find_rule_examples(rule: ProviderRule) -> RuleExamples | None:
             return RuleExamples(refused, _chat(_USER, _TOOL_CALL_MESSAGE, _TOOL_MESSAGE, _ANSWER, tools=_TOOLS))
         case RuleKind.KEYS_NOT_ACCEPTED:
             return RuleExamples(_chat(_USER, _ANSWER, **dict.fromkeys(rule.values, True)), _chat(_USER, _ANSWER))
+        case RuleKind.MESSAGE_KEYS_NOT_ACCEPTED:
+            named = _USER | {"name": "Robin"}
+            return RuleExamples(_chat(named, _ANSWER), _chat(_USER, _ANSWER))
         case _:
             return _find_image_examples(rule)
 
@@ -58,9 +61,8 @@ def _find_image_examples(rule: ProviderRule) -> RuleExamples | None:
             return RuleExamples(refused, _chat_with_images(_data_url("png", rule.limit)))
         case RuleKind.IMAGES_PER_EXAMPLE:
             image = _data_url("png")
-            return RuleExamples(
-                _chat_with_images(*[image] * (rule.limit + 1)), _chat_with_images(*[image] * rule.limit)
-            )
+            accepted = _chat_with_images(*[image] * rule.limit) if rule.limit else _chat(_USER, _ANSWER)
+            return RuleExamples(_chat_with_images(*[image] * (rule.limit + 1)), accepted)
         case RuleKind.PUBLIC_IMAGES:
             return RuleExamples(_chat_with_images("http://127.0.0.1/bike.png"), _chat_with_images(address))
         case RuleKind.EMBEDDED_IMAGES:

@@ -51,6 +51,11 @@ class RuleKind(Enum):
         FindingCode.UNKNOWN_KEY,
         "A chat must not have the key {values}.",
     )
+    MESSAGE_KEYS_NOT_ACCEPTED = (
+        "message-keys-not-accepted",
+        FindingCode.UNKNOWN_KEY,
+        "A message must not have the key {values}.",
+    )
     IMAGE_TYPES = (
         "picture-types",
         FindingCode.BAD_IMAGE,
@@ -114,10 +119,12 @@ _TOGETHER_CLIENT: Final = "https://github.com/togethercomputer/together-py/blob/
 _TOGETHER_VISION: Final = "https://docs.together.ai/docs/fine-tuning/vision"
 _FIREWORKS_DATA: Final = "https://docs.fireworks.ai/fine-tuning/fine-tuning-models"
 _FIREWORKS_VISION: Final = "https://docs.fireworks.ai/fine-tuning/fine-tuning-vlm"
+_DASHSCOPE_DATA: Final = "https://www.alibabacloud.com/help/en/model-studio/fine-tuning-api-guide"
 _ANSWER_ROLES: Final = ("assistant", "tool")
 _ALL_ROLES: Final = ("system", "user", "assistant", "tool")
 _OPENAI, _AZURE, _NEBIUS = ProviderName.OPENAI, ProviderName.AZURE, ProviderName.NEBIUS
 _TOGETHER, _FIREWORKS = ProviderName.TOGETHER, ProviderName.FIREWORKS
+_DASHSCOPE = ProviderName.DASHSCOPE
 
 PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
     ProviderRule(_OPENAI, RuleKind.TEXT_CONTENT, _OPENAI_REPORT, values=_ANSWER_ROLES),
@@ -144,6 +151,8 @@ PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
     ProviderRule(_FIREWORKS, RuleKind.IMAGE_TYPES, _FIREWORKS_VISION, values=("jpeg", "png")),
     ProviderRule(_FIREWORKS, RuleKind.EMBEDDED_IMAGES, _FIREWORKS_VISION),
     ProviderRule(_FIREWORKS, RuleKind.MAXIMUM_EXAMPLES, _FIREWORKS_DATA, limit=3_000_000),
+    ProviderRule(_DASHSCOPE, RuleKind.MESSAGE_KEYS_NOT_ACCEPTED, _DASHSCOPE_DATA, values=("name", "weight")),
+    ProviderRule(_DASHSCOPE, RuleKind.IMAGES_PER_EXAMPLE, _DASHSCOPE_DATA, limit=0),  # in a format of their own
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.providers import PROVIDERS
@@ -16,4 +17,6 @@ def find_inference_url(models: ModelSet, job: JobView) -> str | None:
     """Return the base URL of the account's models; None for OpenAI's own, which every client knows."""
     info, account = PROVIDERS[ProviderName(job.provider)], models.accounts.get(job.account)
     own_url = account.base_url if account and info.serves_at_base_url else None
+    if own_url and info.inference_path:
+        return "{0.scheme}://{0.netloc}".format(urlsplit(own_url)) + info.inference_path
     return own_url or info.inference_url

@@ -33,6 +33,8 @@ class ProviderRegistry:
                 return self._together
             case ProviderName.FIREWORKS:
                 return self._fireworks
+            case ProviderName.DASHSCOPE:
+                return self._dashscope
         assert_never(name)
 
     @cached_property
@@ -50,6 +52,12 @@ class ProviderRegistry:
     @cached_property
     def _fireworks(self) -> ProviderFactory:
         from orchestrator.providers.fireworks.fireworks_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
+
+    @cached_property
+    def _dashscope(self) -> ProviderFactory:
+        from orchestrator.providers.dashscope.dashscope_provider import build_provider_factory
 
         return build_provider_factory(self._http, self._redact)
 

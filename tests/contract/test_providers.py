@@ -1,4 +1,4 @@
-"""The contract of all six providers, and what is particular to one."""
+"""The contract of all providers, and what is particular to one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from provider_bench import (
     AzureBench,
     CompatibleBench,
+    DashScopeBench,
     FireworksBench,
     NebiusBench,
     OpenAIBench,
@@ -60,3 +61,9 @@ class TestFireworks(ProviderContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> ProviderBench:
         return FireworksBench(tmp_path)
+
+
+class TestDashScope(ProviderContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> ProviderBench:
+        return DashScopeBench(tmp_path)

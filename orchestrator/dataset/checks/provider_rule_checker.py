@@ -144,6 +144,13 @@ def _check_keys_not_accepted(body: ExampleBody, rule: ProviderRule) -> Iterator[
             yield (key,), f'the key "{key}" is not accepted in a chat', "Remove the key."
 
 
+def _check_message_keys_not_accepted(body: ExampleBody, rule: ProviderRule) -> Iterator[RuleViolation]:
+    for message, key_path in iter_messages(body):
+        for key in rule.values:
+            if key in message:
+                yield (*key_path, key), f'the key "{key}" is not accepted in a message', "Remove the key."
+
+
 def _check_text_content(
     body: ExampleBody, rule: ProviderRule, images: list[ImageReference]
 ) -> Iterator[RuleViolation]:
@@ -208,6 +215,7 @@ ORDER_CHECKS: dict[RuleKind, Callable[[ExampleBody, ProviderRule], Iterator[Rule
     RuleKind.SYSTEM_FIRST: _check_system_first,
     RuleKind.TEXT_ANSWER_LAST: _check_text_answer_last,
     RuleKind.KEYS_NOT_ACCEPTED: _check_keys_not_accepted,
+    RuleKind.MESSAGE_KEYS_NOT_ACCEPTED: _check_message_keys_not_accepted,
 }
 CONTENT_CHECKS: dict[
     RuleKind, Callable[[ExampleBody, ProviderRule, list[ImageReference]], Iterator[RuleViolation]]

@@ -39,9 +39,11 @@ class RestClient(ApiClient):
         account: str,
         redact: Redactor,
         error_codes: ErrorCodes,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        """`headers` are sent with every request besides the key."""
         super().__init__(http, base_url, account_name=account, redact=redact, error_codes=error_codes)
-        self._headers = {"authorization": f"Bearer {key.reveal()}"}
+        self._headers = {"authorization": f"Bearer {key.reveal()}", **(headers or {})}
 
     def _build_read_headers(self) -> Mapping[str, str]:
         return self._headers

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx2
+from fake_dashscope import MODELS as DASHSCOPE_MODELS
+from fake_dashscope import create_dashscope
 from fake_fireworks import MODELS as FIREWORKS_MODELS
 from fake_fireworks import create_fireworks
 from fake_openai_dialects import AzureTranslator, NebiusTranslator, Translator
@@ -22,10 +24,13 @@ from machine_speed import scale_seconds
 from starlette.types import ASGIApp
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.dataset import remote_filename
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
+from orchestrator.providers.dashscope import dashscope_provider
 from orchestrator.providers.fireworks import fireworks_provider
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai import openai_provider
@@ -91,6 +96,7 @@ class ProviderBench(ABC):
     names_organization: ClassVar[bool] = True
     lists_models: ClassVar[bool] = True
     pages: ClassVar[bool] = True
+    checks_files: ClassVar[bool] = True  # False: a file that was stored can be used at once
 
     def __init__(self, folder: Path) -> None:
         self.now = START
@@ -155,13 +161,19 @@ class ProviderBench(ABC):
         )
         return self.connect(entry, secret)
 
-    def file(self, content: str = LINES, *, mark: bool = False) -> DatasetFile:
+    def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
+        """The answer about one object with another id."""
+        name = "id" if "id" in body else "name"
+        return body | {name: change(body[name])}
+
+    def file(self, content: str = LINES, *, mark: bool = False, tag: str = TAG) -> DatasetFile:
+        """A file as the daemon names it: the tag is part of it where each job has a file of its own."""
         digest = hashlib.sha256(content.encode()).hexdigest()
         path = self.folder / f"{digest[:16]}.jsonl"
         path.write_text(content, encoding="utf-8")
         return DatasetFile(
             path=path,
-            filename=f"orchestrator-{digest[:16]}.jsonl",
+            filename=remote_filename(digest, tag=tag if CAPABILITIES[self.name].has_file_per_job else None),
             bytes=len(content.encode()),
             sha256=digest,
             examples=content.count("\n"),
@@ -178,8 +190,8 @@ class ProviderBench(ABC):
     def deadline(self, seconds: float = scale_seconds(60)) -> Deadline:
         return Deadline(seconds, boottime=lambda: 0.0)
 
-    async def ready_file(self, provider: Provider, content: str = LINES) -> RemoteFile:
-        file = await provider.upload_file(self.file(content), self.deadline())
+    async def ready_file(self, provider: Provider, content: str = LINES, tag: str = TAG) -> RemoteFile:
+        file = await provider.upload_file(self.file(content, tag=tag), self.deadline())
         self.now += 10
         file = await provider.get_file(file.id)
         assert file.status is RemoteFileStatus.READY
@@ -309,6 +321,27 @@ class FireworksBench(TogetherBench):
 
     def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
         return fireworks_provider.build_provider_factory
+
+
+class DashScopeBench(TogetherBench):
+    name = ProviderName.DASHSCOPE
+    base_url = "http://localhost/api/v1"
+    base_model = DASHSCOPE_MODELS[0]
+    names_organization = False
+    lists_models = False
+    pages = True
+    checks_files = False
+
+    def application(self) -> ASGIApp:
+        app, self.world = create_dashscope(lambda: self.now, training_seconds=60)
+        return app
+
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
+        return dashscope_provider.build_provider_factory
+
+    def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
+        part, name = ("output", "job_id") if "output" in body else ("data", "file_id")
+        return body | {part: body[part] | {name: change(body[part][name])}}
 
 
 def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> httpx2.Response:

@@ -109,9 +109,10 @@ def test_litellm_has_one_group_and_names_every_key() -> None:
 def test_litellm_knows_each_provider_by_its_prefix() -> None:
     azure = account("azure", "azure", base_url="https://acme.openai.azure.com/openai/v1/")
     fireworks = account("fireworks", "fireworks", base_url="https://api.fireworks.ai/v1", organization="acme")
+    dashscope = account("dashscope", "dashscope", base_url="https://dashscope.aliyuncs.com/api/v1")
     found = {
         each["model_info"]["id"]: each["litellm_params"]
-        for each in litellm(models(*SIX, accounts=(azure, fireworks)), include_unservable=True)
+        for each in litellm(models(*SIX, accounts=(azure, fireworks, dashscope)), include_unservable=True)
     }
     assert {name: params["model"].partition("/")[0] for name, params in found.items()} == {
         "openai": "openai",
@@ -120,8 +121,10 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
         "openai-compatible": "openai",
         "together": "together_ai",
         "fireworks": "fireworks_ai",
+        "dashscope": "dashscope",
     }
     assert found["azure"]["api_base"] == "https://acme.openai.azure.com"
+    assert found["dashscope"]["api_base"] == "https://dashscope.aliyuncs.com/compatible-mode/v1"
     assert found["fireworks"]["api_base"].endswith("/inference/v1")
     assert "organization" not in found["fireworks"]
 

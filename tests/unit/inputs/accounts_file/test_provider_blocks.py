@@ -114,7 +114,7 @@ def test_equivalent_option_is_suggested(tmp_path: Path, provider: str, option: s
 
 def test_option_without_an_equivalent_names_its_providers(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "openai", "lora = true")
-    assert problem.endswith("it has no equivalent; remove it (known to nebius, together)")
+    assert problem.endswith("it has no equivalent; remove it (known to nebius, together, dashscope)")
 
 
 def test_unsupported_method_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The dialect of DashScope, the API of Alibaba Cloud Model Studio."""
