@@ -54,6 +54,13 @@ async def iter_chunks(dataset_file: DatasetFile) -> AsyncIterator[bytes]:
             yield data
 
 
+async def iter_part_chunks(dataset_file: DatasetFile, start: int, length: int) -> AsyncIterator[bytes]:
+    """Yield a part of the bytes to send in chunks."""
+    with open_part_stream(dataset_file, start, length) as handle:
+        while data := handle.read(CHUNK_BYTES):
+            yield data
+
+
 def check_upload_size(dataset_file: DatasetFile, capabilities: Capabilities, account: str) -> None:
     """Raise RequestRejected for a file that the provider would refuse after the whole upload."""
     if dataset_file.wire_bytes > capabilities.maximum_bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.capabilities import WireFormat
+from orchestrator.dataset.convert import gemini, nova
 from orchestrator.dataset.example import ExampleBody
 
 
@@ -23,4 +24,7 @@ class ChatConverter:
     """Is part of the names of converted files. Raise it when the same chat is converted to other bytes."""
 
 
-CONVERTERS: Final[Mapping[WireFormat, ChatConverter]] = {}
+CONVERTERS: Final[Mapping[WireFormat, ChatConverter]] = {
+    WireFormat.GEMINI: ChatConverter(gemini.convert_chat),
+    WireFormat.BEDROCK_CONVERSATION: ChatConverter(nova.convert_chat),
+}

@@ -117,7 +117,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             timeout.get("read"),
             request,
         )
-        headers = [(name, value) for name, value in response.raw_headers if name.lower() not in TRANSFER_HEADERS]
+        has_content = request.method != "HEAD"  # whose response has the length of the content that a GET would have
+        dropped = TRANSFER_HEADERS if has_content else frozenset[bytes]()
+        headers = [(name, value) for name, value in response.raw_headers if name.lower() not in dropped]
         return httpx2.Response(response.status, headers=headers, content=content, request=request)
 
     async def get(self, url: str, headers: Mapping[str, str]) -> HttpResponse:

@@ -80,10 +80,17 @@ class RestClient(ApiClient):
         return self.decode(decoder, (await self.send(method, path, **options)).content, path)
 
     async def send(
-        self, method: str, path: str, *, expected_status: int | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        expected_status: int | None = None,
+        **options: Any,
     ) -> HttpResponse:
         """Send one request. Raises UnsuccessfulResponse unless the status is a success or the expected one."""
-        response = await self._http.send(method, self._base_url + path, self._headers, **options)
+        sent = {**self._headers, **headers} if headers else self._headers
+        response = await self._http.send(method, self._base_url + path, sent, **options)
         if not response.is_success and response.status != expected_status:
             raise UnsuccessfulResponse(response.status, response.headers, response.content, path)
         return response
