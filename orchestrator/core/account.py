@@ -30,6 +30,14 @@ class BudgetPeriod(StrEnum):
     RUN = "run"
 
 
+class HyperparameterFormat(StrEnum):
+    """Where a create request has its hyperparameters: in `method`, outside of it as OpenAI once had them, or both."""
+
+    METHOD = "method"
+    FLAT = "flat"
+    BOTH = "both"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One `[[accounts]]` entry of the accounts file. It holds references to secrets, never a key."""
@@ -46,6 +54,8 @@ class Account:
     max_running_jobs: int = 3  # job slots
     send_auto: bool = True  # openai-compatible only: whether the server understands "auto" as a hyperparameter
     suffix_length: int | None = None  # openai-compatible only: maximum suffix length; 0: none, None: the usual one
+    suffix_required: bool = False  # openai-compatible only: whether the server refuses a job without a suffix
+    hyperparameter_format: HyperparameterFormat = HyperparameterFormat.METHOD  # openai-compatible only
     labels: tuple[str, ...] = ()  # for filters
     proxy: str | None = None  # address without password, reference, or DIRECT_KEYWORDS; None: the environment's proxy
     allow_http: bool = False  # permits a `base_url` with http:// in a private network

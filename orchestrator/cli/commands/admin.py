@@ -48,6 +48,37 @@ def doctor(
 @command(
     panel=Panel.SET_UP,
     examples="""
+        orchestrator conformance lab
+        orchestrator conformance lab --train --json
+    """,
+)
+def conformance(
+    account: Annotated[str, typer.Argument(help="Name of the account, for example lab.", show_default=False)],
+    base_model: Annotated[str | None, typer.Option(help="Model to train; default: the run's.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train to the end instead of cancelling the job.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that the file, and the job, may take for each step.")
+    ] = 60.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept that a hosted provider may charge for the job.")] = False,
+    accounts: AccountsFileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Test whether a live server fulfils the contract of the service. Exits 1 on defects.
+
+    Creates one job with ten tiny chats, cancels it, and deletes the file that it uploaded.
+    """
+    with command_session(log_level="warning", accounts_file=accounts) as session:
+        from orchestrator.app.conformance import ConformanceOptions
+        from orchestrator.cli.handlers.conformance import run_conformance_test
+
+        options = ConformanceOptions(base_model=base_model, train=train, timeout_seconds=timeout, may_cost_money=yes)
+        code = run_conformance_test(session, account, options, as_json=json)
+    raise typer.Exit(code)
+
+
+@command(
+    panel=Panel.SET_UP,
+    examples="""
         orchestrator config
         orchestrator config --json
     """,

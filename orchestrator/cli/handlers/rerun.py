@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import write_text
-from orchestrator.core.account import Account, BudgetPeriod, ProviderName
+from orchestrator.core.account import Account, BudgetPeriod, HyperparameterFormat, ProviderName
 from orchestrator.core.plans.rerun import Rerun
 from orchestrator.core.spec import RunOptions
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -80,6 +80,10 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
     yield f"max_running_jobs = {account.max_running_jobs}"
     if not account.send_auto:
         yield "send_auto = false"
+    if account.suffix_required:
+        yield "suffix_required = true"
+    if account.hyperparameter_format is not HyperparameterFormat.METHOD:
+        yield f"hyperparameter_format = {format_toml_value(account.hyperparameter_format.value)}"
     if account.labels:
         yield f"labels = {format_toml_value(list(account.labels))}"
 

@@ -129,6 +129,8 @@ def _check_entries(tables: AccountsDocument, problems: ProblemCollector) -> None
         for option in (CONDITIONAL_ACCOUNT_OPTIONS - info.account_options) & entry.keys():
             accepted = " and ".join(list_providers_with_account_option(option))
             problems.add(table, option, f"is not an option for {provider}, only for {accepted}; remove the line")
+        if entry.get("suffix_required") is True and entry.get("suffix_length") == 0:
+            problems.add(table, "suffix_required", "contradicts suffix_length = 0, which sends no suffix; remove one")
 
 
 def _same_account_warnings(accounts: tuple[Account, ...]) -> Iterator[str]:

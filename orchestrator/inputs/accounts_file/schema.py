@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from orchestrator.core.account import BudgetPeriod, ProviderName
+from orchestrator.core.account import BudgetPeriod, HyperparameterFormat, ProviderName
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.notifications.notification import Topic
 from orchestrator.core.providers import PROVIDERS
@@ -280,6 +280,8 @@ class AccountTable(_OptionsTable):
     max_running_jobs: Annotated[int, Field(ge=1)] | None = None
     send_auto: bool | None = None
     suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None
+    suffix_required: bool | None = None
+    hyperparameter_format: Annotated[HyperparameterFormat, Field(strict=False)] | None = None
     labels: list[NonBlankText] | None = None
 
 

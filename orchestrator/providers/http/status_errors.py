@@ -33,6 +33,7 @@ from orchestrator.providers.http.response_decoder import (
 from orchestrator.providers.http.retry_after import parse_retry_after
 
 MAX_ERROR_CODE_LENGTH: Final = 64
+MAX_ERROR_ITEMS: Final = 5
 ErrorCodes = Mapping[str | None, type[ProviderError]]
 
 ERROR_CLASSES_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
@@ -136,13 +137,26 @@ def parse_error_body(content: bytes) -> tuple[str | None, str]:
         body: Any = msgspec.json.decode(content)
     except DECODE_ERRORS:
         return None, ""
-    error = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(body, dict):
+        return None, ""
+    error = body.get("error") or (not body.get("message") and body.get("detail")) or body
     if not isinstance(error, dict):
-        return None, text_or_none(error) or ""
+        return None, _format_error_items(error) if isinstance(error, list) else text_or_none(error) or ""
     code = error.get("code")
     return (None if code in (None, "") else str(code)[:MAX_ERROR_CODE_LENGTH]), text_or_none(
         error.get("message")
     ) or ""
+
+
+def _format_error_items(items: list[Any]) -> str:
+    """Format the errors of FastAPI's validation, `{"loc": [...], "msg": ...}`, of which a request may have many."""
+    texts = []
+    for item in items[:MAX_ERROR_ITEMS]:
+        if isinstance(item, dict) and (text := text_or_none(item.get("msg"))):
+            location = item.get("loc")
+            place = ".".join(map(str, location[:MAX_ERROR_ITEMS])) if isinstance(location, list) else ""
+            texts.append(f"{place}: {text}" if place else text)
+    return "; ".join(texts)
 
 
 def parse_request_id(headers: Mapping[str, str]) -> str | None:

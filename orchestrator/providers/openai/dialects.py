@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account import Account, HyperparameterFormat, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, MB, Capabilities, JobLookup
 from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import (
@@ -76,6 +76,8 @@ class Dialect:
     default_hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # sent unless the spec sets them
     accepts_auto: bool = True  # whether the word "auto" may be sent as a hyperparameter
     suffix_length: int  # maximum, in characters; 0: the server accepts no suffix
+    suffix_required: bool = False  # whether the server refuses a job without a suffix
+    hyperparameter_format: HyperparameterFormat = HyperparameterFormat.METHOD
     extra_body_fields: Mapping[str, str] = field(default_factory=dict)  # option of the spec -> field of the body
     result_is_checkpoint: bool = False  # whether a job names no model, so that its last checkpoint is the result
     part_bytes: int = 16 * MB  # size of the parts of a multipart upload
@@ -86,10 +88,14 @@ class Dialect:
 
     def for_account(self, account: Account) -> Dialect:
         """Return the dialect with the account's own options for its server."""
-        if account.send_auto and account.suffix_length is None:  # 10,000 accounts share one object
-            return self
-        length = self.suffix_length if account.suffix_length is None else account.suffix_length
-        return replace(self, accepts_auto=self.accepts_auto and account.send_auto, suffix_length=length)
+        own = replace(
+            self,
+            accepts_auto=self.accepts_auto and account.send_auto,
+            suffix_length=self.suffix_length if account.suffix_length is None else account.suffix_length,
+            suffix_required=account.suffix_required,
+            hyperparameter_format=account.hyperparameter_format,
+        )
+        return self if own == self else own  # 10,000 accounts share one object
 
     @property
     def uses_metadata_tag(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 from openai.types.moderation import Moderation as ModerationResult
 
+from orchestrator.core.account import HyperparameterFormat
 from orchestrator.core.jobs.loss import Loss, parse_loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.remote import (
@@ -29,23 +30,21 @@ from orchestrator.providers.http.response_decoder import (
 )
 from orchestrator.providers.openai.dialects import FILE_STATUS, JOB_STATUS, Dialect
 from orchestrator.providers.openai.responses import OpenAIEvent, OpenAIFile, OpenAIJob, OpenAIListedFile, OpenAIModel
-from orchestrator.providers.tagging import tagged_suffix
+from orchestrator.providers.tagging import short_tag, tagged_suffix
 
 TAG_METADATA_KEY: Final = "orchestrator_job"
 
 
 def build_create_arguments(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
     """Build the arguments of `fine_tuning.jobs.create`."""
-    spec, length = order.spec, dialect.suffix_length
+    spec = order.spec
     values: dict[str, Any] = {
         "model": spec.base_model,
         "training_file": order.training_file,
         "validation_file": order.validation_file,
-        "suffix": tagged_suffix(order, length)
-        if dialect.suffix_fits_tag(order.tag)
-        else spec.suffix and spec.suffix[:length],
+        "suffix": _build_suffix(order, dialect),
         "seed": spec.seed,
-        "method": _build_method(spec, dialect),
+        **_build_hyperparameter_fields(spec, dialect),
         "metadata": {TAG_METADATA_KEY: order.tag} if dialect.uses_metadata_tag else None,
         "extra_body": {
             wire: value for name, wire in dialect.extra_body_fields.items() if (value := getattr(spec, name))
@@ -54,11 +53,40 @@ def build_create_arguments(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value} | ({"seed": spec.seed} if spec.seed == 0 else {})
 
 
-def _build_method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
+def _build_suffix(order: JobOrder, dialect: Dialect) -> str | None:
+    length = dialect.suffix_length
+    if dialect.suffix_fits_tag(order.tag):
+        return tagged_suffix(order, length)
+    if order.spec.suffix or not dialect.suffix_required:
+        return order.spec.suffix and order.spec.suffix[:length]
+    # Never a part of the round: "…-1", cut from "…-10", would be the tag of another round.
+    return _tag_without_round(order)[:length]
+
+
+def _tag_without_round(order: JobOrder) -> str:
+    return short_tag(order.tag).rpartition("-")[0]
+
+
+def _build_hyperparameter_fields(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
+    """Build `method`, or the older field `hyperparameters`, or both, as the server reads them."""
     options = {wire: getattr(spec, name) for name, wire in dialect.hyperparameter_names.items()}
     left_open = (None,) if dialect.accepts_auto else (None, "auto")
     chosen = {wire: value for wire, value in options.items() if value not in left_open}
-    return {"type": spec.method, spec.method: {"hyperparameters": {**dialect.default_hyperparameters, **chosen}}}
+    values = {**dialect.default_hyperparameters, **chosen}
+    match dialect.hyperparameter_format:
+        case HyperparameterFormat.METHOD:
+            return {"method": _build_method(spec, values)}
+        case HyperparameterFormat.BOTH:
+            return {"method": _build_method(spec, values), "hyperparameters": values}
+        case HyperparameterFormat.FLAT if spec.method == "supervised":
+            return {"hyperparameters": values}
+        case HyperparameterFormat.FLAT:  # without the type, the server would start another kind of training
+            return {"method": {"type": spec.method}, "hyperparameters": values}
+    assert_never(dialect.hyperparameter_format)
+
+
+def _build_method(spec: TrainingSpec, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    return {"type": spec.method, spec.method: {"hyperparameters": hyperparameters}}
 
 
 def to_remote_model(model: OpenAIModel) -> RemoteModel:
@@ -144,14 +172,15 @@ def find_suffix(job: OpenAIJob) -> str | None:
 
 
 def build_suffix_getter(order: JobOrder) -> Callable[[OpenAIJob], str | None]:
-    """Build a function like `find_suffix` that also returns None for a suffix with only the operator's own part.
+    """Build a function like `find_suffix` that also returns None for a suffix that may be a part of the order's.
 
     Such a job may have been created for this order while the option `suffix_length` left no room for the tag.
     """
+    shortened = (order.spec.suffix or "", _tag_without_round(order))
 
     def find_tagged_suffix(job: OpenAIJob) -> str | None:
         suffix = find_suffix(job)
-        return None if suffix and (order.spec.suffix or "").startswith(suffix) else suffix
+        return None if suffix and any(whole.startswith(suffix) for whole in shortened) else suffix
 
     return find_tagged_suffix
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account import Account, HyperparameterFormat, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, LOCAL_OPTIONS
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.providers import PROVIDERS
@@ -133,7 +133,9 @@ def test_a_provider_without_a_seed_is_warned_about(tmp_path: Path) -> None:
     assert read(tmp_path, "together").warnings == ()
 
 
-@pytest.mark.parametrize("option", ["send_auto = false", "suffix_length = 18"])
+@pytest.mark.parametrize(
+    "option", ["send_auto = false", "suffix_length = 18", "suffix_required = true", 'hyperparameter_format = "flat"']
+)
 def test_compatible_server_options_are_refused_for_other_providers(tmp_path: Path, option: str) -> None:
     name = option.partition(" ")[0]
     [problem] = problems(tmp_path, "together", entry=option)
@@ -141,14 +143,24 @@ def test_compatible_server_options_are_refused_for_other_providers(tmp_path: Pat
 
 
 def test_a_compatible_server_can_be_described(tmp_path: Path) -> None:
-    entry = 'base_url = "https://h/v1"\nsend_auto = false\nsuffix_length = 0\n'
+    entry = (
+        'base_url = "https://h/v1"\nsend_auto = false\nsuffix_length = 18\nsuffix_required = true\n'
+        'hyperparameter_format = "flat"\n'
+    )
     file = read(tmp_path, "openai-compatible", entry=entry)
     [account] = file.accounts
-    assert (account.send_auto, account.suffix_length) == (False, 0)
+    assert (account.send_auto, account.suffix_length, account.suffix_required) == (False, 18, True)
+    assert account.hyperparameter_format is HyperparameterFormat.FLAT
     assert (Account(name="a", provider=account.provider, api_key="env:K").send_auto, file.get_run().specs) == (
         True,
         read(tmp_path, "openai-compatible").get_run().specs,  # no part of the spec, and so of no identity
     )
+
+
+def test_suffix_cannot_be_required_and_impossible(tmp_path: Path) -> None:
+    entry = 'base_url = "https://h/v1"\nsuffix_length = 0\nsuffix_required = true\n'
+    [problem] = problems(tmp_path, "openai-compatible", entry=entry)
+    assert "suffix_required: contradicts suffix_length = 0, which sends no suffix" in problem
 
 
 @pytest.mark.parametrize("length", ["-1", "65", "true"])

@@ -8,11 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account import Account, HyperparameterFormat, ProviderName
 from orchestrator.core.errors import AmbiguousRemoteJob, RequestRejected
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.spec import Method, TrainingSpec
 from orchestrator.providers.base import Deadline, JobOrder, Provider
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.openai_provider import build_provider_factory
@@ -24,10 +24,13 @@ TAG = "0123456789abcdef.0"
 class Server:
     """Answers with the `jobs` it holds, and keeps what it was asked to create. `refuses` are fields it refuses."""
 
-    def __init__(self, *jobs: dict[str, Any], refuses: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *jobs: dict[str, Any], refuses: tuple[str, ...] = (), refusal: dict[str, Any] | None = None
+    ) -> None:
         self.jobs = [{**JOB, **job} for job in jobs]
         self.created: list[dict[str, Any]] = []
         self._refuses = refuses
+        self._refusal = refusal or {"error": {"message": "unknown field"}}
         self._connect = build_provider_factory(HttpClient(httpx2.MockTransport(self._answer)), Redactor())
 
     def provider(self, **options: Any) -> Provider:
@@ -45,7 +48,7 @@ class Server:
             body = json.loads(request.content)
             self.created.append(body)
             if any(field in body for field in self._refuses):
-                return httpx2.Response(400, json={"error": {"message": "unknown field"}})
+                return httpx2.Response(400, json=self._refusal)
             return httpx2.Response(200, json=JOB)
         if request.url.path.endswith("/jobs"):
             return httpx2.Response(200, json={"data": self.jobs, "has_more": False})
@@ -101,6 +104,69 @@ async def test_request_without_options_sends_auto_and_a_tagged_suffix() -> None:
 async def test_server_without_auto_receives_explicit_options_only() -> None:
     body = await create(Server(), an_order(n_epochs=3), send_auto=False)
     assert body["method"]["supervised"]["hyperparameters"] == {"n_epochs": 3}
+
+
+@pytest.mark.parametrize("method", ["supervised", "dpo"])
+async def test_hyperparameters_are_sent_where_the_server_reads_them(method: Method) -> None:
+    order, values = an_order(n_epochs=3, method=method), {"n_epochs": 3}
+    nested = {"type": method, method: {"hyperparameters": values}}
+    flat = await create(Server(), order, send_auto=False, hyperparameter_format=HyperparameterFormat.FLAT)
+    assert (flat["hyperparameters"], flat.get("method")) == (values, {"type": "dpo"} if method == "dpo" else None)
+    both = await create(Server(), order, send_auto=False, hyperparameter_format=HyperparameterFormat.BOTH)
+    assert (both["hyperparameters"], both["method"]) == (values, nested)
+    usual = await create(Server(), order, send_auto=False)
+    assert ("hyperparameters" in usual, usual["method"]) == (False, nested)
+
+
+@pytest.mark.parametrize(
+    ("length", "tag", "suffix", "sent"),
+    [
+        (None, TAG, None, "0123456789abcdef-0"),
+        (18, "0123456789abcdef.10", None, "0123456789abcdef"),  # not "…-1", which is the tag of another round
+        (18, "0123456789abcdef.10", "tone", "tone"),
+        (8, TAG, None, "01234567"),
+    ],
+)
+async def test_server_that_requires_a_suffix_always_receives_one(
+    length: int | None, tag: str, suffix: str | None, sent: str
+) -> None:
+    body = await create(Server(), an_order(tag, suffix=suffix), suffix_length=length, suffix_required=True)
+    assert body["suffix"] == sent
+
+
+@pytest.mark.parametrize("length", [None, 8, 18])
+async def test_job_with_a_suffix_without_its_round_is_ambiguous(length: int | None) -> None:
+    server = Server({"suffix": "01234567" if length == 8 else "0123456789abcdef"})
+    with pytest.raises(AmbiguousRemoteJob):
+        await server.provider(suffix_length=length, suffix_required=True).find_jobs(an_order())
+    other_round = Server({"suffix": "0123456789abcdef-1"})
+    assert await other_round.provider().find_jobs(an_order("0123456789abcdef.10")) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"code": "NoSuchModel", "message": "no model base"}, "400 NoSuchModel: no model base"),
+        ({"code": 3, "message": "suffix is required", "details": []}, "400 3: suffix is required"),
+        ({"error": "suffix is required", "code": 3}, "400: suffix is required"),
+        ({"code": "bad", "message": "no model", "detail": "x" * 99}, "400 bad: no model"),
+        ({"detail": "suffix is required"}, "400: suffix is required"),
+        ({"detail": {"code": "bad", "message": "no model"}}, "400 bad: no model"),
+        (
+            {"detail": [{"loc": ["body", "suffix"], "msg": "Field required", "type": "missing"}]},
+            "400: body.suffix: Field required",
+        ),
+        (
+            {"detail": [{"msg": "Field required"}, {"loc": ["body", "seed"], "msg": "too small"}]},
+            "400: Field required; body.seed: too small",
+        ),
+        ({"detail": [3]}, '400: at /v1/fine_tuning/jobs: {"detail":[3]}'),
+    ],
+)
+async def test_message_of_an_error_is_found_in_every_usual_shape(body: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        await create(Server(refuses=("model",), refusal=body), an_order())
+    assert caught.value.message == message
 
 
 @pytest.mark.parametrize(
