@@ -33,7 +33,7 @@ async def drive(address: str, folder: Path, script: str, *arguments: str) -> Any
     offline = {"HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
     own = {"DASHSCOPE_API_KEY": "sandbox-acme", "DASHSCOPE_HTTP_BASE_URL": f"{address}/api/v1", "HOME": str(folder)}
     process = await asyncio.create_subprocess_exec(
-        *(CLIENTS / "bin" / "python", ROOT / "tests" / "clients" / script, *arguments),
+        *map(str, (CLIENTS / "bin" / "python", ROOT / "tests" / "clients" / script, *arguments)),
         cwd=folder,
         env=clean_environ() | own | offline,
         stdout=asyncio.subprocess.PIPE,

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import dashscope
@@ -65,7 +66,11 @@ def drive_new_client() -> dict[str, Any]:
     ended = client.fine_tunes.get(job.job_id)
     page = client.fine_tunes.list(page_no=1, page_size=1)
     errors = []
-    for call in (lambda: client.files.get("no-such-file"), lambda: client.fine_tunes.cancel(job.job_id)):
+    calls: list[Callable[[], Any]] = [
+        lambda: client.files.get("no-such-file"),
+        lambda: client.fine_tunes.cancel(job.job_id),
+    ]
+    for call in calls:
         try:
             call()
         except (NotFoundError, BadRequestError) as error:

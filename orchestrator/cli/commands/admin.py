@@ -63,7 +63,7 @@ def conformance(
     accounts: AccountsFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Test whether a live server fulfils the contract of the service. Exits 1 on defects.
+    """Test whether the service can use a live server. Exits 1 on defects.
 
     Creates one job with ten tiny chats, cancels it, and deletes the file that it uploaded.
     """

@@ -10,6 +10,7 @@ import msgspec
 from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.account import HyperparameterFormat
+from orchestrator.core.dataset import short_tag
 from orchestrator.core.jobs.loss import Loss, parse_loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.remote import (
@@ -30,7 +31,7 @@ from orchestrator.providers.http.response_decoder import (
 )
 from orchestrator.providers.openai.dialects import FILE_STATUS, JOB_STATUS, Dialect
 from orchestrator.providers.openai.responses import OpenAIEvent, OpenAIFile, OpenAIJob, OpenAIListedFile, OpenAIModel
-from orchestrator.providers.tagging import short_tag, tagged_suffix
+from orchestrator.providers.tagging import tagged_suffix
 
 TAG_METADATA_KEY: Final = "orchestrator_job"
 
