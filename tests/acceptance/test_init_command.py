@@ -16,6 +16,8 @@ import pytest
 from machine_speed import scale_seconds
 from processes import CHATS, PROGRAM, QUICK_POLLING, Result, SandboxProcess, clean_environ
 
+from orchestrator.core.account import ProviderName
+
 MAX_PATH_SECONDS = 180.0
 PASTED_KEY = "sk-proj-abcdefghijklmnopqrstuvwx"
 ENVIRON = clean_environ() | QUICK_POLLING | {"NORTH_KEY": "sandbox-north", "TERM": "dumb", "COLUMNS": "80"}
@@ -170,7 +172,7 @@ def test_prompts_correct_wrong_answers_and_list_the_models(
 ) -> None:
     user = Terminal(tmp_path, "init", "--base-url", sandbox.url)
     terminal.append(user)
-    user.answer("openai-compatible, together, fireworks)", "opnai\n")
+    user.answer(f", {list(ProviderName)[-1]})", "opnai\n")
     user.answer("This is not one of", "")
     user.answer("Provider (", "openai\n")
     user.answer("Reference to the key", f"{PASTED_KEY}\n")
