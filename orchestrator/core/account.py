@@ -20,6 +20,7 @@ class ProviderName(StrEnum):
     TOGETHER = "together"
     FIREWORKS = "fireworks"
     DASHSCOPE = "dashscope"
+    BEDROCK_MANTLE = "bedrock-mantle"
 
 
 class BudgetPeriod(StrEnum):

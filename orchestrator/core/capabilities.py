@@ -209,6 +209,25 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
             "whether tool calls are accepted for every model",
         ),
     ),
+    ProviderName.BEDROCK_MANTLE: Capabilities(
+        job_lookup=JobLookup.TRAINING_FILE,
+        options=_MULTIPLIER_OPTIONS,
+        seed=False,
+        suffix_length=0,
+        events=True,
+        losses=True,
+        price_source=PriceSource.PRICE_FILE,
+        servable=True,
+        serving="at once, by its model id, on demand",
+        minimum_examples=10,
+        maximum_bytes=512 * MB,
+        unconfirmed=(
+            "supervised fine-tuning (AWS documents reinforcement fine-tuning, and mentions the other in an example)",
+            "the minimum number of examples (documented is 100, for reinforcement; the check requires 10)",
+            "the maximum file size",
+            "whether metadata is stored (not used)",
+        ),
+    ),
 }
 
 LOCAL_OPTIONS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that are never sent to a provider

@@ -124,6 +124,15 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         inference_path="/compatible-mode/v1",  # /api/v1 trains, at both sites
         verify_names_project=False,
     ),
+    ProviderName.BEDROCK_MANTLE: ProviderInfo(
+        capabilities=CAPABILITIES[ProviderName.BEDROCK_MANTLE],
+        default_base_url=None,
+        base_url_needs_path=True,
+        litellm_prefix="openai",  # LiteLLM's "bedrock" signs requests to another API
+        inference_url=None,
+        required_account_options={"base_url": 'base_url = "https://bedrock-mantle.REGION.api.aws/v1"'},
+        verify_names_project=False,
+    ),
 }
 
 # Built from the enumeration and not from the table: a member without a row fails here, when the program starts, and

@@ -29,6 +29,8 @@ class ProviderRegistry:
         match name:
             case ProviderName.OPENAI | ProviderName.AZURE | ProviderName.NEBIUS | ProviderName.OPENAI_COMPATIBLE:
                 return self._openai
+            case ProviderName.BEDROCK_MANTLE:
+                return self._openai
             case ProviderName.TOGETHER:
                 return self._together
             case ProviderName.FIREWORKS:

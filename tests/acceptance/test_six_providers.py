@@ -17,7 +17,7 @@ from fake_dashscope import MODELS as DASHSCOPE_MODELS
 from fake_dashscope import create_dashscope
 from fake_fireworks import MODELS as FIREWORKS_MODELS
 from fake_fireworks import create_fireworks
-from fake_openai_dialects import AzureTranslator, NebiusTranslator
+from fake_openai_dialects import AzureTranslator, MantleTranslator, NebiusTranslator
 from fake_server import serve_on_free_port
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
@@ -46,6 +46,7 @@ BLOCKS = {
     "nebius": ("meta-llama/Llama-3.1-8B-Instruct", "/v1", "learning_rate = 1e-5\nlora_rank = 8"),
     "together": (TOGETHER_MODELS[0], "/v1", "n_epochs = 3\nlearning_rate = 1e-5"),
     "fireworks": (FIREWORKS_MODELS[0], "/v1", "n_epochs = 3\nlora_rank = 8"),
+    "bedrock-mantle": ("openai.gpt-oss-20b", "/v1", "n_epochs = 3"),
     "dashscope": (DASHSCOPE_MODELS[0], "/api/v1", "n_epochs = 3\nbatch_size = 8\ncontext_length = 2048"),
 }
 DEPLOYED = {"azure", "nebius", "together", "fireworks", "dashscope"}
@@ -74,6 +75,7 @@ async def serve_all() -> AsyncIterator[dict[str, Provider]]:
             "openai-compatible": None,
             "azure": AzureTranslator,
             "nebius": NebiusTranslator,
+            "bedrock-mantle": MantleTranslator,
         }.items():
             settings = SandboxSettings(
                 file_seconds=0.2, validating_seconds=0.1, queue_seconds=0.1, training_seconds=1, seed=len(providers)

@@ -10,6 +10,7 @@ from provider_bench import (
     CompatibleBench,
     DashScopeBench,
     FireworksBench,
+    MantleBench,
     NebiusBench,
     OpenAIBench,
     ProviderBench,
@@ -67,3 +68,9 @@ class TestDashScope(ProviderContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> ProviderBench:
         return DashScopeBench(tmp_path)
+
+
+class TestMantle(ProviderContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> ProviderBench:
+        return MantleBench(tmp_path)

@@ -9,6 +9,8 @@ import json
 import re
 from codecs import BOM_UTF8
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -155,6 +157,61 @@ class NebiusTranslator(Translator):
         kept = {name: value for name, value in job.items() if name not in {"metadata", "user_provided_suffix"}}
         model = named.get(job["model"], job["model"])
         return kept | {"model": model, "suffix": suffix, "organization_id": "", "fine_tuned_model": None}
+
+
+MANTLE_MODELS = {"openai.gpt-oss-20b": "sandbox-small"}
+MANTLE_OPTIONS = {"model", "training_file", "validation_file", "method"}
+MANTLE_FILE = re.compile(r"(.*/files/)([^/]+)")
+
+
+class MantleTranslator(Translator):
+    """Bedrock's endpoint: file ids are bare UUIDs; no suffix, no seed, no metadata, no organisation."""
+
+    names_organization = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if named := MANTLE_FILE.fullmatch(scope.get("path", "")):
+            scope = {**scope, "path": named[1] + _to_sandbox_file_id(named[2])}
+        query = dict(parse_qsl(scope.get("query_string", b"").decode()))
+        if scope.get("path", "").endswith("/files") and "after" in query:
+            after = {"after": _to_sandbox_file_id(query["after"])}
+            scope = {**scope, "query_string": urlencode(query | after).encode()}
+        await super().__call__(scope, receive, send)
+
+    def job_request(self, body: dict[str, Any]) -> dict[str, Any]:
+        if unknown := body.keys() - MANTLE_OPTIONS:
+            raise Refused(f"unsupported {sorted(unknown)}")
+        if "auto" in body["method"]["supervised"]["hyperparameters"].values():
+            raise Refused("hyperparameters must be numbers")
+        files = {
+            name: _to_sandbox_file_id(body[name]) for name in ("training_file", "validation_file") if name in body
+        }
+        return body | files | {"model": MANTLE_MODELS.get(body["model"], body["model"])}
+
+    def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
+        named = {theirs: ours for ours, theirs in MANTLE_MODELS.items()}
+        hidden = {"metadata", "user_provided_suffix", "seed", "organization_id"}
+        files = {name: job[name] and _to_uuid(job[name]) for name in ("training_file", "validation_file")}
+        kept = {name: value for name, value in job.items() if name not in hidden}
+        return kept | files | {"model": named.get(job["model"], job["model"])}
+
+    def model_request(self, name: str) -> str:
+        return MANTLE_MODELS.get(name, name)
+
+    def model_answer(self, model: dict[str, Any]) -> dict[str, Any]:
+        named = {theirs: ours for ours, theirs in MANTLE_MODELS.items()}
+        return {"id": named.get(model["id"], model["id"]), "object": "model", "created": 0, "owned_by": "system"}
+
+    def file_answer(self, file: dict[str, Any]) -> dict[str, Any]:
+        return file | {"id": _to_uuid(file["id"])}
+
+
+def _to_uuid(file_id: str) -> str:
+    return str(UUID(file_id.removeprefix("file-").ljust(32, "0")))
+
+
+def _to_sandbox_file_id(file_id: str) -> str:
+    return f"file-{file_id.replace('-', '')[:24]}"
 
 
 class ForgetfulTranslator(Translator):

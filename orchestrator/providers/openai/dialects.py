@@ -140,4 +140,9 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
         accepts_auto=False,
         result_is_checkpoint=True,
     ),
+    ProviderName.BEDROCK_MANTLE: Dialect(
+        capabilities=CAPABILITIES[ProviderName.BEDROCK_MANTLE],
+        suffix_length=CAPABILITIES[ProviderName.BEDROCK_MANTLE].suffix_length,
+        accepts_auto=False,
+    ),
 }

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from orchestrator.aio import SingleFlight
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities, needs_multipart
+from orchestrator.core.dataset import filename_has_tag
 from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
@@ -62,7 +63,7 @@ from orchestrator.providers.openai.responses import (
     OpenAIEvent,
     OpenAIJob,
 )
-from orchestrator.providers.tagging import select_tagged_jobs
+from orchestrator.providers.tagging import select_jobs_by_file, select_tagged_jobs
 from orchestrator.providers.upload_stream import check_upload_size, compute_md5, open_upload_stream
 
 JOBS_PATH: Final = "/fine_tuning/jobs"
@@ -163,11 +164,19 @@ class OpenAIProvider:
         only_metadata = self._dialect.uses_metadata_tag and not self._dialect.uses_suffix_tag
         query = {f"metadata[{TAG_METADATA_KEY}]": order.tag} if only_metadata else {}
         listed = [job async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, query)]
+        if self.capabilities.has_file_per_job:
+            jobs = [to_remote_job(job, self._dialect) for job in listed]
+            return select_jobs_by_file(jobs, order, await self._list_own_files(order))
         tagged = [to_remote_job(job, self._dialect) for job in listed if metadata_has_tag(job, order)]
         if tagged:
             return tagged
         show_tag = self._build_tag_getter(order)
         return select_tagged_jobs([(to_remote_job(job, self._dialect), show_tag(job)) for job in listed], order)
+
+    async def _list_own_files(self, order: JobOrder) -> set[str]:
+        """Return the ids of the files that were uploaded for the order alone."""
+        files = self._client.iter_items("/files", FILE_LIST_DECODER, {"purpose": "fine-tune"})
+        return {file.id async for file in files if filename_has_tag(file.filename or "", order.tag)}
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         arguments = build_create_arguments(order, self._dialect)

@@ -17,7 +17,7 @@ from fake_dashscope import MODELS as DASHSCOPE_MODELS
 from fake_dashscope import create_dashscope
 from fake_fireworks import MODELS as FIREWORKS_MODELS
 from fake_fireworks import create_fireworks
-from fake_openai_dialects import AzureTranslator, NebiusTranslator, Translator
+from fake_openai_dialects import AzureTranslator, MantleTranslator, NebiusTranslator, Translator
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
 from machine_speed import scale_seconds
@@ -285,6 +285,13 @@ class NebiusBench(TranslatedBench):
     base_model = "meta-llama/Llama-3.1-8B-Instruct"
     names_organization = False
     translator = NebiusTranslator
+
+
+class MantleBench(TranslatedBench):
+    name = ProviderName.BEDROCK_MANTLE
+    base_model = "openai.gpt-oss-20b"
+    names_organization = False
+    translator = MantleTranslator
 
 
 class TogetherBench(ProviderBench):

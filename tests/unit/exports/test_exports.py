@@ -60,7 +60,7 @@ def test_a_list_has_every_account(form: ExportFormat) -> None:
 def test_configuration_exports_list_callable_models_and_missing_ones(form: ExportFormat) -> None:
     wanted = models(*SIX, job("late", model=None), job("old", "fireworks", gone_at=1.0))
     exported = export(form, wanted)
-    assert [each.account for each in exported.models.jobs] == ["openai", "openai-compatible"]
+    assert [each.account for each in exported.models.jobs] == ["openai", "openai-compatible", "bedrock-mantle"]
     assert "ft:gpt-4.1-mini:together" not in exported.text
     if form is not ExportFormat.SILLYTAVERN:
         assert '# Left out: "together" at together: needs a dedicated endpoint.' in exported.text
@@ -122,6 +122,7 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
         "together": "together_ai",
         "fireworks": "fireworks_ai",
         "dashscope": "dashscope",
+        "bedrock-mantle": "openai",
     }
     assert found["azure"]["api_base"] == "https://acme.openai.azure.com"
     assert found["dashscope"]["api_base"] == "https://dashscope.aliyuncs.com/compatible-mode/v1"
