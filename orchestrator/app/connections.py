@@ -36,7 +36,7 @@ import structlog
 
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.account import Account, AccountIdentity
-from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
+from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError, TemporaryError
 from orchestrator.core.jobs.observer import NULL_OBSERVER
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Redactor, Secret
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from orchestrator.providers.http.client import HttpClient, ResponseHook
     from orchestrator.providers.openai.webhooks import WebhookParser
 
+COMMAND_FAILED_HINT = (
+    "The service tries again. If the problem persists, run the command of the account's `api_key` in a shell."
+)
 NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 FindIdentity = Callable[[str], Awaitable[AccountIdentity | None]]
 
@@ -145,8 +148,16 @@ class Connections:
     async def _renew_key(self, used: ProviderConnection) -> ProviderConnection | None:
         """Read the account's key again and verify it. Returns None if it has not changed. Raises ProviderError."""
         account = used.account
-        key = await asyncio.to_thread(self._find_key, account)
-        if key is None or key.fingerprint == used.key_fingerprint:
+        try:
+            key = await asyncio.to_thread(self._resolve_key, account)
+        except ConfigError as error:
+            if not account.api_key.startswith("cmd:"):
+                return None
+            # A token that expires is refused regularly. If its command fails just then, for example because a vault
+            # cannot be reached, the account must not be held until an operator acts.
+            message = f"the provider refused the key, and a new one cannot be read: {error.message}"
+            raise TemporaryError(message, account=account.name, hint=COMMAND_FAILED_HINT) from None
+        if key.fingerprint == used.key_fingerprint:
             return None
         renewed = self._connect_with_key(account, key)
         identity = await renewed.verify_identity()
@@ -163,20 +174,21 @@ class Connections:
 
         Blocks as long as a key command runs; use a thread.
         """
-        return self._find_key(account) is not None
-
-    def _find_key(self, account: Account) -> Secret | None:
         try:
-            hidden = list_key_variables(listed.api_key for listed in self.get_listed_accounts().values())
-            return resolve_reference(
-                account.api_key,
-                base_folder=self._folder,
-                redact=self._redact,
-                hidden_variables=hidden,
-                children=self._child_processes,
-            )
+            self._resolve_key(account)
         except ConfigError:
-            return None
+            return False
+        return True
+
+    def _resolve_key(self, account: Account) -> Secret:
+        """Return the account's key. Raises ConfigError."""
+        return resolve_reference(
+            account.api_key,
+            base_folder=self._folder,
+            redact=self._redact,
+            hidden_variables=list_key_variables(each.api_key for each in self.get_listed_accounts().values()),
+            children=self._child_processes,
+        )
 
     def import_providers(self) -> None:
         """Import the HTTP client, which takes 0.3 s: call it in a thread while the inputs are read."""

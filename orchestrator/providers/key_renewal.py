@@ -1,9 +1,9 @@
 """Repeats a call that was refused because of its key, once, if the key has been replaced since.
 
 Keys are rotated while jobs run for hours, and the tokens of some providers are valid for one hour. A call that is
-refused with 401 had no effect, even if it would have created something: it may be sent again under the same intent
-until the intent's deadline. The new key must belong to the same organisation, or a job could be created in an account
-where it was not looked up before.
+refused with 401 or 403 had no effect, even if it would have created something: it may be sent again under the same
+intent until the intent's deadline. (AWS refuses an expired token with 403.) The new key must belong to the same
+organisation, or a job could be created in an account where it was not looked up before.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
-from orchestrator.core.errors import AuthenticationFailed, TemporaryError
+from orchestrator.core.errors import AuthenticationFailed, ProviderError, TemporaryError, TrainingNotAllowed
 from orchestrator.providers.base import Deadline, ProviderConnection
 
 MIN_RESEND_SECONDS: Final = 1.0
 """Time that must be left until the deadline to repeat a call that creates something."""
 
 ReloadKey = Callable[[ProviderConnection], Awaitable[ProviderConnection | None]]
-"""Reads the key again and returns a verified connection; None if the key is the same or cannot be read."""
+"""Reads the key again and returns a verified connection; None if the key is the same. Raises ProviderError."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +32,7 @@ class RenewingProvider:
     reload_key: ReloadKey
     _lock: asyncio.Lock
     _reload_count: int = 0
+    _reload_error: ProviderError | None = None  # of the last reading, for those who waited for it
 
     def __getattr__(self, operation: str) -> Any:
         offered = getattr(self.current.provider, operation)
@@ -42,7 +43,7 @@ class RenewingProvider:
             used = self.current
             try:
                 return await getattr(used.provider, operation)(*arguments, **options)
-            except AuthenticationFailed:
+            except (AuthenticationFailed, TrainingNotAllowed):
                 renewed = await self.renew(used)
                 if renewed is None:
                     raise
@@ -60,10 +61,16 @@ class RenewingProvider:
         async with self._lock:
             if self.current is not used_connection:
                 return self.current
-            if self._reload_count != reload_count:
-                return None  # another caller has read the key meanwhile, and it was the same
+            if self._reload_count != reload_count:  # another caller has read the key meanwhile
+                if self._reload_error is not None:
+                    raise self._reload_error
+                return None  # and it was the same
+            self._reload_error = None
             try:
                 renewed = await self.reload_key(used_connection)
+            except ProviderError as error:
+                self._reload_error = error
+                raise
             finally:
                 self._reload_count += 1
             if renewed is not None:
