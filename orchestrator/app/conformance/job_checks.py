@@ -94,10 +94,12 @@ async def _find_sign(trial: Trial, order: JobOrder) -> str:
 
 
 async def _check_other_tag(trial: Trial, order: JobOrder) -> None:
-    """Look for a job that does not exist: the same file and model with another tag."""
+    """Search for a job that does not exist: the same model, and the same file unless the file is the sign."""
     other_tag = f"{trial.tag[:-1]}{int(trial.tag[-1]) + 1}"
+    own_file = trial.provider.capabilities.has_file_per_job
+    other = replace(order, tag=other_tag, training_file="another-file" if own_file else order.training_file)
     try:
-        found = await trial.provider.find_jobs(replace(order, tag=other_tag))
+        found = await trial.provider.find_jobs(other)
     except OrchestratorError as error:
         trial.recovery = JobRecovery.HELD
         trial.add(OTHER_JOBS, ContractResult.MISSING, error.message, TAG_FIX)
