@@ -23,7 +23,17 @@ from defective_server import (
     with_words,
     without,
 )
-from provider_bench import START
+from provider_bench import (
+    START,
+    AzureBench,
+    CompatibleBench,
+    DashScopeBench,
+    FireworksBench,
+    NebiusBench,
+    OpenAIBench,
+    ProviderBench,
+    TogetherBench,
+)
 
 from orchestrator.app.conformance import ConformanceReport, ContractCheck, ContractResult, JobRecovery
 from orchestrator.app.conformance.conformance_tester import write_dataset
@@ -346,3 +356,32 @@ def test_dataset_differs_from_that_of_an_earlier_test(tmp_path: Path) -> None:
             hashes.add(file.sha256)
         assert not file.path.exists()
     assert len(hashes) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", [OpenAIBench, CompatibleBench, AzureBench, NebiusBench, TogetherBench, FireworksBench, DashScopeBench]
+)
+async def test_fake_of_every_provider_fulfils_the_contract(kind: type[ProviderBench], tmp_path: Path) -> None:
+    bench = kind(tmp_path)
+    account = Account(
+        name="acme", provider=bench.name, api_key="env:KEY", base_url=bench.base_url, organization="org-acme"
+    )
+    spec = bench.spec(n_epochs=1)
+
+    async def sleep(seconds: float) -> None:
+        bench.now += seconds
+
+    with write_dataset(account, spec, "0123456789abcdef") as (file, tag):
+        trial = Trial(
+            account=account,
+            connect=lambda account: bench.connect(account, Secret("sandbox-acme")),
+            spec=spec,
+            tag=tag,
+            file=file,
+            boottime=lambda: bench.now,
+            sleep=sleep,
+            max_wait_seconds=60.0,
+        )
+        report = await check_contract(trial, train=False)
+    assert report.is_conforming, report.checks
+    assert (report.leftovers, bench.jobs(), bench.contents()) == ((), 1, [])
