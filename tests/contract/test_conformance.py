@@ -161,6 +161,10 @@ CASES = [
         recovery=JobRecovery.HELD,
     ),
     Case(
+        "the suffix is not shown", Defect(job=without("user_provided_suffix")),
+        "other jobs", WORKS, "another tag finds no job",
+    ),
+    Case(
         "LLMariner: canceled", Defect(job=with_words({"cancelled": "canceled"})),
         "status words", WORKS, "canceled",
     ),
