@@ -74,9 +74,11 @@ class Site:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    async def test(self, *, train: bool = False, spec: TrainingSpec = SPEC) -> ConformanceReport:
+    async def test(
+        self, *, train: bool = False, spec: TrainingSpec = SPEC, nonce: str = "0123456789abcdef"
+    ) -> ConformanceReport:
         factory = build_provider_factory(HttpClient(self.server), Redactor())
-        with write_dataset(self.account, spec, "0123456789abcdef") as (file, tag):
+        with write_dataset(self.account, spec, nonce) as (file, tag):
             trial = Trial(
                 account=self.account,
                 connect=lambda account: factory(account, Secret("sandbox-lab")),
@@ -227,6 +229,14 @@ CASES = [
         "find job", MISSING, "the list does not contain the job", recovery=JobRecovery.NOT_FOUND,
     ),
     Case(
+        "the list ignores the cursor", Defect(ignores=("after",)),
+        "list pages", LIMITED, "the list ignores `after`", fix="Honour the parameter `after`",
+    ),
+    Case(
+        "LiteLLM, OPEA: the list takes no parameters", Defect(ignores=("after", "limit")),
+        "list pages", LIMITED, "the list ignores `after`",
+    ),
+    Case(
         "the suffix is cut", Defect(job=lambda job: without("metadata")(job) | {"user_provided_suffix": "support-0"}),
         "find job", MISSING, "or not with the tag that was sent", recovery=JobRecovery.NOT_FOUND,
     ),
@@ -331,6 +341,15 @@ async def test_lost_answer_to_a_create_is_never_followed_by_another_create() -> 
     report = await site.test()
     assert site.server.requests.count(f"POST {JOBS}") == 2
     assert any(left.startswith("perhaps a job on file") for left in report.leftovers)
+
+
+async def test_server_that_hides_older_jobs_is_not_trusted() -> None:
+    site = Site(Defect(ignores=("after",)), {})
+    await site.test()
+    site.now += 60
+    report = await site.test(nonce="fedcba9876543210")
+    assert find_check(report, "list pages").result is MISSING
+    assert (report.recovery, report.is_exactly_once) == (JobRecovery.NOT_FOUND, False)
 
 
 def is_create(request: httpx2.Request) -> bool:
