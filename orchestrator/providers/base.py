@@ -153,6 +153,21 @@ class MultipartUploadProvider(Protocol):
         """Cancel an incomplete multipart upload. Succeeds if it has ended already."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobPaging:
+    """How a server gives out its list of jobs."""
+
+    honours_cursor: bool  # whether the page after a job starts after it
+    hides_jobs: bool  # whether there are jobs that no page shows
+
+
+class JobPagingProvider(Protocol):
+    """A provider whose list of jobs is read with a cursor. Only conformance tests need it."""
+
+    async def probe_job_paging(self, remote_job_id: str) -> JobPaging:
+        """Return how the server pages the list of jobs, which contains this job."""
+
+
 class QuoteProvider(Protocol):
     """A provider whose `capabilities.has_quotes` is true."""
 

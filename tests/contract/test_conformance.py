@@ -23,7 +23,17 @@ from defective_server import (
     with_words,
     without,
 )
-from provider_bench import START
+from provider_bench import (
+    START,
+    AzureBench,
+    CompatibleBench,
+    DashScopeBench,
+    FireworksBench,
+    NebiusBench,
+    OpenAIBench,
+    ProviderBench,
+    TogetherBench,
+)
 
 from orchestrator.app.conformance import ConformanceReport, ContractCheck, ContractResult, JobRecovery
 from orchestrator.app.conformance.conformance_tester import write_dataset
@@ -64,9 +74,11 @@ class Site:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    async def test(self, *, train: bool = False, spec: TrainingSpec = SPEC) -> ConformanceReport:
+    async def test(
+        self, *, train: bool = False, spec: TrainingSpec = SPEC, nonce: str = "0123456789abcdef"
+    ) -> ConformanceReport:
         factory = build_provider_factory(HttpClient(self.server), Redactor())
-        with write_dataset(self.account, spec, "0123456789abcdef") as (file, tag):
+        with write_dataset(self.account, spec, nonce) as (file, tag):
             trial = Trial(
                 account=self.account,
                 connect=lambda account: factory(account, Secret("sandbox-lab")),
@@ -151,6 +163,10 @@ CASES = [
         recovery=JobRecovery.HELD,
     ),
     Case(
+        "the suffix is not shown", Defect(job=without("user_provided_suffix")),
+        "other jobs", WORKS, "another tag finds no job",
+    ),
+    Case(
         "LLMariner: canceled", Defect(job=with_words({"cancelled": "canceled"})),
         "status words", WORKS, "canceled",
     ),
@@ -211,6 +227,14 @@ CASES = [
     Case(
         "the list does not contain new jobs", Defect(listed=lambda job: None),
         "find job", MISSING, "the list does not contain the job", recovery=JobRecovery.NOT_FOUND,
+    ),
+    Case(
+        "the list ignores the cursor", Defect(ignores=("after",)),
+        "list pages", LIMITED, "the list ignores `after`", fix="Honour the parameter `after`",
+    ),
+    Case(
+        "LiteLLM, OPEA: the list takes no parameters", Defect(ignores=("after", "limit")),
+        "list pages", LIMITED, "the list ignores `after`",
     ),
     Case(
         "the suffix is cut", Defect(job=lambda job: without("metadata")(job) | {"user_provided_suffix": "support-0"}),
@@ -319,6 +343,15 @@ async def test_lost_answer_to_a_create_is_never_followed_by_another_create() -> 
     assert any(left.startswith("perhaps a job on file") for left in report.leftovers)
 
 
+async def test_server_that_hides_older_jobs_is_not_trusted() -> None:
+    site = Site(Defect(ignores=("after",)), {})
+    await site.test()
+    site.now += 60
+    report = await site.test(nonce="fedcba9876543210")
+    assert find_check(report, "list pages").result is MISSING
+    assert (report.recovery, report.is_exactly_once) == (JobRecovery.NOT_FOUND, False)
+
+
 def is_create(request: httpx2.Request) -> bool:
     return request.method == "POST" and request.url.path == JOBS
 
@@ -346,3 +379,32 @@ def test_dataset_differs_from_that_of_an_earlier_test(tmp_path: Path) -> None:
             hashes.add(file.sha256)
         assert not file.path.exists()
     assert len(hashes) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", [OpenAIBench, CompatibleBench, AzureBench, NebiusBench, TogetherBench, FireworksBench, DashScopeBench]
+)
+async def test_fake_of_every_provider_fulfils_the_contract(kind: type[ProviderBench], tmp_path: Path) -> None:
+    bench = kind(tmp_path)
+    account = Account(
+        name="acme", provider=bench.name, api_key="env:KEY", base_url=bench.base_url, organization="org-acme"
+    )
+    spec = bench.spec(n_epochs=1)
+
+    async def sleep(seconds: float) -> None:
+        bench.now += seconds
+
+    with write_dataset(account, spec, "0123456789abcdef") as (file, tag):
+        trial = Trial(
+            account=account,
+            connect=lambda account: bench.connect(account, Secret("sandbox-acme")),
+            spec=spec,
+            tag=tag,
+            file=file,
+            boottime=lambda: bench.now,
+            sleep=sleep,
+            max_wait_seconds=60.0,
+        )
+        report = await check_contract(trial, train=False)
+    assert report.is_conforming, report.checks
+    assert (report.leftovers, bench.jobs(), bench.contents()) == ((), 1, [])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 
@@ -28,6 +29,7 @@ class Defect:
     """What one server does differently. `intercept` answers instead of the sandbox; the others change JSON."""
 
     intercept: Intercept = lambda request, body: None
+    ignores: tuple[str, ...] = ()  # parameters of the query
     create: Change = no_change  # the body of a create
     created: Change = no_change  # the answer to a create
     job: Change = no_change  # each job, wherever it is shown
@@ -51,6 +53,10 @@ class DefectiveServer(httpx2.ASGITransport):
         body: Any = json.loads(content) if is_json else None
         if (answer := self._defect.intercept(request, body)) is not None:
             return httpx2.Response(answer[0], json=answer[1])
+        if request.method == "GET" and self._defect.ignores:
+            query = [(name, value) for name, value in request.url.params.items() if name not in self._defect.ignores]
+            url = request.url.copy_with(query=urlencode(query).encode())
+            request = httpx2.Request("GET", url, headers=request.headers)
         if request.method == "POST" and path == JOBS:
             headers = {name: value for name, value in request.headers.items() if name != "content-length"}
             changed = json.dumps(self._defect.create(dict(body))).encode()

@@ -20,13 +20,15 @@ from orchestrator.app.conformance.report import ConformanceReport
 from orchestrator.app.conformance.trial import Trial
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.account import Account
-from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.capabilities import CAPABILITIES, WireFormat
+from orchestrator.core.dataset import DatasetPart, remote_filename
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.loopback import is_in_private_network
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.dataset.canonical_jsonl import encode_canonical
+from orchestrator.dataset.convert.converted_file import get_converted_file
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.problems import format_suggestion
 from orchestrator.inputs.accounts_file.targets import list_proxy_references
@@ -164,37 +166,49 @@ def _build_spec(file: AccountsFile, account: Account, options: ConformanceOption
 
 @contextmanager
 def write_dataset(account: Account, spec: TrainingSpec, nonce: str) -> Iterator[tuple[DatasetFile, str]]:
-    """Write the dataset to a temporary folder. Yields it with the tag of the job.
+    """Write the dataset to a temporary folder, as the provider reads it. Yields it with the tag of the job.
 
     The content contains the nonce: a file that an earlier test left at the server must not be found.
     """
-    tag = f"{nonce}.1"
-    content = b"".join(
-        encode_canonical(
-            {
-                "messages": [
-                    {"role": "user", "content": f"Conformance test {nonce}: what is {number} plus one?"},
-                    {"role": "assistant", "content": f"It is {number + 1}."},
-                ]
-            }
-        )
-        for number in range(_count_examples(account))
-    )
-    digest = sha256(content).hexdigest()
+    examples = _count_examples(account)
+    content = b"".join(_encode_chat(nonce, number) for number in range(examples))
+    capabilities, tag = CAPABILITIES[account.provider], f"{nonce}.1"
     with TemporaryDirectory(prefix="orchestrator-") as folder:
-        path = Path(folder) / "conformance.jsonl"
-        path.write_bytes(content)
+        part = DatasetPart(
+            path=Path(folder) / "conformance.jsonl",
+            sha256=sha256(content).hexdigest(),
+            bytes=len(content),
+            examples=examples,
+            tokens=None,
+        )
+        part.path.write_bytes(content)
+        is_converted = capabilities.wire_format is not WireFormat.CHAT_LINES
+        converted = get_converted_file(part, capabilities.wire_format) if is_converted else None
+        sent = converted or part
         yield (
             DatasetFile(
-                path=path,
-                filename=f"orchestrator-{digest[:16]}-{tag.replace('.', '-')}.jsonl",
-                bytes=len(content),
-                sha256=digest,
-                examples=_count_examples(account),
+                path=sent.path,
+                filename=remote_filename(
+                    part.sha256,
+                    converted_sha256=converted.sha256 if converted else None,
+                    tag=tag if capabilities.has_file_per_job else None,
+                ),
+                bytes=sent.bytes,
+                sha256=sent.sha256,
+                examples=examples,
+                wire_format=capabilities.wire_format,
                 byte_order_mark=bool(spec.byte_order_mark),
             ),
             tag,
         )
+
+
+def _encode_chat(nonce: str, number: int) -> bytes:
+    question = f"Conformance test {nonce}: what is {number} plus one?"
+    answer = f"It is {number + 1}."
+    return encode_canonical(
+        {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+    )
 
 
 def _count_examples(account: Account) -> int:

@@ -86,6 +86,7 @@ async def _check_job(trial: Trial, *, has_model: bool, train: bool) -> None:
     if trial.remote_job is None:
         return
     await job_checks.check_recovery(trial)
+    await job_checks.check_list_pages(trial)
     await job_checks.check_job_retrieval(trial)
     await job_checks.check_events(trial)
     await job_checks.check_unknown_job(trial)

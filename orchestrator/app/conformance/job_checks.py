@@ -17,9 +17,10 @@ from orchestrator.core.errors import (
     RemoteNotFound,
 )
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
-from orchestrator.providers.base import TERMINAL_JOB_STATUSES, JobOrder
+from orchestrator.providers.base import TERMINAL_JOB_STATUSES, JobOrder, JobPaging
 
-LIST_JOBS, FIND_JOB, OTHER_JOBS, RETRIEVE_JOB = "list jobs", "find job", "other jobs", "retrieve job"
+LIST_JOBS, FIND_JOB, OTHER_JOBS, LIST_PAGES = "list jobs", "find job", "other jobs", "list pages"
+RETRIEVE_JOB = "retrieve job"
 HYPERPARAMETERS, EVENTS, UNKNOWN_ID, CANCEL = "hyperparameters", "events", "unknown job", "cancel job"
 STATUS_WORDS, RESULT = "status words", "model id"
 TAG_FIX: Final = (
@@ -94,10 +95,12 @@ async def _find_sign(trial: Trial, order: JobOrder) -> str:
 
 
 async def _check_other_tag(trial: Trial, order: JobOrder) -> None:
-    """Look for a job that does not exist: the same file and model with another tag."""
+    """Search for a job that does not exist: the same model, and the same file unless the file is the sign."""
     other_tag = f"{trial.tag[:-1]}{int(trial.tag[-1]) + 1}"
+    own_file = trial.provider.capabilities.has_file_per_job
+    other = replace(order, tag=other_tag, training_file="another-file" if own_file else order.training_file)
     try:
-        found = await trial.provider.find_jobs(replace(order, tag=other_tag))
+        found = await trial.provider.find_jobs(other)
     except OrchestratorError as error:
         trial.recovery = JobRecovery.HELD
         trial.add(OTHER_JOBS, ContractResult.MISSING, error.message, TAG_FIX)
@@ -108,6 +111,29 @@ async def _check_other_tag(trial: Trial, order: JobOrder) -> None:
         trial.add(OTHER_JOBS, ContractResult.MISSING, message, TAG_FIX)
     else:
         trial.add(OTHER_JOBS, ContractResult.WORKS, "another tag finds no job")
+
+
+async def check_list_pages(trial: Trial) -> None:
+    """Check that a job beyond the first page of the list would be found, too."""
+    assert trial.remote_job is not None
+    probe = getattr(trial.provider, "probe_job_paging", None)
+    if probe is None:  # a provider with another way of paging, which its own tests cover
+        return
+    fix = "Honour the parameter `after` of GET /fine_tuning/jobs, or return every job in one page."
+    try:
+        paging: JobPaging = await probe(trial.remote_job.id)
+    except ProviderError as error:
+        trial.add(LIST_PAGES, ContractResult.MISSING, error.message, fix)
+        return
+    if paging.honours_cursor:
+        trial.add(LIST_PAGES, ContractResult.WORKS, "the next page starts after the last job")
+    elif paging.hides_jobs:
+        message = "the list has a limit and ignores `after`, so that older jobs are not found, and created again"
+        trial.add(LIST_PAGES, ContractResult.MISSING, message, fix)
+        trial.recovery = JobRecovery.NOT_FOUND
+    else:
+        message = "the list ignores `after`; if it ever leaves out older jobs, they are not found again"
+        trial.add(LIST_PAGES, ContractResult.LIMITED, message, fix)
 
 
 async def check_job_retrieval(trial: Trial) -> None:

@@ -22,7 +22,7 @@ from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.inputs.accounts_file.loader import load_accounts_file
 
-COLUMNS: Final = (
+CONFORMANCE_COLUMNS: Final = (
     Column(heading="contract"),
     Column(
         heading="result",
@@ -56,7 +56,7 @@ def run_conformance_test(
 
 def _print_report(report: ConformanceReport) -> None:
     rows = [(check.name, check.result.value, _format_finding(check)) for check in report.checks]
-    print_table(COLUMNS, rows)
+    print_table(CONFORMANCE_COLUMNS, rows)
     lines = [report.recovery_text, report.promise_text]
     lines += [f"Left at the server: {leftover}." for leftover in report.leftovers]
     sys.stdout.write("\n".join(map(sanitize_line, lines)) + "\n")

@@ -180,6 +180,8 @@ def build_suffix_getter(order: JobOrder) -> Callable[[OpenAIJob], str | None]:
     shortened = (order.spec.suffix or "", _tag_without_round(order))
 
     def find_tagged_suffix(job: OpenAIJob) -> str | None:
+        if other_tag := find_metadata_tag(job):  # the order's own was searched for before: this is another job's
+            return other_tag
         suffix = find_suffix(job)
         return None if suffix and any(whole.startswith(suffix) for whole in shortened) else suffix
 

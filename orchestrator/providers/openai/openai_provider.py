@@ -29,7 +29,14 @@ from orchestrator.core.remote import (
     RemoteModel,
 )
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import (
+    DatasetFile,
+    Deadline,
+    JobOrder,
+    JobPaging,
+    ProviderFactory,
+    cancel_and_get_job,
+)
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.deadline import send_deadline
 from orchestrator.providers.http.response_decoder import check_id, name_or_none
@@ -240,6 +247,16 @@ class OpenAIProvider:
         with suppress(RequestRejected):  # it is completed, cancelled, expired or gone
             async with self._client.read_call():
                 await self._client.sdk.uploads.cancel(upload_id, extra_headers=self._client.auth_headers)
+
+    async def probe_job_paging(self, remote_job_id: str) -> JobPaging:
+        async with self._client.read_call():
+            first = await self._client.get_decoded(JOB_LIST_DECODER, JOBS_PATH, limit="1")
+            following = await self._client.get_decoded(JOB_LIST_DECODER, JOBS_PATH, limit="1", after=remote_job_id)
+        honours_cursor = all(job.id != remote_job_id for job in following.data)
+        if honours_cursor:
+            return JobPaging(honours_cursor=True, hides_jobs=False)
+        listed = [job.id async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER)]
+        return JobPaging(honours_cursor=False, hides_jobs=len(first.data) < len(listed))
 
     async def _upload_in_parts(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
         """Upload in parts. Only completing creates a file, so the parts are a call that may be repeated."""

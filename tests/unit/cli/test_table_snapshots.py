@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from status_values import JOB
 
-from orchestrator.cli.handlers import admin, deliveries, status, tokens
+from orchestrator.cli.handlers import admin, conformance, deliveries, status, tokens
 from orchestrator.cli.plan_table import build_plan_table
 from orchestrator.cli.status_table import MODELS_COLUMNS, build_status_table
 from orchestrator.cli.tables import Column, fit_table
@@ -113,6 +113,12 @@ VERIFIED = (
     (ACCOUNTS[0], "openai", "org-Kq3vN8sVYp0aXcB4dE5fG6hJ", "1a2b3c4d", "ok"),
     ("red", "openai", "–", "5e6f7a8b", "bad_key: The provider refuses the key. Replace it in the accounts file."),
 )
+CHECKS = (
+    ("key", "works", "accepted"),
+    ("create job", "missing", "400: suffix is required. Add to the account: suffix_length = 18, send_auto = false."),
+    ("find job", "works", "by the tag in its suffix; the server stores no metadata"),
+    ("events", "limited", f"404: there is no job {REMOTE_JOB}; the job works without events, but shows no losses"),
+)
 MODEL_ROWS = list_table_rows(select_models("tone", JOBS, {}, labels=(), providers=()))
 CASES: dict[str, tuple[Build, tuple[str, ...]]] = {
     "status": (build_status(), (*ACCOUNTS, *MODELS)),
@@ -124,6 +130,7 @@ CASES: dict[str, tuple[Build, tuple[str, ...]]] = {
     "deliveries": (table_of(deliveries.DELIVERY_COLUMNS, *DELIVERIES), ("17", "18", DELIVERIES[0][4], ACCOUNTS[0])),
     "tokens": (table_of(tokens.TOKEN_COLUMNS, *TOKENS), ("ci", "dashboard-of-the-team")),
     "config": (table_of(admin.SETTING_COLUMNS, *SETTINGS), (SETTINGS[0][0], SETTINGS[1][0])),
+    "conformance": (table_of(conformance.CONFORMANCE_COLUMNS, *CHECKS), ("create job", "find job", REMOTE_JOB)),
     "prune": (table_of(admin.RESOURCE_COLUMNS, *RESOURCES), (RESOURCES[0][2], RESOURCES[1][2], ACCOUNTS[0])),
 }
 

@@ -217,6 +217,11 @@ async def test_untagged_job_on_the_same_file_is_ambiguous(
         await Server(shown).provider(suffix_length=0).find_jobs(an_order())
 
 
+async def test_job_with_the_tag_of_another_job_is_ignored_although_its_suffix_is_not_shown() -> None:
+    server = Server({"metadata": {"orchestrator_job": "0123456789abcdef.1"}})
+    assert await server.provider().find_jobs(an_order()) == []
+
+
 async def test_a_short_suffix_finds_the_job_of_a_server_that_keeps_no_metadata() -> None:
     jobs = ({"metadata": None, "suffix": "0123456789abcdef-0"}, {"id": "ftjob-2", "suffix": "tone"})
     found = await Server(*jobs).provider(suffix_length=18).find_jobs(an_order())
