@@ -13,6 +13,7 @@ from orchestrator.cli.commands.filters import (
     HeldOption,
     LabelOption,
     ProviderOption,
+    RunOption,
     StateOption,
     build_job_filter,
 )
@@ -36,6 +37,7 @@ def status(
     label: LabelOption = None,
     held: HeldOption = False,
     failed: FailedOption = False,
+    run: RunOption = None,
     wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -47,7 +49,7 @@ def status(
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as handler
 
-        return await handler.print_run_status(app, job_filter, as_json=json, watch=watch, wide=wide)
+        return await handler.print_run_status(app, job_filter, as_json=json, watch=watch, wide=wide, run=run)
 
     run_with_app(work, for_reading=True)
 
@@ -63,6 +65,7 @@ def models(
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
     provider: Annotated[list[ProviderName] | None, typer.Option(help="Only accounts at this provider.")] = None,
+    run: RunOption = None,
     wide: WideOption = False,
     name: Annotated[
         str | None, typer.Option(help="Model group in LiteLLM's configuration; default: the name of the run.")
@@ -86,6 +89,7 @@ def models(
             everything=everything,
             name=name,
             wide=wide,
+            run=run,
         )
 
     run_with_app(work, for_reading=True)
