@@ -34,7 +34,10 @@ READ = {  # no licence in their metadata: read in the licence file they come wit
     "detect-agent": "Apache-2.0",
     "httpx-aiohttp": "BSD-3-Clause",
 }
-ELSEWHERE = {"httpx2-jsfetch": "BSD-3-Clause"}  # for other platforms only, so not installed here
+ELSEWHERE = {
+    "httpx2-jsfetch": "BSD-3-Clause",
+    "tzdata": "Apache-2.0",
+}  # for other platforms only, so not installed here
 PAGE = """\
 # Licences
 

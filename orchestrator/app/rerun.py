@@ -23,7 +23,8 @@ async def prepare_rerun(
     file = await asyncio.to_thread(load_accounts_file, app.settings.accounts_file)
     run, dataset = await control.get_run_with_dataset(app.database, run_id, app.settings.data_dir / "datasets")
     target_accounts = [account for account in file.accounts if account.provider is provider]
-    current = file.get_run()
+    same_name = (definition for definition in file.runs if definition.options.name == run.name)
+    current = next(same_name, file.runs[0])
     configured = current.specs[provider].base_model if provider in current.specs else None
     plan = plan_rerun(run, dataset, provider, base_model or configured, target_accounts)
     return plan, current.options, file.folder

@@ -36,6 +36,7 @@ from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.control.accounts import unknown_accounts_error
+from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
@@ -279,7 +280,11 @@ class App:
 
     async def read_status(self, run_name: str | None = None) -> status.StatusSnapshot:
         """Return a snapshot of all current runs, or of the current run with this name."""
-        return await status.get_status(self.database, self.clock.now(), run_name=run_name)
+        snapshot = await status.get_status(self.database, self.clock.now(), run_name=run_name)
+        if run_name is not None and snapshot.run is None:
+            async with self.database.read() as connection:
+                await get_current_run(connection, run_name)  # raises with the names of the current runs
+        return snapshot
 
     async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
         """Return the stored moderation verdicts of these chats. Sends no request."""

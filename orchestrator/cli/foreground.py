@@ -21,6 +21,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.database import exclusive_database_lock
@@ -64,24 +65,25 @@ def install_stop_signals() -> asyncio.Event:
     return stopping
 
 
-async def run_foreground(app: App, *, start: bool, is_done: StopCondition) -> ExitCode:
+async def run_foreground(app: App, *, start: bool, is_done: StopCondition, run: str | None = None) -> ExitCode:
     """Apply the accounts file and work until `is_done` holds for every job. Without `start` no job is created.
 
-    Raises DatabaseLocked if another process works with the same SQLite database.
+    With `run` it applies and follows only the run with this name. Raises DatabaseLocked if another process works with
+    the same SQLite database.
     """
     with exclusive_database_lock(app.settings, app.database):
-        return await _run_service(app, start=start, is_done=is_done)
+        return await _run_service(app, start=start, is_done=is_done, run=run)
 
 
-async def _run_service(app: App, *, start: bool, is_done: StopCondition) -> ExitCode:
+async def _run_service(app: App, *, start: bool, is_done: StopCondition, run: str | None) -> ExitCode:
     stopping = install_stop_signals()
-    service = app.create_service(start=start)
+    service = app.create_service(start=start, run=run)
     if not await run_unless_stopped(service.start(), stopping):
         sys.stderr.write("Interrupted before anything was sent. Run the same command to start again.\n")
         return ExitCode.FAILED
     try:
         await _wait_for_moderation(app, stopping)
-        status = await follow_status(app, is_done, stopping)
+        status = await follow_status(app, is_done, stopping, run=run)
     finally:
         await service.stop()
     if stopping.is_set():
@@ -134,18 +136,22 @@ def exit_code_from_status(status: StatusSnapshot, stopping: asyncio.Event) -> Ex
     return ExitCode.FAILED if unsuccessful or stopping.is_set() else ExitCode.DONE
 
 
-async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Event) -> StatusSnapshot:
+async def follow_status(
+    app: App, is_done: StopCondition, stopping: asyncio.Event, *, run: str | None = None
+) -> StatusSnapshot:
     """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
+    read_status = partial(app.read_status, run)
     if sys.stdout.isatty():
         from orchestrator.cli.live_view import live_status  # lazy: rich takes 4 MB, which a service does not need
 
         with live_status(transient=True) as draw:
-            status = await watch_status(app.read_status, draw, is_done, stopping)
+            status = await watch_status(read_status, draw, is_done, stopping)
     else:
-        status = await print_changes(app.read_status, is_done, stopping)
+        status = await print_changes(read_status, is_done, stopping)
     from orchestrator.cli.status_table import print_status  # lazy: rich
 
-    print_status(status)
+    for part in status.split_by_run():
+        print_status(part)
     return status
 
 
@@ -153,17 +159,19 @@ async def print_changes(
     read_status: StatusReader, is_done: StopCondition | None, stopping: asyncio.Event
 ) -> StatusSnapshot:
     """Print a line for each job, and one more whenever it changes. Ends as `watch_status` does."""
-    printed: dict[str, str] = {}  # the latest line of each account
+    printed: dict[tuple[str, str], str] = {}  # the latest line of each run and account
 
     def print_changed_lines(status: StatusSnapshot) -> None:
+        names = {run.id: run.name for run in status.runs} if status.other_runs else {}
         for job in status.jobs:
-            parts = (job.account, format_state(job), job.fine_tuned_model, format_failure(job.error))
-            account, line = job.account, sanitize_line(" ".join(filter(None, parts)))
+            run = names.get(job.run)  # with a single run it is not worth a word in every line
+            parts = (run, job.account, format_state(job), job.fine_tuned_model, format_failure(job.error))
+            key, line = (job.run, job.account), " ".join(filter(None, parts))
             if job.error and job.error.kind == HoldKind.MODERATING:  # the same brief hold in every account: one line
-                account, line = "", "moderating the chats"
-            if printed.get(account) != line:
-                printed[account] = line
-                sys.stdout.write(line + "\n")
+                key, line = (job.run, ""), " ".join(filter(None, (run, "moderating the chats")))
+            if printed.get(key) != line:
+                printed[key] = line
+                sys.stdout.write(sanitize_line(line) + "\n")
         sys.stdout.flush()
 
     return await watch_status(read_status, print_changed_lines, is_done, stopping)

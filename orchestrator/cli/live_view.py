@@ -14,6 +14,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -42,7 +43,9 @@ def build_live_view(status: StatusSnapshot, console: Console) -> RenderableType:
     limit = console.height - 1  # the line of the cursor
     refusal = [Text(line) for line in format_refusal(status, console.width)]
     if len(status.jobs) < limit:
-        whole = Group(*refusal, build_status_table(status, console.width))
+        whole = Group(
+            *refusal, *[build_status_table(part, console.width) for part in status.split_by_run() or [status]]
+        )
         if _count_lines(whole, console) <= limit:
             return whole
     summary = _list_summary_lines(status, console.width, max(limit // 2, 2))
@@ -51,7 +54,9 @@ def build_live_view(status: StatusSnapshot, console: Console) -> RenderableType:
 
 def _list_summary_lines(status: StatusSnapshot, width: int, limit: int) -> list[str]:
     """List at most `limit` lines: a refused edit, the title, the counts, and what to do for which accounts."""
-    texts = [*(format_title(status) or "").splitlines(), format_counts(status)]
+    texts: list[str] = []
+    for part in status.split_by_run() or [status]:
+        texts += [*(format_title(part) or "").splitlines(), format_counts(part)]
     lines = [part for text in texts for part in textwrap.wrap(text, width)]
     for text in (*format_refusal(status, width), *list_advice(status)):
         lines += textwrap.wrap(text, width, subsequent_indent="  ")
@@ -62,7 +67,10 @@ def _list_summary_lines(status: StatusSnapshot, width: int, limit: int) -> list[
 
 def _build_rows(status: StatusSnapshot, console: Console, limit: int) -> Sequence[RenderableType]:
     """Build the table of as many accounts as fit on `limit` lines, and the line that counts the others."""
+    names = {run.id: run.name for run in status.runs} if status.other_runs else {}
     jobs = sorted(status.jobs, key=_rank_urgency)
+    if names:
+        jobs = [replace(job, account=f"{names[job.run]} · {job.account}") for job in jobs]
     columns = COLUMNS[:-1]  # without the advice, which stands in the summary
     count = min(len(jobs), max(limit - MIN_TABLE_LINES + 1, 1))
     while count:

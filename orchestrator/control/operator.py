@@ -29,7 +29,7 @@ class ActionTarget:
     deliveries: Collection[int] | None = ()
     """Ids of failed deliveries; None: all failed deliveries."""
     run: str | None = None
-    """Name of the current run, for actions on a run or on jobs; None: the only current run."""
+    """Name or id of the current run, for actions on a run or on jobs; None: the only current run."""
     job: str = ""
     """Job id, for an adoption."""
     remote_job: str = ""

@@ -42,12 +42,13 @@ async def load_database_state(
 
 
 async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) -> tuple[Run, Dataset]:
-    """Return a run and its dataset, whose files are in the folder `datasets`.
+    """Return the run with this id, or the current run with this name, and its dataset.
 
-    Raises ConfigError when there is no such run or its dataset file is missing.
+    `datasets` is the folder of its files. Raises ConfigError when there is no such run, or no such file any more.
     """
     async with database.read() as connection:
-        run = await run_queries.find(connection, RunId(run_id))
+        by_name = (run for run in await run_queries.list_current(connection) if run.name == run_id)
+        run = await run_queries.find(connection, RunId(run_id)) or next(by_name, None)
         if run is None:
             raise ConfigError(f"there is no run {run_id}", hint="`orchestrator status` shows the current run's id.")
         dataset = await run_queries.get_dataset(connection, run.dataset_sha256, datasets)

@@ -75,7 +75,7 @@ async def waive_moderation(
 
 
 async def get_current_run(connection: StoreConnection, name: str | None = None) -> Run:
-    """Return the current run with this name, or the only current run.
+    """Return the current run with this name or id, or the only current run.
 
     Raises ConfigError when there is none yet, when none has the name, and when there are several and no name.
     """
@@ -89,7 +89,7 @@ async def get_current_run(connection: StoreConnection, name: str | None = None) 
             f"the accounts file describes {len(current)} runs, and the action applies to one of them",
             hint=f"Choose it with --run NAME (in the API: ?run=NAME). {hint}",
         )
-    selected = [run for run in current if name in {None, run.name}]
+    selected = [run for run in current if name in {None, run.name, run.id}]
     if not selected:
         raise ConfigError(f'there is no current run "{name}"{format_suggestion(name or "", names)}', hint=hint)
     return selected[0]

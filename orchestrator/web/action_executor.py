@@ -24,27 +24,47 @@ class ActionExecutor:
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
 
-    async def preview(self, action: OperatorAction, job_filter: JobFilter) -> status.ActionPreview:
+    async def preview(
+        self, action: OperatorAction, job_filter: JobFilter, *, run: str | None = None
+    ) -> status.ActionPreview:
         """Return the accounts that match the filter and to which the action applies, with their price."""
-        return await self._backend.call_with_database(status.preview_action, action, job_filter, self._backend.now())
+        return await self._backend.call_with_database(
+            status.preview_action, action, job_filter, self._backend.now(), run_name=run
+        )
 
     async def apply_to_run(
-        self, action: OperatorAction, principal: Principal, *, reason: str = "", expect_usd: float | None = None
+        self,
+        action: OperatorAction,
+        principal: Principal,
+        *,
+        run: str | None = None,
+        reason: str = "",
+        expect_usd: float | None = None,
     ) -> None:
-        """Apply an action to the current run. Rejected if its price is no longer `expect_usd`."""
-        overview = await self._backend.call_with_database(status.find_run_overview, self._backend.now())
+        """Apply an action to the current run with this name or id, or to the only one.
+
+        Rejected if its price is no longer `expect_usd`.
+        """
+        overview = await self._backend.call_with_database(status.find_run_overview, self._backend.now(), run_id=run)
         planned = overview.run.planned_usd if overview else None
         if overview and expect_usd is not None and planned != expect_usd:
             price = "unknown" if planned is None else f"{planned} USD"
             raise ProblemError(409, f"The price changed: now {price}, expected {expect_usd} USD.", _RELOAD_HINT)
-        await self._perform(action, principal, ActionTarget(), reason)
+        await self._perform(action, principal, ActionTarget(run=run), reason)
 
     async def apply_to_matching(
-        self, action: OperatorAction, principal: Principal, job_filter: JobFilter, *, expect: int, reason: str = ""
+        self,
+        action: OperatorAction,
+        principal: Principal,
+        job_filter: JobFilter,
+        *,
+        expect: int,
+        run: str | None = None,
+        reason: str = "",
     ) -> Sequence[str]:
         """Apply an action to all accounts that match the filter and to which it applies; return those it changed."""
-        names = (await self.preview(action, job_filter)).accounts
-        return await self.apply_to_accounts(action, principal, names, expect=expect, reason=reason)
+        names = (await self.preview(action, job_filter, run=run)).accounts
+        return await self.apply_to_accounts(action, principal, names, expect=expect, run=run, reason=reason)
 
     async def apply_to_accounts(
         self,
@@ -53,16 +73,20 @@ class ActionExecutor:
         names: Sequence[str],
         *,
         expect: int | None = None,
+        run: str | None = None,
         reason: str = "",
     ) -> Sequence[str]:
-        """Apply an action to these accounts; return those it changed. Rejected if their number is not `expect`."""
+        """Apply an action to these accounts; return those it changed. Rejected if their number is not `expect`.
+
+        `run` is the name or id of the current run that has the jobs; None: the only one.
+        """
         names = tuple(dict.fromkeys(names))
         if expect is not None and expect != len(names):
             count = format_count(len(names), "account")
             raise ProblemError(409, f"The selection now matches {count}, expected {expect}.", _RELOAD_HINT)
         if not names:
             return ()
-        return (await self._perform(action, principal, ActionTarget(accounts=names), reason)).accounts
+        return (await self._perform(action, principal, ActionTarget(accounts=names, run=run), reason)).accounts
 
     async def adopt_remote_job(self, principal: Principal, job: str, remote_job: str) -> str:
         """Select the remote job for a job held as ambiguous; return the account."""

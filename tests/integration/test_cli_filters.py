@@ -21,7 +21,7 @@ from orchestrator.store.db.database import Database
 
 
 def app_with(database: Database) -> Any:
-    async def read_status() -> status.StatusSnapshot:
+    async def read_status(_run: str | None = None) -> status.StatusSnapshot:
         return await status.get_status(database, NOW)
 
     clock = SimpleNamespace(now=lambda: NOW)

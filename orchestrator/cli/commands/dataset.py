@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.filters import ActionRunOption
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
 from orchestrator.cli.session import command_session
 from orchestrator.core.spec import Method
@@ -25,6 +26,11 @@ class FindingFormat(StrEnum):
 MethodOption = Annotated[
     Method | None,
     typer.Option(help="Training method; default: as in the accounts file, otherwise detected from the chats."),
+]
+
+
+ChatsArgument = Annotated[
+    Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")
 ]
 
 
@@ -56,6 +62,7 @@ def check(
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Also write an HTML report to this file.")] = None,
+    run: ActionRunOption = None,
 ) -> None:
     """Check the chats for errors and warnings. Prints each finding with file, line and fix; exits 1 on errors."""
     with command_session(accounts_file=accounts) as session:
@@ -70,6 +77,7 @@ def check(
             method=method,
             training=training,
             report=report,
+            run=run,
         )
     raise typer.Exit(code)
 
@@ -83,9 +91,7 @@ def check(
     """,
 )
 def polish(
-    path: Annotated[
-        Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")
-    ] = None,
+    path: ChatsArgument = None,
     into: Annotated[Path | None, typer.Option(help="New folder for the polished chats.")] = None,
     cut_end: Annotated[bool, typer.Option(help="Cut the messages after the last answer of a chat.")] = True,
     unknown_keys: Annotated[
@@ -108,6 +114,7 @@ def polish(
     ] = None,
     persona: Annotated[str | None, typer.Option(help="User name to replace; default: the most frequent one.")] = None,
     accounts: AccountsFileOption = None,
+    run: ActionRunOption = None,
 ) -> None:
     """Fix the problems reported by `check`. Prints a diff; use --into FOLDER to write the result."""
     with command_session(accounts_file=accounts) as session:
@@ -125,7 +132,7 @@ def polish(
             remove_duplicates=duplicates,
             redact=redact,
         )
-        code = dataset.polish_chats(session.settings, path, into, options, text_parts=text_parts)
+        code = dataset.polish_chats(session.settings, path, into, options, text_parts=text_parts, run=run)
     raise typer.Exit(code)
 
 
@@ -139,9 +146,7 @@ def polish(
     """,
 )
 def format_(
-    path: Annotated[
-        Path | None, typer.Argument(help="File or folder with chats; default: the dataset of the accounts file.")
-    ] = None,
+    path: ChatsArgument = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -157,6 +162,7 @@ def format_(
     seed: Annotated[int | None, typer.Option(help="Random seed for the validation split.")] = None,
     method: MethodOption = None,
     accounts: AccountsFileOption = None,
+    run: ActionRunOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write the canonical JSONL file and print its SHA-256."""
@@ -164,6 +170,6 @@ def format_(
         from orchestrator.cli.handlers import dataset
 
         code = dataset.format_chats(
-            session.settings, path, output, validation=validation, seed=seed, method=method, as_json=json
+            session.settings, path, output, validation=validation, seed=seed, method=method, as_json=json, run=run
         )
     raise typer.Exit(code)

@@ -13,6 +13,14 @@ from orchestrator.core.jobs.lifecycle import JobState
 AccountOption = Annotated[
     list[str] | None, typer.Option("--account", help="Only this account; can be repeated.", metavar="NAME")
 ]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", metavar="NAME", help="Only this run, if the accounts file describes several."),
+]
+ActionRunOption = Annotated[
+    str | None,
+    typer.Option("--run", metavar="NAME", help="The run; required if the accounts file describes several."),
+]
 StateOption = Annotated[JobState | None, typer.Option("--state", help="Only jobs in this state.")]
 ProviderOption = Annotated[ProviderName | None, typer.Option("--provider", help="Only accounts at this provider.")]
 LabelOption = Annotated[str | None, typer.Option("--label", help="Only accounts with this label.")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.commands.filters import (
+    ActionRunOption,
     FailedOption,
     HeldOption,
     LabelOption,
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     panel=Panel.OPERATE,
     examples="orchestrator plan && orchestrator approve",
 )
-def approve() -> None:
+def approve(run: ActionRunOption = None) -> None:
     """Approve the run."""
-    _run_action(OperatorAction.APPROVE)
+    _run_action(OperatorAction.APPROVE, run=run)
 
 
 @command(
@@ -43,9 +44,10 @@ def approve() -> None:
 )
 def waive(
     reason: Annotated[str, typer.Argument(help="Reason why no moderation is needed; recorded with the run.")],
+    run: ActionRunOption = None,
 ) -> None:
     """Waive the moderation of the run."""
-    _run_action(OperatorAction.WAIVE, reason=reason)
+    _run_action(OperatorAction.WAIVE, reason=reason, run=run)
 
 
 @command(
@@ -56,9 +58,11 @@ def waive(
         orchestrator cancel --all
     """,
 )
-def cancel(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
+def cancel(
+    accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False, run: ActionRunOption = None
+) -> None:
     """Cancel jobs."""
-    _run_account_action(OperatorAction.CANCEL, accounts, all_accounts=all_accounts)
+    _run_account_action(OperatorAction.CANCEL, accounts, all_accounts=all_accounts, run=run)
 
 
 @command(
@@ -78,10 +82,11 @@ def retry(
     label: LabelOption = None,
     held: HeldOption = False,
     failed: FailedOption = False,
+    run: ActionRunOption = None,
 ) -> None:
     """Retry failed jobs."""
     job_filter = build_job_filter(state=state, provider=provider, label=label, held=held, failed=failed)
-    _run_account_action(OperatorAction.RETRY, accounts, all_accounts=all_accounts, job_filter=job_filter)
+    _run_account_action(OperatorAction.RETRY, accounts, all_accounts=all_accounts, job_filter=job_filter, run=run)
 
 
 @command(
@@ -124,12 +129,15 @@ def adopt(
     _run_action(OperatorAction.ADOPT, job=job, remote_job=remote_job)
 
 
-def _run_action(action: OperatorAction, *, reason: str = "", job: str = "", remote_job: str = "") -> None:
+def _run_action(
+    action: OperatorAction, *, reason: str = "", job: str = "", remote_job: str = "", run: str | None = None
+) -> None:
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
         from orchestrator.control.operator import ActionTarget
 
-        return await operate.run_operator_action(app, action, ActionTarget(job=job, remote_job=remote_job), reason)
+        target = ActionTarget(job=job, remote_job=remote_job, run=run)
+        return await operate.run_operator_action(app, action, target, reason)
 
     run_with_app(work)
 
@@ -141,6 +149,7 @@ def _run_account_action(
     all_accounts: bool,
     reason: str = "",
     job_filter: JobFilter | None = None,
+    run: str | None = None,
 ) -> None:
     if not accounts and not all_accounts and not (job_filter and job_filter.is_narrowing):
         choice = "name at least one account, or pass --all."
@@ -151,6 +160,7 @@ def _run_account_action(
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
 
-        return await operate.run_account_action(app, action, accounts or None, reason, job_filter or JobFilter())
+        selected = job_filter or JobFilter()
+        return await operate.run_account_action(app, action, accounts or None, reason, selected, run=run)
 
     run_with_app(work)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.filters import RunOption
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, run_with_app
 from orchestrator.core.account import ProviderName
@@ -42,13 +43,15 @@ def accounts(accounts: AccountsFileOption = None, wide: WideOption = False, json
         orchestrator plan --json | jq .total_usd
     """,
 )
-def plan(accounts: AccountsFileOption = None, wide: WideOption = False, json: JsonOption = False) -> None:
+def plan(
+    accounts: AccountsFileOption = None, run: RunOption = None, wide: WideOption = False, json: JsonOption = False
+) -> None:
     """Show the planned action and price per account. Executes nothing; exits 1 if the run would be held."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status
 
-        return await status.print_plan(app, as_json=json, wide=wide)
+        return await status.print_plan(app, as_json=json, wide=wide, run=run)
 
     run_with_app(work, for_reading=True, accounts_file=accounts)
 
@@ -61,7 +64,7 @@ def plan(accounts: AccountsFileOption = None, wide: WideOption = False, json: Js
     """,
 )
 def rerun(
-    run: Annotated[str, typer.Argument(help="Id of the run, as `orchestrator status` shows it.", show_default=False)],
+    run: Annotated[str, typer.Argument(help="Id of the run, or name of a current run.", show_default=False)],
     provider: Annotated[ProviderName, typer.Option(help="Target provider.", show_default=False)],
     base_model: Annotated[str | None, typer.Option(help="Base model at the target provider.")] = None,
     write: Annotated[
@@ -83,13 +86,13 @@ def rerun(
     panel=Panel.RUN,
     examples="orchestrator upload                       # upload today, start later",
 )
-def upload(accounts: AccountsFileOption = None) -> None:
+def upload(accounts: AccountsFileOption = None, run: RunOption = None) -> None:
     """Upload the dataset to every account. Exits when every file is ready; starts no job."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.foreground import is_file_ready, run_foreground
 
-        return await run_foreground(app, start=False, is_done=is_file_ready)
+        return await run_foreground(app, start=False, is_done=is_file_ready, run=run)
 
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
@@ -101,13 +104,13 @@ def upload(accounts: AccountsFileOption = None) -> None:
         orchestrator start && orchestrator status --watch
     """,
 )
-def start(accounts: AccountsFileOption = None) -> None:
+def start(accounts: AccountsFileOption = None, run: RunOption = None) -> None:
     """Upload the dataset and submit the jobs. Exits when every provider has accepted its job; the jobs continue."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.foreground import is_job_created, run_foreground
 
-        return await run_foreground(app, start=True, is_done=is_job_created)
+        return await run_foreground(app, start=True, is_done=is_job_created, run=run)
 
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
@@ -119,13 +122,13 @@ def start(accounts: AccountsFileOption = None) -> None:
         orchestrator run && orchestrator models --format env > models.env
     """,
 )
-def run(accounts: AccountsFileOption = None) -> None:
+def run(accounts: AccountsFileOption = None, run: RunOption = None) -> None:
     """Upload, submit and follow all jobs until they end. Exits 0 when every account has its model, otherwise 1."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.foreground import is_settled, run_foreground
 
-        return await run_foreground(app, start=True, is_done=is_settled)
+        return await run_foreground(app, start=True, is_done=is_settled, run=run)
 
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 

@@ -13,6 +13,7 @@ from orchestrator.cli.commands.filters import (
     HeldOption,
     LabelOption,
     ProviderOption,
+    RunOption,
     StateOption,
     build_job_filter,
 )
@@ -45,6 +46,7 @@ def status(
     label: LabelOption = None,
     held: HeldOption = False,
     failed: FailedOption = False,
+    run: RunOption = None,
     wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -56,7 +58,7 @@ def status(
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as handler
 
-        return await handler.print_run_status(app, job_filter, as_json=json, watch=watch, wide=wide)
+        return await handler.print_run_status(app, job_filter, as_json=json, watch=watch, wide=wide, run=run)
 
     run_with_app(work, for_reading=True)
 
@@ -79,6 +81,7 @@ def models(
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
     provider: Annotated[list[ProviderName] | None, typer.Option(help="Only accounts at this provider.")] = None,
+    run: RunOption = None,
     wide: WideOption = False,
     name: Annotated[
         str | None, typer.Option(help="Model group in LiteLLM's configuration; default: the name of the run.")
@@ -102,6 +105,7 @@ def models(
             everything=everything,
             name=name,
             wide=wide,
+            run=run,
         )
 
     run_with_app(work, for_reading=True)

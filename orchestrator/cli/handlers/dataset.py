@@ -50,9 +50,10 @@ def check_chats(
     method: Method | None,
     training: Path | None,
     report: Path | None,
+    run: str | None = None,
 ) -> ExitCode:
     """Print every finding. Returns FAILED if there is an error or, with `strict`, a warning."""
-    rules, chats = load_rules_and_chats(session.settings, paths, method)
+    rules, chats = load_rules_and_chats(session.settings, paths, method, run=run)
     with reading_progress("checking") as report_progress:
         result = check_dataset(chats, rules, training=training, progress=report_progress)
     if report:
@@ -105,9 +106,10 @@ def format_chats(
     seed: int | None,
     method: Method | None,
     as_json: bool,
+    run: str | None = None,
 ) -> ExitCode:
     """Write the canonical JSONL and print the path, size and SHA-256 of each part."""
-    rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [], method)
+    rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [], method, run=run)
     rules = replace(
         rules,
         validation_fraction=rules.validation_fraction if validation is None else validation,
@@ -149,22 +151,23 @@ def _format_part(name: str, part: DatasetPart) -> str:
 
 
 def load_rules_and_chats(
-    settings: Settings, paths: Sequence[Path], method: Method | None = None
+    settings: Settings, paths: Sequence[Path], method: Method | None = None, *, run: str | None = None
 ) -> tuple[DatasetRules, list[Path]]:
     """Return the dataset rules and the paths of the chats; without `paths` those of the accounts file.
 
+    `run` is the name of the run of the accounts file; without it there must be only one.
     `method` takes precedence over the accounts file; without both it is detected from the chats. The minimum number
     of examples applies to the dataset of the accounts file only, so that a single chat can be checked.
     """
     if paths and not settings.accounts_file.exists():
         return DatasetRules(minimum_examples=0, method=method), list(paths)
-    run = load_accounts_file(settings.accounts_file).get_run()
-    rules = build_dataset_rules(run)
+    definition = load_accounts_file(settings.accounts_file).get_run(run)
+    rules = build_dataset_rules(definition)
     if method:
         rules = replace(rules, method=method)
-    if paths and [path.resolve() for path in paths] != [run.dataset.resolve()]:
+    if paths and [path.resolve() for path in paths] != [definition.dataset.resolve()]:
         rules = replace(rules, minimum_examples=0, validation_path=None)
-    return rules, list(paths) or [_relative_to_cwd(run.dataset)]
+    return rules, list(paths) or [_relative_to_cwd(definition.dataset)]
 
 
 def _relative_to_cwd(path: Path) -> Path:
@@ -172,13 +175,19 @@ def _relative_to_cwd(path: Path) -> Path:
 
 
 def polish_chats(
-    settings: Settings, path: Path | None, into: Path | None, options: PolishOptions, *, text_parts: bool = True
+    settings: Settings,
+    path: Path | None,
+    into: Path | None,
+    options: PolishOptions,
+    *,
+    text_parts: bool = True,
+    run: str | None = None,
 ) -> ExitCode:
     """Print the changes as a diff, or write the polished chats into a folder. A summary goes to stderr.
 
     With `text_parts`, text parts are joined into one text if a provider of the accounts file requires it.
     """
-    rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [])
+    rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [], run=run)
     if text_parts:
         options = replace(options, text_roles=list_text_only_roles(rules.providers))
     counts: Counter[str] = Counter()

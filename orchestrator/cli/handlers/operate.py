@@ -29,18 +29,21 @@ async def run_account_action(
     names: Sequence[str] | None,
     reason: str = "",
     job_filter: JobFilter = EVERY_JOB,
+    *,
+    run: str | None = None,
 ) -> ExitCode:
-    """Apply the action to these accounts; to all accounts of the run to which it applies when `names` is None.
+    """Apply the action to these accounts; to all accounts to which it applies when `names` is None.
 
-    A filter narrows either of them.
+    A filter narrows either of them. `run` is the name of the current run that has the jobs.
 
     A cancel needs no preview: it must reach every job that has not ended, also one whose account was removed from the
     accounts file, and one that is being cancelled, so that the command can be repeated until all have ended.
     """
     if job_filter.is_narrowing or (names is None and action is not OperatorAction.CANCEL):
         selected = replace(job_filter, accounts=tuple(names or ()))
-        names = (await status.preview_action(app.database, action, selected, app.clock.now())).accounts
-    return await run_operator_action(app, action, ActionTarget(accounts=names), reason)
+        preview = await status.preview_action(app.database, action, selected, app.clock.now(), run_name=run)
+        names = preview.accounts
+    return await run_operator_action(app, action, ActionTarget(accounts=names, run=run), reason)
 
 
 async def run_operator_action(app: App, action: OperatorAction, target: ActionTarget, reason: str = "") -> ExitCode:
@@ -62,7 +65,7 @@ def _format_result(result: ActionResult, target: ActionTarget) -> str:
         return f"{job} will adopt remote job {target.remote_job} once it is verified."
     if result.run is not None:
         price = f" at {format_usd(result.run.approved_usd)}" if result.action is OperatorAction.APPROVE else ""
-        return f"{accepted}: run {result.run.id}{price}."
+        return f"{accepted}: run {result.run.name} ({result.run.id}){price}."
     changed = ", ".join(result.accounts)
     if result.deliveries:
         noun = "delivery" if len(result.deliveries) == 1 else "deliveries"

@@ -93,16 +93,16 @@ def _print_planned_run(planned: PlannedRun, *, wide: bool) -> None:
     for warning in plan.warnings:
         sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
     for hold in plan.holds:
-        sys.stdout.write(f"The run would be held: {format_failure(hold.failure)}\n")
+        sys.stdout.write(f"Run {sanitize_line(plan.name)} would be held: {format_failure(hold.failure)}\n")
 
 
 async def print_run_status(
-    app: App, job_filter: JobFilter, *, as_json: bool, watch: bool, wide: bool = False
+    app: App, job_filter: JobFilter, *, as_json: bool, watch: bool, wide: bool = False, run: str | None = None
 ) -> ExitCode:
-    """Print the jobs of the current run that match; with `watch`, follow them until interrupted."""
+    """Print the matching jobs of all current runs, or of one; with `watch`, follow them until interrupted."""
 
     async def read_status() -> read.StatusSnapshot:
-        return await read_matching_status(app, job_filter)
+        return await read_matching_status(app, job_filter, run)
 
     if watch and not as_json and not app.is_empty:
         await _watch(read_status)
@@ -116,18 +116,25 @@ async def print_run_status(
         sys.stdout.write(line + "\n")
     if snapshot.run is None:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
-    else:
-        for hold in snapshot.run.holds:
-            if hold.kind == HoldKind.MODERATING and not (snapshot.run.moderation or {})["reason"]:
-                continue  # the title of the table shows the progress of moderation
-            sys.stdout.write(f"The run is held: {format_failure(hold)}\n")
-        for warning in snapshot.run.warnings:
-            sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-        if snapshot.jobs or not job_filter.is_narrowing:
-            print_status(snapshot, wide=wide)
-        else:
-            sys.stdout.write(NO_MATCH_MESSAGE + "\n")
+    for number, part in enumerate(snapshot.split_by_run()):
+        sys.stdout.write("\n" if number else "")
+        _print_run(part, is_filtered=job_filter.is_narrowing, wide=wide)
     return ExitCode.DONE
+
+
+def _print_run(snapshot: read.StatusSnapshot, *, is_filtered: bool, wide: bool) -> None:
+    """Print the holds, warnings and jobs of the snapshot's run."""
+    assert snapshot.run
+    for hold in snapshot.run.holds:
+        if hold.kind == HoldKind.MODERATING and not (snapshot.run.moderation or {})["reason"]:
+            continue  # the title of the table shows the progress of moderation
+        sys.stdout.write(f"Run {sanitize_line(snapshot.run.name)} is held: {format_failure(hold)}\n")
+    for warning in snapshot.run.warnings:
+        sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
+    if snapshot.jobs or not is_filtered:
+        print_status(snapshot, wide=wide)
+    else:
+        sys.stdout.write(NO_MATCH_MESSAGE + "\n")
 
 
 async def _watch(read_status: StatusReader) -> None:
@@ -142,15 +149,19 @@ async def _watch(read_status: StatusReader) -> None:
         await watch_status(read_status, draw, None, stopping)
 
 
-async def read_matching_status(app: App, job_filter: JobFilter) -> read.StatusSnapshot:
-    """Return the snapshot of the current run with those jobs only that match; the counts are those of these jobs."""
-    snapshot = await app.read_status()
+async def read_matching_status(app: App, job_filter: JobFilter, run: str | None = None) -> read.StatusSnapshot:
+    """Return the snapshot of the current runs, or of one of them, with those jobs only that match.
+
+    The counts are those of these jobs.
+    """
+    snapshot = await app.read_status(run)
     if snapshot.run is None or not job_filter.is_narrowing:
         return snapshot
-    listing = await read.list_jobs(
-        app.database, job_filter, snapshot.at, run_id=snapshot.run.id, limit=len(snapshot.jobs) + 1
-    )
-    ids = {job.job for job in listing.jobs} if listing else set()
+    ids = set()
+    for part in snapshot.runs:
+        limit = len(snapshot.jobs) + 1
+        if listing := await read.list_jobs(app.database, job_filter, snapshot.at, run_id=part.id, limit=limit):
+            ids |= {job.job for job in listing.jobs}
     jobs = tuple(job for job in snapshot.jobs if job.job in ids)
     return replace(snapshot, jobs=jobs, counts=dict(sorted(Counter(map(format_state, jobs)).items())))
 
@@ -243,9 +254,10 @@ async def print_models(
     everything: bool,
     name: str | None,
     wide: bool = False,
+    run: str | None = None,
 ) -> ExitCode:
     """Print or write the selected models. Returns FAILED if any of them is missing."""
-    snapshot = await app.read_status()
+    snapshot = await app.read_status(run)
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
         return ExitCode.FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Final, Literal, assert_never
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StringConstraints
 from pydantic import StrictInt as OnlyInt
 
@@ -34,6 +34,12 @@ DeliveryNumber = Annotated[
     OnlyInt, Field(ge=1, lt=2**31), BeforeValidator(_integer_from_float)
 ]  # in this order for the document
 ReasonText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
+
+
+RunNameParameter = Annotated[
+    ShortText,
+    Query(description="Name or id of a current run. Required if the accounts file describes several runs."),
+]
 
 
 class _ActionBody(BaseModel):
@@ -171,16 +177,22 @@ class ActionRoutes:
             case _:
                 assert_never(action)
 
-    async def _approve(self, principal: CurrentPrincipal, body: ApprovalRequest) -> ActionResultSchema:
-        await self._executor.apply_to_run(OperatorAction.APPROVE, principal, expect_usd=body.expect_usd)
+    async def _approve(
+        self, principal: CurrentPrincipal, body: ApprovalRequest, run: RunNameParameter = ""
+    ) -> ActionResultSchema:
+        await self._executor.apply_to_run(
+            OperatorAction.APPROVE, principal, run=run or None, expect_usd=body.expect_usd
+        )
         return _build_result(OperatorAction.APPROVE)
 
-    async def _waive(self, principal: CurrentPrincipal, body: WaiverRequest) -> ActionResultSchema:
-        await self._executor.apply_to_run(OperatorAction.WAIVE, principal, reason=body.reason)
+    async def _waive(
+        self, principal: CurrentPrincipal, body: WaiverRequest, run: RunNameParameter = ""
+    ) -> ActionResultSchema:
+        await self._executor.apply_to_run(OperatorAction.WAIVE, principal, run=run or None, reason=body.reason)
         return _build_result(OperatorAction.WAIVE)
 
-    async def _start(self, principal: CurrentPrincipal) -> ActionResultSchema:
-        await self._executor.apply_to_run(OperatorAction.START, principal)
+    async def _start(self, principal: CurrentPrincipal, run: RunNameParameter = "") -> ActionResultSchema:
+        await self._executor.apply_to_run(OperatorAction.START, principal, run=run or None)
         return _build_result(OperatorAction.START)
 
     async def _adopt(self, principal: CurrentPrincipal, body: AdoptionRequest) -> ActionResultSchema:
@@ -197,16 +209,18 @@ class ActionRoutes:
 
     def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResultSchema]]:
         async def apply(
-            principal: CurrentPrincipal, body: ActionByName | ActionByFilter | ActionOnAll
+            principal: CurrentPrincipal,
+            body: ActionByName | ActionByFilter | ActionOnAll,
+            run: RunNameParameter = "",
         ) -> ActionResultSchema:
             if isinstance(body, ActionByName):
                 accounts = await self._executor.apply_to_accounts(
-                    action, principal, body.accounts, expect=body.expect, reason=body.reason
+                    action, principal, body.accounts, expect=body.expect, run=run or None, reason=body.reason
                 )
             else:
                 job_filter = _get_job_filter(body)
                 accounts = await self._executor.apply_to_matching(
-                    action, principal, job_filter, expect=body.expect, reason=body.reason
+                    action, principal, job_filter, expect=body.expect, run=run or None, reason=body.reason
                 )
             return _build_result(action, accounts)
 

@@ -49,7 +49,7 @@ def test_plain_table_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> N
 
 async def print_once(*jobs: JobView) -> None:
     class FixedStatus:
-        async def read_status(self) -> StatusSnapshot:
+        async def read_status(self, _run: str | None = None) -> StatusSnapshot:
             return StatusSnapshot(run=cast(Any, None), jobs=jobs, counts={})
 
     stopping = asyncio.Event()
