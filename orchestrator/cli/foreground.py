@@ -150,8 +150,7 @@ async def follow_status(
         status = await print_changes(read_status, is_done, stopping)
     from orchestrator.cli.status_table import print_status  # lazy: rich
 
-    for part in status.split_by_run():
-        print_status(part)
+    print_status(status)
     return status
 
 

@@ -12,19 +12,26 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli.output import format_counts, format_refusal, format_row, format_state, format_title
-from orchestrator.cli.status_table import COLUMNS, build_status_table, list_advice
+from orchestrator.cli.status_table import (
+    COLUMNS,
+    RUN_COLUMN,
+    build_run_tables,
+    build_status_table,
+    format_totals,
+    list_advice,
+)
 from orchestrator.cli.tables import Output, create_console, fit_table
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.text import format_count, format_number
+from orchestrator.core.text import format_count
+from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import JobView, StatusSnapshot
 
 MIN_TABLE_LINES = 5  # borders, headings and one account
@@ -43,9 +50,12 @@ def build_live_view(status: StatusSnapshot, console: Console) -> RenderableType:
     limit = console.height - 1  # the line of the cursor
     refusal = [Text(line) for line in format_refusal(status, console.width)]
     if len(status.jobs) < limit:
-        whole = Group(
-            *refusal, *[build_status_table(part, console.width) for part in status.split_by_run() or [status]]
+        table = (
+            build_run_tables(status, console.width)
+            if status.other_runs
+            else build_status_table(status, console.width)
         )
+        whole = Group(*refusal, table)
         if _count_lines(whole, console) <= limit:
             return whole
     summary = _list_summary_lines(status, console.width, max(limit // 2, 2))
@@ -54,9 +64,9 @@ def build_live_view(status: StatusSnapshot, console: Console) -> RenderableType:
 
 def _list_summary_lines(status: StatusSnapshot, width: int, limit: int) -> list[str]:
     """List at most `limit` lines: a refused edit, the title, the counts, and what to do for which accounts."""
-    texts: list[str] = []
-    for part in status.split_by_run() or [status]:
-        texts += [*(format_title(part) or "").splitlines(), format_counts(part)]
+    texts = [*(format_title(status) or "").splitlines(), format_counts(status)]
+    if status.other_runs:
+        texts = [format_totals(status), *map(_format_run_line, status.split_by_run())]
     lines = [part for text in texts for part in textwrap.wrap(text, width)]
     for text in (*format_refusal(status, width), *list_advice(status)):
         lines += textwrap.wrap(text, width, subsequent_indent="  ")
@@ -67,23 +77,35 @@ def _list_summary_lines(status: StatusSnapshot, width: int, limit: int) -> list[
 
 def _build_rows(status: StatusSnapshot, console: Console, limit: int) -> Sequence[RenderableType]:
     """Build the table of as many accounts as fit on `limit` lines, and the line that counts the others."""
-    names = {run.id: run.name for run in status.runs} if status.other_runs else {}
     jobs = sorted(status.jobs, key=_rank_urgency)
-    if names:
-        jobs = [replace(job, account=f"{names[job.run]} · {job.account}") for job in jobs]
     columns = COLUMNS[:-1]  # without the advice, which stands in the summary
+    names = {run.id: sanitize_line(run.name) for run in status.runs} if status.other_runs else {}
+    if names:
+        columns = (columns[0], RUN_COLUMN, *columns[1:])
     count = min(len(jobs), max(limit - MIN_TABLE_LINES + 1, 1))
     while count:
-        rows = [format_row(job, status.at)[: len(columns)] for job in jobs[:count]]
+        rows = [_build_cells(job, status.at, names) for job in jobs[:count]]
         table = Output(fit_table(columns, rows, console.width).parts)
         excess = _count_lines(table, console) + 1 - limit
         if excess <= 0:
             hidden = len(jobs) - count
-            noun = format_count(hidden, "more account")
+            noun = format_count(hidden, "more job" if names else "more account")
             return [table, Text(f"{noun}, shown by `orchestrator status`.")] if hidden else [table]
         count -= max(excess // 3, 1)  # a row has up to three lines
         count = max(count, 0)
-    return [Text(f"{format_number(len(jobs))} accounts: the terminal is too low for the table.")]
+    noun = "job" if names else "account"
+    return [Text(f"{format_count(len(jobs), noun)}: the terminal is too low for the table.")]
+
+
+def _format_run_line(part: StatusSnapshot) -> str:
+    """Format the name of a run with the number of its jobs by state."""
+    return sanitize_line(f"{part.run.name}: {format_counts(part)}") if part.run else ""
+
+
+def _build_cells(job: JobView, now: float, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the cells of a row without the advice; with the names of runs by id, the second cell is the run."""
+    account, *others = format_row(job, now)[:-1]
+    return (account, names[job.run], *others) if names else (account, *others)
 
 
 def _rank_urgency(job: JobView) -> int:

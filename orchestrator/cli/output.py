@@ -69,7 +69,8 @@ def format_title(status: StatusSnapshot) -> str | None:
     """Return the name and id of the run, and the progress of its moderation while that is running."""
     if status.run is None:
         return None
-    title = f"{status.run.name} · run {status.run.id}"
+    priority = f" · priority {status.run.priority}" if status.run.priority else ""
+    title = f"{status.run.name} · run {status.run.id}{priority}"
     moderation = describe_moderation(status.run.moderation)
     return "\n".join(map(sanitize_line, filter(None, (title, moderation))))
 

@@ -15,9 +15,10 @@ from orchestrator.cli.output import (
     format_row,
     format_title,
 )
-from orchestrator.cli.tables import Column, Output, fit_table, get_table_width, print_output
-from orchestrator.core.text import format_list
+from orchestrator.cli.tables import Column, Output, fit_table, get_table_width, join_outputs, print_output
+from orchestrator.core.text import format_count, format_list
 from orchestrator.core.text_sanitizer import sanitize_line
+from orchestrator.exports import ModelSet, list_table_rows
 from orchestrator.status import StatusSnapshot
 
 MAX_NAMED_ACCOUNTS = 8
@@ -43,6 +44,7 @@ COLUMNS = tuple(
     )
     for heading in STATUS_COLUMNS
 )
+RUN_COLUMN = Column(heading="run")
 MODELS_COLUMNS = (
     Column(heading="account"),
     Column(heading="provider", importance=2),
@@ -54,8 +56,39 @@ MODELS_COLUMNS = (
 
 
 def print_status(status: StatusSnapshot, *, wide: bool = False) -> None:
-    """Print one row per account in a form that fits the terminal."""
-    print_output(build_status_table(status, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+    """Print one row per account in a form that fits the terminal, in a table for each current run."""
+    width, borders = get_table_width(wide=wide), sys.stdout.isatty()
+    if not status.other_runs:
+        print_output(build_status_table(status, width, borders=borders))
+        return
+    print_output(build_run_tables(status, width, borders=borders))
+    sys.stdout.write(f"\n{format_totals(status)}\n")
+
+
+def build_run_tables(status: StatusSnapshot, width: int | None, *, borders: bool = True) -> Output:
+    """Build the table of each current run; runs without a matching job have none."""
+    parts = [part for part in status.split_by_run() if part.jobs or not status.jobs]
+    return join_outputs([build_status_table(part, width, borders=borders) for part in parts])
+
+
+def format_totals(status: StatusSnapshot) -> str:
+    """Format the number of current runs and of all their jobs by state."""
+    return f"{format_count(len(status.runs), 'run')}: {format_counts(status)}"
+
+
+def print_models_table(models: ModelSet, *, wide: bool = False) -> None:
+    """Print one row per account, in a table for each run."""
+    print_output(build_models_table(models, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+
+
+def build_models_table(models: ModelSet, width: int | None, *, borders: bool = True) -> Output:
+    """Build a table for each run, with the name of the run above it if there are several."""
+    outputs = []
+    for part in models.split_by_run():
+        table = fit_table(MODELS_COLUMNS, list_table_rows(part), width, borders=borders)
+        title = [sanitize_line(f"Run {part.name}")] if models.has_several_runs else []
+        outputs.append(table.place_between(title, ()))
+    return join_outputs(outputs)
 
 
 def build_status_table(status: StatusSnapshot, width: int | None, *, borders: bool = True) -> Output:
@@ -75,4 +108,5 @@ def list_advice(status: StatusSnapshot) -> Iterator[str]:
         if text := format_advice(job):
             accounts_by_advice.setdefault(text, []).append(job.account)
     for text, accounts in accounts_by_advice.items():
-        yield sanitize_line(f"{format_list(accounts, limit=MAX_NAMED_ACCOUNTS)}: {text}")
+        names = list(dict.fromkeys(accounts))  # an account has a job in each run
+        yield sanitize_line(f"{format_list(names, limit=MAX_NAMED_ACCOUNTS)}: {text}")

@@ -137,6 +137,12 @@ class FittedTable:
         return Output(before + self.parts + after)
 
 
+def join_outputs(outputs: Iterable[Output]) -> Output:
+    """Return the outputs one below the other, with an empty line between two of them."""
+    parts = [part for output in outputs for part in (Line(""), *output.parts)]
+    return Output(tuple(parts[1:]))
+
+
 def create_console() -> Console:
     """Create a console for stdout. Markup is off: a provider's text such as `[key 1a2b3c4d]` is printed unchanged."""
     from rich.console import Console

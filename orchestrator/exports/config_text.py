@@ -19,6 +19,7 @@ def quote(text: str) -> str:
 
 def build_variable_names(prefix: str, names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
     """Return an environment variable for each name; names that would share one get a hash appended."""
+    names = list(dict.fromkeys(names))  # an account occurs once in each run
     plain = {name: prefix + re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in names}
     counts = Counter(chain(plain.values(), taken))
     return {
@@ -39,7 +40,9 @@ def get_key_variables(accounts: Sequence[str], known: Mapping[str, Account]) -> 
 def format_header(models: ModelSet, head: str) -> list[str]:
     """Return the first lines of a file: a title, and the accounts that are left out."""
     lines = [f"# {head} of the run {quote(models.name)}."]
-    lines += [
-        f"# Left out: {quote(job.account)} at {job.provider}: {left_out_reason(job)}." for job in models.left_out
-    ]
+    if models.has_several_runs:
+        lines = [f"# {head} of the runs {', '.join(map(quote, models.run_names.values()))}."]
+    for job in models.left_out:
+        run = f" in {quote(models.get_run_name(job))}" if models.has_several_runs else ""
+        lines.append(f"# Left out: {quote(job.account)}{run} at {job.provider}: {left_out_reason(job)}.")
     return lines

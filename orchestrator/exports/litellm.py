@@ -1,4 +1,4 @@
-"""LiteLLM router configuration: one model group with one deployment per account."""
+"""LiteLLM router configuration: one model group for each run with one deployment per account."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
     if not is_servable(job):
         yield f"  # It cannot be called as it is: {left_out_reason(job)}."
     info = PROVIDERS[ProviderName(job.provider)]
-    yield f"  - model_name: {quote(models.name)}"
+    yield f"  - model_name: {quote(models.get_run_name(job))}"
     yield "    litellm_params:"
     yield f"      model: {quote(f'{info.litellm_prefix}/{job.fine_tuned_model}')}"
     yield f"      api_key: {quote(f'os.environ/{variable}')}"
@@ -46,7 +46,9 @@ def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
     if account and account.organization and info.litellm_takes_organization:
         yield f"      organization: {quote(account.organization)}"
     yield "    model_info:"
-    yield f"      id: {quote(job.account)}"
+    # LiteLLM takes deployments with the same id for one, so the id has the run if the account has several models.
+    name = f"{models.get_run_name(job)}/{job.account}" if models.has_several_runs else job.account
+    yield f"      id: {quote(name)}"
     yield f"      base_model: {quote(job.base_model)}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.account import Account
@@ -14,15 +14,39 @@ if TYPE_CHECKING:  # half a second that the help of the commands does not need
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSet:
-    """The jobs of a run that are exported."""
+    """The jobs of a run, or of several runs, that are exported."""
 
     name: str
-    """Name of the run."""
+    """Name of the run, or of the model group; not used for several runs."""
     jobs: tuple[JobView, ...]
     accounts: Mapping[str, Account]
     """Listed accounts by name, with key reference and base URL."""
     left_out: tuple[JobView, ...] = ()
     """Selected jobs whose models cannot be called yet."""
+    run_names: Mapping[str, str] = field(default_factory=dict)
+    """Names of the runs by id if the jobs are those of several runs; an account then has a model in each."""
+
+    @property
+    def has_several_runs(self) -> bool:
+        """Whether the formats name the run of each model."""
+        return bool(self.run_names)
+
+    def split_by_run(self) -> list[ModelSet]:
+        """Return the models of each run."""
+        return [
+            replace(
+                self,
+                name=name,
+                jobs=tuple(job for job in self.jobs if job.run == run),
+                left_out=tuple(job for job in self.left_out if job.run == run),
+                run_names={},
+            )
+            for run, name in self.run_names.items()
+        ] or [self]
+
+    def get_run_name(self, job: JobView) -> str:
+        """Return the name of the job's run."""
+        return self.run_names[job.run] if self.run_names else self.name
 
     def with_only(self, is_included: Callable[[JobView], object]) -> ModelSet:
         """Return a set with the jobs that match; the others are in `left_out`."""
@@ -50,14 +74,18 @@ def select_models(
     *,
     labels: Collection[str] = (),
     providers: Collection[str] = (),
+    run_names: Mapping[str, str] | None = None,
 ) -> ModelSet:
-    """Select jobs with one of the labels and at one of the providers; an empty filter matches all jobs."""
+    """Select jobs with one of the labels and at one of the providers; an empty filter matches all jobs.
+
+    `run_names` are the names of the runs by id if the jobs are those of several runs.
+    """
     selected = [
         job
         for job in jobs
         if (not labels or not set(labels).isdisjoint(job.labels)) and (not providers or job.provider in providers)
     ]
-    return ModelSet(name=name, jobs=tuple(selected), accounts=accounts)
+    return ModelSet(name=name, jobs=tuple(selected), accounts=accounts, run_names=run_names or {})
 
 
 def left_out_reason(job: JobView) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.exports.config_text import build_variable_names, format_header, quote
@@ -22,7 +22,11 @@ FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would
 
 def render_table(models: ModelSet) -> str:
     """Render a table for the terminal."""
-    shown = [list(map(sanitize_line, row)) for row in (TABLE_COLUMNS, *list_table_rows(models))]
+    heading = ("run", *TABLE_COLUMNS) if models.has_several_runs else TABLE_COLUMNS
+    rows = [
+        (*_list_run_cell(models, job), *row) for job, row in zip(models.jobs, list_table_rows(models), strict=True)
+    ]
+    shown = [list(map(sanitize_line, row)) for row in (heading, *rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
     return "\n".join(lines) + "\n"
@@ -44,43 +48,55 @@ def list_table_rows(models: ModelSet) -> list[tuple[str, ...]]:
 
 
 def render_json(models: ModelSet) -> str:
-    """Render an object with the model id by account, null where there is none."""
-    ids = {job.account: job.fine_tuned_model for job in models.jobs}
+    """Render an object with the model id by account, null where there is none; several runs have one object each."""
+    ids: dict[str, Any] = {job.account: job.fine_tuned_model for job in models.jobs}
+    if models.has_several_runs:
+        ids = {name: {} for name in models.run_names.values()}
+        for job in models.jobs:
+            ids[models.get_run_name(job)][job.account] = job.fine_tuned_model
     return sanitize_json(json.dumps(ids, indent=2, ensure_ascii=False)) + "\n"
 
 
 def render_csv(models: ModelSet) -> str:
-    """Render one row per account."""
+    """Render one row per account in each run."""
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(CSV_COLUMNS)
+    table.writerow(("run", *CSV_COLUMNS) if models.has_several_runs else CSV_COLUMNS)
     for job in models.jobs:
         servable = "" if job.servable is None else str(job.servable).lower()
         row = (job.account, job.provider, job.base_model, job.fine_tuned_model or "", servable, job.state)
-        table.writerow([_escape_cell(value) for value in (*row, " ".join(job.labels), job.retires_on or "")])
+        cells = (*_list_run_cell(models, job), *row, " ".join(job.labels), job.retires_on or "")
+        table.writerow(map(_escape_cell, cells))
     return text.getvalue()
 
 
 def render_env(models: ModelSet) -> str:
-    """Render shell assignments: MODEL_ACME_EU=ft:…"""
-    names = build_variable_names("MODEL_", [job.account for job in models.jobs])
-    lines = [f"{names[job.account]}={shlex.quote(job.fine_tuned_model or '')}" for job in models.jobs]
+    """Render shell assignments: MODEL_ACME_EU=ft:…, with several runs MODEL_TONE_ACME_EU=ft:…"""
+    keys = ["\0".join((*_list_run_cell(models, job), job.account)) for job in models.jobs]  # NUL is in no name
+    names = build_variable_names("MODEL_", keys)
+    ids = [shlex.quote(job.fine_tuned_model or "") for job in models.jobs]
+    lines = [f"{names[key]}={model}" for key, model in zip(keys, ids, strict=True)]
     return "\n".join([*format_header(models, "The fine-tuned models"), *lines]) + "\n"
 
 
 def render_toml(models: ModelSet) -> str:
-    """Render one table per account."""
+    """Render one table per account, in each run."""
     lines = format_header(models, "The fine-tuned models")
     for job in models.jobs:
         lines += [
             "",
-            f"[models.{quote(job.account)}]",
+            f"[{'.'.join(('models', *map(quote, (*_list_run_cell(models, job), job.account))))}]",
             f"provider = {quote(job.provider)}",
             f"base_model = {quote(job.base_model)}",
             f"fine_tuned_model = {quote(job.fine_tuned_model or '')}",
             f"servable = {str(bool(job.servable)).lower()}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _list_run_cell(models: ModelSet, job: JobView) -> tuple[str, ...]:
+    """Return the name of the job's run if the formats name it, otherwise nothing."""
+    return (models.get_run_name(job),) if models.has_several_runs else ()
 
 
 def _format_days_left(job: JobView) -> str:

@@ -1,7 +1,7 @@
 """SillyTavern connection profiles, to be merged into its `settings.json`.
 
-There is one profile per account. Models at OpenAI itself are "external" ones, which SillyTavern lists when
-`show_external_models` is set; every other server needs its URL in the profile.
+There is one profile per account in each run. Models at OpenAI itself are "external" ones, which SillyTavern lists
+when `show_external_models` is set; every other server needs its URL in the profile.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _profile(models: ModelSet, job: JobView) -> dict[str, Any]:
     return {
         "id": str(uuid5(NAMESPACE_OID, job.job)),
         "mode": "cc",  # chat completion
-        "name": f"{models.name} · {job.account}",
+        "name": f"{models.get_run_name(job)} · {job.account}",
         "api": "custom" if url else "oai",
         **({"api-url": url} if url else {}),
         "model": job.fine_tuned_model or "",

@@ -36,7 +36,16 @@ from orchestrator.status.run_overview import (
     find_run_overview,
     list_jobs,
 )
-from orchestrator.status.runs import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
+from orchestrator.status.runs import (
+    CurrentRun,
+    DatasetRow,
+    DatasetView,
+    RunListItem,
+    find_dataset,
+    list_current_runs,
+    list_datasets,
+    list_runs,
+)
 from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
 from orchestrator.status.status_cache import StatusCache
 from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
@@ -49,6 +58,7 @@ __all__ = [
     "AccountSummary",
     "AccountView",
     "ActionPreview",
+    "CurrentRun",
     "DatasetRow",
     "DatasetView",
     "EventData",
@@ -85,6 +95,7 @@ __all__ = [
     "get_metrics_snapshot",
     "get_status",
     "list_accounts",
+    "list_current_runs",
     "list_datasets",
     "list_deliveries",
     "list_events_after",

@@ -11,7 +11,16 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, runs
 from orchestrator.store.queries.runs import DatasetRow
 
-__all__ = ["DatasetRow", "DatasetView", "RunListItem", "find_dataset", "list_datasets", "list_runs"]
+__all__ = [
+    "CurrentRun",
+    "DatasetRow",
+    "DatasetView",
+    "RunListItem",
+    "find_dataset",
+    "list_current_runs",
+    "list_datasets",
+    "list_runs",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +36,15 @@ class RunListItem:
     def total(self) -> int:
         """Number of jobs of the run."""
         return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentRun:
+    """A run that the accounts file describes, for a choice of one of them."""
+
+    id: str
+    name: str
+    dataset_sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +70,13 @@ async def list_runs(database: Database, now: float) -> tuple[RunListItem, ...]:
         )
         for run in all_runs
     )
+
+
+async def list_current_runs(database: Database) -> tuple[CurrentRun, ...]:
+    """Return the current runs, the one with the highest priority first, then the oldest."""
+    async with database.read() as connection:
+        current = await runs.list_current(connection)
+    return tuple(CurrentRun(id=run.id, name=run.name, dataset_sha256=run.dataset_sha256) for run in current)
 
 
 async def list_datasets(database: Database, now: float) -> tuple[DatasetView, ...]:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from run_values import a_plan, apply
 from store_values import NOW, a_job, a_standing, fill, read_job, save_standing
 
-from orchestrator import status
+from orchestrator.app import App
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import run_account_action
-from orchestrator.cli.handlers.status import NO_MATCH_MESSAGE, print_run_status, read_matching_status
+from orchestrator.cli.handlers.status import (
+    NO_MATCH_IN_RUNS_MESSAGE,
+    NO_MATCH_MESSAGE,
+    print_models,
+    print_run_status,
+    read_matching_status,
+)
 from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.exports import ExportFormat
 from orchestrator.store.db.database import Database
 
 
 def app_with(database: Database) -> Any:
-    async def read_status(_run: str | None = None) -> status.StatusSnapshot:
-        return await status.get_status(database, NOW)
-
-    clock = SimpleNamespace(now=lambda: NOW)
-    return cast(Any, SimpleNamespace(database=database, clock=clock, read_status=read_status, is_empty=False))
+    app = cast(Any, SimpleNamespace(database=database, clock=SimpleNamespace(now=lambda: NOW), is_empty=False))
+    app.read_status = partial(App.read_status, app)
+    return app
 
 
 async def fill_three_jobs(database: Database) -> Any:
@@ -83,3 +92,74 @@ async def test_retry_with_a_filter_that_matches_nothing_changes_nothing(
     assert result is ExitCode.FAILED
     states = {(await read_job(database, name)).state for name in ("acme", "blue")}
     assert states == {JobState.FAILED}
+
+
+async def apply_two_runs(database: Database) -> Any:
+    await apply(database, a_plan("tone", 1), a_plan("facts", 2, priority=5))
+    return app_with(database)
+
+
+async def test_status_has_a_table_for_each_run_or_for_the_selected_one(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = await apply_two_runs(database)
+    await print_run_status(app, JobFilter(), as_json=False, watch=False)
+    text = capsys.readouterr().out
+    assert text.index("facts · run") < text.index("tone · run"), "the run with the higher priority is first"
+    assert text.rstrip().endswith("2 runs: 4 planned")
+    await print_run_status(app, JobFilter(), as_json=False, watch=False, run="tone")
+    text = capsys.readouterr().out
+    assert ("tone · run" in text, "facts" in text, "runs:" in text) == (True, False, False)
+    with pytest.raises(ConfigError, match='no current run "fact"; did you mean "facts"'):
+        await print_run_status(app, JobFilter(), as_json=False, watch=False, run="fact")
+
+
+async def test_status_of_runs_with_a_filter_has_the_matching_jobs_of_each(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = await apply_two_runs(database)
+    snapshot = await read_matching_status(app, JobFilter(accounts=("b",)))
+    assert [(part.run and part.run.name, len(part.jobs)) for part in snapshot.split_by_run()] == [
+        ("facts", 1),
+        ("tone", 1),
+    ]
+    assert snapshot.counts == {"planned": 2}
+    await print_run_status(app, JobFilter(label="moon"), as_json=False, watch=False)
+    assert NO_MATCH_IN_RUNS_MESSAGE in capsys.readouterr().out
+
+
+async def test_json_of_several_runs_is_the_document_of_the_service(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = await apply_two_runs(database)
+    await print_run_status(app, JobFilter(), as_json=True, watch=False)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], [each["run"]["name"] for each in document["runs"]]) == (2, ["facts", "tone"])
+    await print_run_status(app, JobFilter(), as_json=True, watch=False, run="tone")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["run"]["name"]) == (1, "tone")
+
+
+async def test_models_of_several_runs_name_the_run(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    app = await apply_two_runs(database)
+
+    async def get_models(output_format: ExportFormat, name: str | None = None, run_name: str | None = None) -> str:
+        await print_models(
+            app,
+            output_format,
+            output=None,
+            labels=(),
+            providers=(),
+            everything=False,
+            name=name,
+            run=run_name,
+        )
+        return capsys.readouterr().out
+
+    missing = {"a": None, "b": None}
+    assert json.loads(await get_models(ExportFormat.JSON)) == {"facts": missing, "tone": missing}
+    assert json.loads(await get_models(ExportFormat.JSON, run_name="tone")) == missing
+    lines = (await get_models(ExportFormat.TABLE)).splitlines()
+    assert [line.split()[0] for line in lines if line] == ["Run", "account", "a", "b"] * 2
+    with pytest.raises(ConfigError, match="--name sets the name of one model group"):
+        await get_models(ExportFormat.JSON, name="group")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.filters import ActionRunOption
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
 from orchestrator.cli.session import command_session
 from orchestrator.core.spec import Method

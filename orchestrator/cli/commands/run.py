@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.filters import RunOption
+from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, run_with_app
 from orchestrator.core.account import ProviderName

@@ -23,11 +23,11 @@ from orchestrator.cli.output import (
 )
 from orchestrator.cli.plan_table import print_plan_table
 from orchestrator.cli.session import format_error
-from orchestrator.cli.status_table import MODELS_COLUMNS, print_status
+from orchestrator.cli.status_table import print_models_table, print_status
 from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.errors import Failure
+from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
@@ -35,7 +35,7 @@ from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings,
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, export, left_out_reason, list_table_rows, select_models
+from orchestrator.exports import ExportFormat, export, left_out_reason, select_models
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
 NO_MATCH_MESSAGE = "No job of the run matches the filter."
+NO_MATCH_IN_RUNS_MESSAGE = "No job of the runs matches the filter."
 ACCOUNT_COLUMNS = (
     Column(heading="account"),
     Column(heading="provider", importance=2),
@@ -116,25 +117,24 @@ async def print_run_status(
         sys.stdout.write(line + "\n")
     if snapshot.run is None:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
-    for number, part in enumerate(snapshot.split_by_run()):
-        sys.stdout.write("\n" if number else "")
-        _print_run(part, is_filtered=job_filter.is_narrowing, wide=wide)
+    else:
+        _print_runs(snapshot, job_filter, wide=wide)
     return ExitCode.DONE
 
 
-def _print_run(snapshot: read.StatusSnapshot, *, is_filtered: bool, wide: bool) -> None:
-    """Print the holds, warnings and jobs of the snapshot's run."""
-    assert snapshot.run
-    for hold in snapshot.run.holds:
-        if hold.kind == HoldKind.MODERATING and not (snapshot.run.moderation or {})["reason"]:
-            continue  # the title of the table shows the progress of moderation
-        sys.stdout.write(f"Run {sanitize_line(snapshot.run.name)} is held: {format_failure(hold)}\n")
-    for warning in snapshot.run.warnings:
+def _print_runs(snapshot: read.StatusSnapshot, job_filter: JobFilter, *, wide: bool) -> None:
+    """Print holds, warnings and the table of each run, and the counts of all of them if there are several."""
+    for run in snapshot.runs:
+        for hold in run.holds:
+            if hold.kind == HoldKind.MODERATING and not (run.moderation or {})["reason"]:
+                continue  # the title of the table shows the progress of moderation
+            sys.stdout.write(f"Run {sanitize_line(run.name)} is held: {format_failure(hold)}\n")
+    for warning in dict.fromkeys(warning for run in snapshot.runs for warning in run.warnings):
         sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-    if snapshot.jobs or not is_filtered:
-        print_status(snapshot, wide=wide)
-    else:
-        sys.stdout.write(NO_MATCH_MESSAGE + "\n")
+    if not snapshot.jobs and job_filter.is_narrowing:
+        sys.stdout.write((NO_MATCH_IN_RUNS_MESSAGE if snapshot.other_runs else NO_MATCH_MESSAGE) + "\n")
+        return
+    print_status(snapshot, wide=wide)
 
 
 async def _watch(read_status: StatusReader) -> None:
@@ -256,20 +256,46 @@ async def print_models(
     wide: bool = False,
     run: str | None = None,
 ) -> ExitCode:
-    """Print or write the selected models. Returns FAILED if any of them is missing."""
+    """Print or write the selected models of all current runs or of one. Returns FAILED if any of them is missing.
+
+    Raises ConfigError when no current run has the name, and when one model group would have models of several runs.
+    """
     snapshot = await app.read_status(run)
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
         return ExitCode.FAILED
     accounts = await app.loader.load_listed_accounts() if output_format.needs_accounts else {}
-    title = name or (snapshot.run.name if snapshot.run else "")
-    selection = select_models(title, snapshot.jobs, accounts, labels=labels, providers=providers)
+    run_names = _get_run_names(snapshot, name)
+    selection = select_models(
+        name or (snapshot.run.name if snapshot.run else ""),
+        snapshot.jobs,
+        accounts,
+        labels=labels,
+        providers=providers,
+        run_names=run_names,
+    )
     exported = export(output_format, selection, include_unservable=everything)
     if output_format is ExportFormat.TABLE and output is None:
-        print_table(MODELS_COLUMNS, list_table_rows(exported.models), wide=wide)
+        print_models_table(exported.models, wide=wide)
     else:
         write_text(exported.text, output)
     for job in exported.models.left_out:
-        sys.stderr.write(sanitize_line(f"Omitted: {job.account}: {left_out_reason(job)}") + "\n")
+        prefix = f"{run_names[job.run]}: " if run_names else ""
+        sys.stderr.write(sanitize_line(f"Omitted: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
     complete = selection.jobs and all(job.state == JobState.SUCCEEDED for job in selection.jobs)
     return ExitCode.DONE if complete else ExitCode.FAILED
+
+
+def _get_run_names(snapshot: read.StatusSnapshot, group: str | None) -> dict[str, str]:
+    """Return the names of several runs by id, nothing for a single run.
+
+    Raises ConfigError if all of them would have the same model group.
+    """
+    if not snapshot.other_runs:
+        return {}
+    if group:
+        raise ConfigError(
+            "--name sets the name of one model group, and there are several runs",
+            hint="Choose a run with --run NAME, or omit --name: each run has a group of its own name.",
+        )
+    return {run.id: run.name for run in snapshot.runs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 from fastapi import Query
@@ -30,21 +31,24 @@ HiddenIncludeUnservable = Annotated[bool, Query(alias="all", include_in_schema=F
 
 def export_response(
     backend: WebBackend,
-    listing: JobListing | None,
+    listings: Sequence[JobListing],
     export_format: ExportFormat,
     *,
     include_unservable: bool = False,
     as_plain_text: bool = False,
     as_file: bool = False,
 ) -> Response:
-    """Return the exported models, with the media type of the format or as plain text.
+    """Return the exported models of one run or of several, with the media type of the format or as plain text.
 
     `as_file` makes a browser save it as a file. An export names the reference of each API key, never its value.
     """
-    name, jobs = (listing.run.name, listing.jobs) if listing else ("", ())
-    exported = export(
-        export_format, select_models(name, jobs, backend.get_accounts()), include_unservable=include_unservable
+    models = select_models(
+        listings[0].run.name if listings else "",
+        [job for listing in listings for job in listing.jobs],
+        backend.get_accounts(),
+        run_names={each.run.id: each.run.name for each in listings} if len(listings) > 1 else {},
     )
+    exported = export(export_format, models, include_unservable=include_unservable)
     if as_plain_text:
         return PlainTextResponse(exported.text, headers={"Cache-Control": "no-store"})
     headers = {"Cache-Control": "no-store"}

@@ -84,6 +84,10 @@ RunParameter = Annotated[
     ),
 ]
 
+ExportRunParameter = Annotated[
+    ShortText, Query(description="Id of a run, or name of a current run; default: all current runs.")
+]
+
 
 class ResourceRoutes:
     """Routes of each resource and of its list."""
@@ -173,8 +177,8 @@ class ResourceRoutes:
     ) -> ModelPageSchema | Response:
         """List the fine-tuned models of a run, sorted by account name."""
         if export_format is not ExportFormat.JSON:
-            listing = await self._get_job_page(job_filter.without_state, run, MAX_EXPORTED_ACCOUNTS, "")
-            return export_response(self._backend, listing, export_format, include_unservable=include_unservable)
+            listings = await self._list_exported_jobs(job_filter, run)
+            return export_response(self._backend, listings, export_format, include_unservable=include_unservable)
         page = await self._get_job_page(job_filter, run, limit, after)
         if page is None:
             return ModelPageSchema(models=[], total=0, next=None)
@@ -186,18 +190,18 @@ class ResourceRoutes:
         self,
         job_filter: ModelFilterParameter,
         export_format: TextFormatParameter,
-        run: RunParameter = "",
+        run: ExportRunParameter = "",
         include_unservable: IncludeUnservable = False,
     ) -> Response:
-        """Export all fine-tuned models of a run as text.
+        """Export all fine-tuned models of the current runs, or of one run, as text.
 
         The text is the output of `orchestrator models --format`. `/api/v1/models?format=` returns the same text with
         the media type of the format.
         """
-        listing = await self._get_job_page(job_filter.without_state, run, MAX_EXPORTED_ACCOUNTS, "")
+        listings = await self._list_exported_jobs(job_filter, run)
         return export_response(
             self._backend,
-            listing,
+            listings,
             ExportFormat(export_format),
             include_unservable=include_unservable,
             as_plain_text=True,
@@ -229,6 +233,15 @@ class ResourceRoutes:
         """Return one dataset: its hash, size, findings and runs with their moderation records."""
         view = await self._backend.call_with_database(status.find_dataset, sha256, self._backend.now())
         return DatasetSchema.from_view(require_found(view, f"dataset {sha256}", "/api/v1/datasets"))
+
+    async def _list_exported_jobs(self, job_filter: JobFilter, run: str) -> list[JobListing]:
+        """Return the jobs of the run, or of each current run."""
+        current = () if run else await self._backend.call_with_database(status.list_current_runs)
+        names = [run] if run else [each.id for each in current]
+        pages = [
+            await self._get_job_page(job_filter.without_state, name, MAX_EXPORTED_ACCOUNTS, "") for name in names
+        ]
+        return [page for page in pages if page is not None]
 
     async def _get_job_page(self, job_filter: JobFilter, run: str, limit: int, after: str) -> JobListing | None:
         page = await self._backend.call_with_database(

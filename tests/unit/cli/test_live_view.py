@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 from status_values import JOB
+from web_values import run
 
 from orchestrator.cli import foreground
 from orchestrator.cli.live_view import build_live_view
@@ -69,6 +70,49 @@ def test_status_that_fits_is_shown_whole() -> None:
     lines = draw(snapshot_of(5, (1,)))
     assert sum("account-" in line for line in lines) == 6
     assert not any("more account" in line for line in lines)
+
+
+def runs_of(count: int) -> StatusSnapshot:
+    """Two runs with a job in each of these accounts; one job has failed."""
+    jobs = [
+        replace(JOB, account=f"account-{number}", run=name, state="running", fine_tuned_model=None)
+        for name in ("run-1", "run-2")
+        for number in range(count)
+    ]
+    jobs[-1] = replace(jobs[-1], state="failed", error=REFUSED)
+    return StatusSnapshot(
+        run=run(id="run-1", name="tone"),
+        other_runs=(run(id="run-2", name="facts", priority=5),),
+        jobs=tuple(jobs),
+        counts={"failed": 1, "running": 2 * count - 1},
+    )
+
+
+def test_low_terminal_has_a_line_for_each_run_and_a_column_of_runs() -> None:
+    lines = draw(runs_of(100))
+    assert len(lines) < 24
+    assert lines[:3] == ["2 runs: 1 failed, 199 running", "tone: 100 running", "facts: 1 failed, 99 running"]
+    first = next(line for line in lines if line.startswith("account-") and "bad_key" not in line)
+    assert ("account-99" in first, "facts" in first) == (True, True), "the failed job is the first row, with its run"
+    assert "more jobs, shown by `orchestrator status`." in lines[-1]
+
+
+def test_runs_that_fit_have_a_table_each() -> None:
+    text = "\n".join(draw(runs_of(2), height=60))
+    assert text.index("tone · run run-1") < text.index("facts · run run-2 · priority 5")
+    assert "1 failed, 1 running" in text
+
+
+async def test_pipe_names_the_run_of_each_change(capsys: pytest.CaptureFixture[str]) -> None:
+    stopping = asyncio.Event()
+    stopping.set()
+
+    async def read_status() -> StatusSnapshot:
+        return runs_of(1)
+
+    await foreground.print_changes(read_status, None, stopping)
+    first, second = capsys.readouterr().out.splitlines()
+    assert (first, second.startswith("facts account-0 failed bad_key")) == ("tone account-0 running", True)
 
 
 async def test_pipe_gets_a_line_for_each_change_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from status_values import JOB
+from web_values import run
 
 from orchestrator.cli.handlers import admin, conformance, deliveries, status, tokens
 from orchestrator.cli.plan_table import build_plan_table
-from orchestrator.cli.status_table import MODELS_COLUMNS, build_status_table
+from orchestrator.cli.status_table import MODELS_COLUMNS, build_models_table, build_run_tables, build_status_table
 from orchestrator.cli.tables import Column, fit_table
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset, DatasetPart
@@ -60,6 +61,19 @@ def build_status(*, model: str | None = None) -> Build:
     jobs = tuple(replace(job, fine_tuned_model=model or job.fine_tuned_model) for job in JOBS)
     snapshot = StatusSnapshot(run=None, jobs=jobs, counts={"failed": 1, "running": 1, "succeeded": 3}, at=9000.0)
     return lambda width: build_status_table(snapshot, width)
+
+
+def build_status_of_runs(width: int) -> RenderableType:
+    runs = (run(id="7f3a9c21d0e4b586", name="support-tone", priority=5), run(id="0c9d1e2f3a4b5c6d", name="facts"))
+    jobs = tuple(replace(job, run=each.id) for each in runs for job in JOBS[:2])
+    return build_run_tables(StatusSnapshot(run=runs[0], other_runs=runs[1:], jobs=jobs, at=9000.0), width)
+
+
+def build_models_of_runs() -> Build:
+    names = {"run-1": "support-tone", "run-2": "facts"}
+    jobs = [replace(job, run=run_id) for run_id in names for job in JOBS]
+    models = select_models("", jobs, {}, run_names=names)
+    return lambda width: build_models_table(models, width)
 
 
 def build_plan(width: int) -> RenderableType:
@@ -123,6 +137,8 @@ MODEL_ROWS = list_table_rows(select_models("tone", JOBS, {}, labels=(), provider
 CASES: dict[str, tuple[Build, tuple[str, ...]]] = {
     "status": (build_status(), (*ACCOUNTS, *MODELS)),
     "status-blocks": (build_status(model=BLOCK_MODEL), (*ACCOUNTS, BLOCK_MODEL)),
+    "status-runs": (build_status_of_runs, ("support-tone", "facts", *ACCOUNTS[:2], *MODELS[:1])),
+    "models-runs": (build_models_of_runs(), ("support-tone", "facts", *ACCOUNTS, *MODELS)),
     "models": (table_of(MODELS_COLUMNS, *MODEL_ROWS), (*ACCOUNTS, *MODELS)),
     "plan": (build_plan, (*ACCOUNTS[:2], "gpt-4.1-mini-2025-04-14", "7f3a9c21d0e4b586")),
     "accounts": (table_of(status.ACCOUNT_COLUMNS, *VERIFIED), (ACCOUNTS[0], "red")),

@@ -74,7 +74,7 @@ def test_configuration_exports_list_callable_models_and_missing_ones(form: Expor
 def test_labels_and_providers_filter_the_export() -> None:
     jobs = (job("a", labels=["eu", "big"]), job("b", labels=["us"]), job("c", "together", labels=["eu"]))
 
-    def chosen(**choice: list[str]) -> list[str]:
+    def chosen(**choice: Any) -> list[str]:
         return [each.account for each in select_models("x", jobs, {}, **choice).jobs]
 
     assert chosen() == ["a", "b", "c"]
@@ -222,3 +222,65 @@ def test_no_list_for_people_or_scripts_carries_a_terminal_escape(form: ExportFor
     evil = "ft:\x1b[2J\u202e\x9b31m\x00"
     text = export(form, models(job("a", model=evil))).text
     assert not set(text) & set("\x1b\u202e\x9b\x00"), text
+
+
+TWO_RUNS = (job("acme", run="run-1"), job("blue", run="run-1"), job("acme", model="ft:facts", run="run-2"))
+RUN_NAMES = {"run-1": "tone", "run-2": 'the "facts"'}
+
+
+def models_of_two_runs(*jobs: JobView) -> ModelSet:
+    known = {name: account(name, api_key="env:ACME_KEY" if name == "acme" else "") for name in ("acme", "blue")}
+    return select_models("", jobs or TWO_RUNS, known, run_names=RUN_NAMES)
+
+
+def test_litellm_has_a_group_for_each_run() -> None:
+    listed = litellm(models_of_two_runs())
+    assert [(each["model_name"], each["model_info"]["id"]) for each in listed] == [
+        ("tone", "tone/acme"),
+        ("tone", "tone/blue"),
+        ('the "facts"', 'the "facts"/acme'),
+    ]
+    assert [each["litellm_params"]["api_key"] for each in listed] == [
+        "os.environ/ACME_KEY",
+        "os.environ/API_KEY_BLUE",
+        "os.environ/ACME_KEY",
+    ]
+
+
+def test_plain_exports_name_the_run_of_each_model() -> None:
+    wanted = models_of_two_runs()
+    assert json.loads(export(ExportFormat.JSON, wanted).text) == {
+        "tone": {"acme": "ft:gpt-4.1-mini:acme", "blue": "ft:gpt-4.1-mini:blue"},
+        'the "facts"': {"acme": "ft:facts"},
+    }
+    rows = list(csv.DictReader(io.StringIO(export(ExportFormat.CSV, wanted).text)))
+    assert [(row["run"], row["account"]) for row in rows] == [
+        ("tone", "acme"),
+        ("tone", "blue"),
+        ('the "facts"', "acme"),
+    ]
+    assert shell(export(ExportFormat.ENV, wanted).text) == {
+        "MODEL_TONE_ACME": "ft:gpt-4.1-mini:acme",
+        "MODEL_TONE_BLUE": "ft:gpt-4.1-mini:blue",
+        "MODEL_THE__FACTS__ACME": "ft:facts",
+    }
+    tables = tomllib.loads(export(ExportFormat.TOML, wanted).text)["models"]
+    assert tables['the "facts"']["acme"]["fine_tuned_model"] == "ft:facts"
+    assert list(tables["tone"]) == ["acme", "blue"]
+    assert [line.split()[:2] for line in export(ExportFormat.TABLE, wanted).text.splitlines()[:2]] == [
+        ["run", "account"],
+        ["tone", "acme"],
+    ]
+    assert [each["name"] for each in profiles(wanted)] == ["tone · acme", "tone · blue", 'the "facts" · acme']
+
+
+def test_left_out_model_is_named_with_its_run() -> None:
+    text = export(ExportFormat.ENV, models_of_two_runs(*TWO_RUNS[:2], job("acme", model=None, run="run-2"))).text
+    assert text.startswith('# The fine-tuned models of the runs "tone", "the \\U00000022facts')
+    assert '# Left out: "acme" in "the \\U00000022facts\\U00000022" at openai: has no model yet.' in text
+
+
+def test_variables_of_two_runs_never_share_a_name() -> None:
+    jobs = (job("b c", run="run-1"), job("c", run="run-2"))
+    wanted = select_models("", jobs, {}, run_names={"run-1": "a", "run-2": "a b"})
+    assert len(shell(export(ExportFormat.ENV, wanted).text)) == 2

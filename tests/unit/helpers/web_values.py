@@ -17,6 +17,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.status import (
+    CurrentRun,
     Health,
     JobListing,
     JobView,
@@ -28,6 +29,7 @@ from orchestrator.status import (
     StatusSnapshot,
     count_deliveries,
     find_run_overview,
+    list_current_runs,
     list_jobs,
     status_to_dict,
 )
@@ -131,6 +133,18 @@ def listing_of(shown: StatusSnapshot, selection: JobFilter, limit: int = 50, ski
     return JobListing(run=shown.run, jobs=page, total=len(matches), counts=counts, next=None)
 
 
+def select_run(shown: StatusSnapshot, selected: str | None) -> StatusSnapshot:
+    """The run with this name or id if there are several; the first of them without."""
+    if not shown.other_runs:
+        return shown
+    parts = [part for part in shown.split_by_run() if part.run and selected in {None, part.run.id, part.run.name}]
+    return parts[0] if parts else StatusSnapshot(run=None)
+
+
+def list_current_of(shown: StatusSnapshot) -> tuple[CurrentRun, ...]:
+    return tuple(CurrentRun(id=each.id, name=each.name, dataset_sha256=each.dataset_sha256) for each in shown.runs)
+
+
 def _share(provider: str, state: str, jobs: Sequence[JobView]) -> StateCount:
     sent = [job.estimated_usd for job in jobs if job.submitted_at is not None]
     return StateCount(
@@ -192,9 +206,12 @@ class WebServiceDouble:
         if getattr(ask, "__func__", None) is StatusCache.read:
             return encode_status(await self._get_status(), problem=arguments[0], run=arguments[2])
         if ask is find_run_overview and find_run_overview not in self.answers:
-            return glance_of(await self._get_status())
+            return glance_of(select_run(await self._get_status(), options.get("run_id")))
         if ask is list_jobs:
-            return listing_of(await self._get_status(), arguments[0], options["limit"], options.get("skip", 0))
+            shown = select_run(await self._get_status(), options.get("run_id"))
+            return listing_of(shown, arguments[0], options["limit"], options.get("skip", 0))
+        if ask is list_current_runs:
+            return list_current_of(await self._get_status())
         if ask is count_deliveries and count_deliveries not in self.answers:
             return dict.fromkeys(DeliveryStatus, 0)
         answer = self._action_result(*arguments) if ask is perform else self.answers.get(ask)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
-from web_values import WebServiceDouble, job, ready
+from web_values import WebServiceDouble, job, ready, run, status
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.exports import MEDIA_TYPES, ExportFormat, export, select_models
@@ -99,3 +101,14 @@ def test_a_client_can_be_made_of_the_document() -> None:
             kinds = [kind for kind in content if kind != "text/event-stream"]
             assert len(kinds) <= 1, path
             assert all(content[kind]["schema"] for kind in content), path
+
+
+async def test_export_has_all_current_runs_or_the_selected_one() -> None:
+    made = service()
+    shown = status(ready("acme", run="run-1"), ready("acme", run="run-2", fine_tuned_model="ft:facts"))
+    made.status = replace(shown, other_runs=(run(id="run-2", name="facts"),))
+    async with made.client() as client:
+        whole = yaml.safe_load((await client.get("/api/v1/models/export?format=litellm")).text)["model_list"]
+        one = yaml.safe_load((await client.get("/api/v1/models/export?format=litellm&run=facts")).text)["model_list"]
+    assert [each["model_name"] for each in whole] == ["support-tone", "facts"]
+    assert [(each["model_name"], each["model_info"]["id"]) for each in one] == [("facts", "acme")]
