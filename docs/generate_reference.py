@@ -19,7 +19,7 @@ from orchestrator.core.errors import Failure, OrchestratorError
 from orchestrator.core.hold import HOLD_DESCRIPTIONS
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.remote_state import JOB_FAILED_HINT
-from orchestrator.core.notifications.notification import TOPIC_DESCRIPTIONS, Notification, Topic
+from orchestrator.core.notifications.notification import TEST_TYPE, TOPIC_DESCRIPTIONS, Notification, Topic
 from orchestrator.settings import OPTIONS_WITH_FILE, PREFIX, Settings
 
 FOLDER = Path(__file__).with_name("reference")
@@ -108,6 +108,9 @@ The service sends notifications to the `[[webhooks]]` and `[[alerts]]` of the ac
 |---|---|
 {rows}
 
+`orchestrator notify-test` sends a message of the type `{test}`, also to targets with other `events`. It reports
+nothing: a program that receives it answers with 2xx and does nothing else.
+
 A webhook's body always has these fields; a field that does not apply is null. `timestamp` is the time of the event.
 
 ```json
@@ -139,6 +142,7 @@ def notifications_page() -> str:
     return NOTIFICATIONS.format(
         generated=GENERATED.format(source="orchestrator/core/notifications/notification.py"),
         rows="\n".join(f"| `{topic}` | {TOPIC_DESCRIPTIONS[topic]} |" for topic in Topic),
+        test=TEST_TYPE,
         example=json.dumps(example.to_payload(), indent=2),
     )
 

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.notifications.delivery import Delivery
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.notify.base import clean_reply, format_body, format_title
+from orchestrator.notify.base import OutgoingMessage, clean_reply, format_body, format_title
 
 try:
     import apprise
@@ -49,14 +48,12 @@ class AppriseSender:
                 # apprise passes the value to requests, which also accepts a path.
                 service.verify_certificate = ca_bundle  # type: ignore[assignment]
 
-    async def __call__(self, delivery: Delivery, now: float) -> str | None:
+    async def __call__(self, delivery: OutgoingMessage, now: float) -> str | None:
         return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, self._notify, delivery)
 
-    def _notify(self, delivery: Delivery) -> str | None:
+    def _notify(self, delivery: OutgoingMessage) -> str | None:
         with _capture_log() as messages:
-            if self._messenger.notify(
-                title=format_title(delivery.topic, delivery.payload), body=format_body(delivery.payload)
-            ):
+            if self._messenger.notify(title=format_title(delivery.payload), body=format_body(delivery.payload)):
                 return None
         return (
             clean_reply(self._redact.truncate(" ".join(messages), MAX_LOG_CHARACTERS))

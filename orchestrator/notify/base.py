@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from orchestrator.core.notifications.delivery import MAX_ERROR_LENGTH, Delivery
-from orchestrator.core.notifications.notification import Topic
+from orchestrator.core.notifications.delivery import MAX_ERROR_LENGTH
+from orchestrator.core.notifications.notification import TEST_TYPE, Topic
 
 ATTEMPT_TIMEOUT_SECONDS: Final = 10.0
 
-Sender = Callable[[Delivery, float], Awaitable[str | None]]
-"""Sends a delivery at the time `now` (epoch seconds). Returns None on success, else an error message.
+
+class OutgoingMessage(Protocol):
+    """What a sender needs of a delivery or of a test message."""
+
+    @property
+    def message(self) -> str:
+        """Message id, the same for every attempt."""
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """The body of a webhook."""
+
+
+Sender = Callable[[OutgoingMessage, float], Awaitable[str | None]]
+"""Sends a message at the time `now` (epoch seconds). Returns None on success, else an error message.
 
 It never raises for a failure of the target.
 """
@@ -23,7 +36,8 @@ def clean_reply(text: str) -> str:
     return line[:MAX_ERROR_LENGTH]
 
 
-TITLE_TEMPLATES: Final[dict[Topic, str]] = {
+TITLE_TEMPLATES: Final[Mapping[str, str]] = {  # by the type of the payload
+    TEST_TYPE: "test message, nothing has happened",
     Topic.MODEL_READY: "{account}: the model is ready",
     Topic.JOB_FAILED: "{account}: the job has failed",
     Topic.JOB_WARNING: "{account}: the job needs attention",
@@ -33,9 +47,9 @@ TITLE_TEMPLATES: Final[dict[Topic, str]] = {
 }
 
 
-def format_title(topic: Topic, payload: Mapping[str, Any]) -> str:
+def format_title(payload: Mapping[str, Any]) -> str:
     """Return the title of an alert: one line with the account or run and what happened."""
-    return TITLE_TEMPLATES[topic].format_map(payload["data"])
+    return TITLE_TEMPLATES[payload["type"]].format_map(payload["data"])
 
 
 def format_body(payload: Mapping[str, Any]) -> str:

@@ -11,10 +11,9 @@ from typing import Final
 import httpx2
 from standardwebhooks import Webhook as Signer
 
-from orchestrator.core.notifications.delivery import Delivery
 from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.notify.base import ATTEMPT_TIMEOUT_SECONDS, clean_reply
+from orchestrator.notify.base import ATTEMPT_TIMEOUT_SECONDS, OutgoingMessage, clean_reply
 
 MAX_REPLY_BYTES: Final = 1000  # of an error response; the rest is not read
 
@@ -44,7 +43,7 @@ class WebhookSender:
         self._signer = Signer(secret.reveal())
         self._redact = redact
 
-    async def __call__(self, delivery: Delivery, now: float) -> str | None:
+    async def __call__(self, delivery: OutgoingMessage, now: float) -> str | None:
         content = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
         headers = {
             "content-type": "application/json",

@@ -17,6 +17,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.notifications.delivery import Channel, Delivery, DeliveryStatus, NotificationTarget
 from orchestrator.core.notifications.notification import Notification, Topic
 from orchestrator.daemon.delivery_worker import CLAIM_SECONDS, DeliveryEndpoint, DeliveryWorker
+from orchestrator.notify.base import OutgoingMessage
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import deliveries
 from orchestrator.store.queries.notifications import publish
@@ -34,8 +35,8 @@ class RecordingSender:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(self, delivery: Delivery, now: float) -> str | None:
-        self.received.append((delivery.message, delivery.topic))
+    async def __call__(self, delivery: OutgoingMessage, now: float) -> str | None:
+        self.received.append((delivery.message, Topic(delivery.payload["type"])))
         await self.open.wait()
         return self.refuses
 

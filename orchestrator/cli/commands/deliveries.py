@@ -1,4 +1,4 @@
-"""Commands for webhook and alert deliveries: deliveries list, deliveries retry."""
+"""Commands for webhooks and alerts: notify-test, deliveries list, deliveries retry."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.commands.help_layout import Panel
-from orchestrator.cli.commands.root import JsonOption, WideOption, command, create_group
-from orchestrator.cli.session import run_with_app
+from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command, create_group
+from orchestrator.cli.session import command_session, run_with_app
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -22,6 +22,32 @@ deliveries_app = create_group(
         orchestrator deliveries retry --all
     """,
 )
+
+
+@command(
+    "notify-test",
+    panel=Panel.NOTIFICATIONS,
+    examples="""
+        orchestrator notify-test
+        orchestrator notify-test https://example.com/fine-tuning
+        orchestrator notify-test env:TEAM_CHAT --json
+    """,
+)
+def notify_test(
+    target: Annotated[
+        str | None,
+        typer.Argument(help="Only this address or reference, as the accounts file has it; default: all of them."),
+    ] = None,
+    accounts: AccountsFileOption = None,
+    wide: WideOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Send a test message to the webhooks and alerts. Exits 1 if any of them did not accept it."""
+    with command_session(log_level="warning", accounts_file=accounts) as session:
+        from orchestrator.cli.handlers.notify_test import send_test_messages
+
+        code = send_test_messages(session, target, as_json=json, wide=wide)
+    raise typer.Exit(code)
 
 
 @command(

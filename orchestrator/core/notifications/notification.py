@@ -17,6 +17,7 @@ from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.text import format_count
 
 ACCOUNT_HELD_STATE: Final = "held"
+TEST_TYPE: Final = "notification.test"  # not a Topic: it reports nothing, so that no target subscribes to it
 RUN_INCOMPLETE_HINT = "`orchestrator status` shows the reasons; `orchestrator retry` trains the failed jobs again."
 
 
@@ -141,6 +142,16 @@ def build_account_held_notification(before: AccountState, after: AccountState, a
         state=ACCOUNT_HELD_STATE,
         error=after.hold.failure,
     )
+
+
+def build_test_payload(at: float) -> dict[str, Any]:
+    """Build the payload of a test message: the fields of every notification, and a type of its own."""
+    failure = Failure(
+        "test",
+        "This is a test message of `orchestrator notify-test`; nothing has happened.",
+        "No action is needed: notifications reach this address.",
+    )
+    return Notification(topic=Topic.RUN_FINISHED, at=at, error=failure).to_payload() | {"type": TEST_TYPE}
 
 
 def build_run_finished_notification(run: RunId, ends: Mapping[JobState, int], at: float) -> Notification:

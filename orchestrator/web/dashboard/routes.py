@@ -128,7 +128,7 @@ class DashboardRoutes:
         listing = await self._get_job_page(query, limit=MAX_EXPORTED_ACCOUNTS, skip=0)
         if listing is None:
             raise ProblemError(404, f"There is no run {query.run or 'yet'}.", "`/runs` lists the runs.")
-        return export_response(self._backend, listing, ExportFormat(name), as_file=True)
+        return export_response(self._backend, [listing], ExportFormat(name), as_file=True)
 
     async def render_runs(self, request: Request) -> Response:
         return build_page_response(

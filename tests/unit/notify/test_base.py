@@ -26,7 +26,7 @@ def payload(topic: Topic, **values: object) -> dict[str, object]:
     ],
 )
 def test_title_names_the_account_and_the_event(topic: Topic, expected: str) -> None:
-    assert format_title(topic, payload(topic)) == expected
+    assert format_title(payload(topic)) == expected
 
 
 def test_body_has_the_known_facts_and_the_hint() -> None:
