@@ -52,7 +52,7 @@ class DatasetRoutes:
         other = await self._get_view(old) if old else None
         query = difference_page.DifferenceQuery.from_parameters(sha256, old or "", request.query_params)
         page = await asyncio.to_thread(self._build_difference, view, other, query)
-        choices = tuple(each.dataset.sha256 for each in others if each.dataset.sha256 != sha256)
+        choices = difference_page.list_choices(others, sha256)
         return build_page_response(request, "difference.html", replace(page, choices=choices))
 
     async def get_picture(self, sha256: str, number: int, picture: int) -> Response:
