@@ -153,6 +153,7 @@ async def test_prune_deletes_unused_local_datasets(
         state = JobState.RUNNING if name == "c" else JobState.SUCCEEDED
         await fill(database, [a_job("acme", id=JobId(f"job-{number}"), run_id=run.id, state=state)], run)
         (folder / local_filename(part.sha256)).write_text("{}")
+        (folder / local_filename(part.sha256)).with_suffix(".index").write_text("of a page")
     (folder / "notes.txt").write_text("mine")
     work = pruning(database, folder, {})
     found = await work.list_unused()
@@ -160,5 +161,6 @@ async def test_prune_deletes_unused_local_datasets(
         UnusedResource(kind=ResourceKind.DATASET, account=None, id=f"{'b' * 16}.jsonl", name=f"{'b' * 16}.jsonl")
     ]
     assert (await work.delete(found[0], by="me", now=NOW)).deleted
-    assert names(folder) == [f"{'c' * 16}.jsonl", f"{'d' * 16}.jsonl", "notes.txt"]
+    kept = [f"{name * 16}{suffix}" for name in "cd" for suffix in (".index", ".jsonl")]
+    assert names(folder) == [*kept, "notes.txt"]
     assert await work.list_unused() == []

@@ -15,6 +15,7 @@ from orchestrator.control import cleanup
 from orchestrator.core.errors import ProviderError, RemoteNotFound
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import RemoteFileStatus
+from orchestrator.dataset.browse.example_index import get_index_path
 from orchestrator.providers.base import MultipartUploadProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import unused_resources
@@ -90,7 +91,9 @@ class ResourceCleaner:
     async def _delete(self, resource: UnusedResource) -> None:
         match resource.kind:
             case ResourceKind.DATASET:
-                (self._datasets / resource.name).unlink(missing_ok=True)
+                path = self._datasets / resource.name
+                path.unlink(missing_ok=True)
+                get_index_path(path).unlink(missing_ok=True)  # without its file, no page uses the index
             case ResourceKind.REMOTE_FILE:
                 await self._connections[resource.account or ""].provider.delete_file(resource.id)
             case ResourceKind.UPLOAD:

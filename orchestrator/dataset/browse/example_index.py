@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from orchestrator.dataset.browse.distribution import Distribution, build_distribution
 
 INDEX_VERSION: Final = 1
+INDEX_SUFFIX: Final = ".index"
 _PREFIX: Final = struct.Struct("<8sI")  # magic, and size of the header
 _MAGIC: Final = b"orchidx\n"
 _ROW: Final = struct.Struct("<QIIIIQQQ")
@@ -95,6 +96,11 @@ class ExampleIndex:
         """Return the bit of a finding code; None if examples cannot have it."""
         return 1 << self.header.codes.index(code) if code in self.header.codes else None
 
+    def find_numbers(self, mask: int) -> array[int]:
+        """Return the examples with any of these findings, counted from 0."""
+        rows = enumerate(_ROW.iter_unpack(self._rows))
+        return array("I", (number for number, row in rows if row[5] & mask))
+
     @cached_property
     def totals(self) -> IndexTotals:
         """The distributions, in one pass over the rows."""
@@ -125,7 +131,7 @@ def encode_row(row: IndexRow) -> bytes:
 
 def get_index_path(jsonl: Path) -> Path:
     """Return the path of the index of a JSONL file."""
-    return jsonl.with_suffix(".index")
+    return jsonl.with_suffix(INDEX_SUFFIX)
 
 
 def find_index(jsonl: Path, base_model: str) -> ExampleIndex | None:

@@ -122,8 +122,8 @@ def build_difference_page(
     old: OpenDataset, new: OpenDataset, difference: DatasetDifference, query: DifferenceQuery
 ) -> DifferencePage:
     """Build the requested page of the difference, or the last one."""
-    pairs: dict[str, Sequence[tuple[int, int]] | Sequence[int]] = {
-        "changed": difference.changed,
+    pairs: dict[str, Sequence[int]] = {
+        "changed": difference.changed_new,
         "added": difference.added,
         "removed": difference.removed,
     }
@@ -154,8 +154,7 @@ def _build_rows(
     if query.kind == "removed":
         examples = old.list_examples(difference.removed[shown])
         return tuple(DifferenceRow(old=build_row(each, query.other), new=None) for each in examples)
-    before = old.list_examples([pair[0] for pair in difference.changed[shown]])
-    after = new.list_examples([pair[1] for pair in difference.changed[shown]])
+    before, after = old.list_examples(difference.changed_old[shown]), new.list_examples(difference.changed_new[shown])
     return tuple(_build_changed_row(one, other, query) for one, other in zip(before, after, strict=True))
 
 

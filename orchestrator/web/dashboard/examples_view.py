@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 from orchestrator.core.text import format_count, format_number, format_usd
 from orchestrator.dataset.browse.chat_display import MessageGroup, build_groups
 from orchestrator.dataset.browse.chat_view import ChatTool
-from orchestrator.dataset.browse.example_library import BrowsedExample, OpenDataset, SearchResult
+from orchestrator.dataset.browse.example_library import BrowsedExample, OpenDataset
+from orchestrator.dataset.browse.example_search import SearchResult
 from orchestrator.dataset.browse.histogram import Histogram, build_histograms
 from orchestrator.dataset.finding_codes import FindingCode
 
+_MEANINGS: Final = {code.slug: code.meaning for code in FindingCode}
 EXAMPLES_PER_PAGE: Final = 10
 _MAX_TEXT_CHARACTERS: Final = 200
 
@@ -121,7 +123,6 @@ def build_examples_view(
     start = (page - 1) * EXAMPLES_PER_PAGE
     totals = dataset.index.totals
     size = len(dataset.index)
-    partial = f"The search stopped after {format_number(found.scanned)} of {format_count(size, 'example')}."
     return ExamplesView(
         query=replace(query, page=page),
         match_count=total,
@@ -133,7 +134,7 @@ def build_examples_view(
             for example in dataset.list_examples(found.numbers[start : start + EXAMPLES_PER_PAGE])
         ),
         findings=tuple(sorted(totals.findings.items())),
-        partial="" if found.complete else partial,
+        partial=describe_progress(found, size),
         histograms=build_histograms(
             totals.tokens, totals.turns, usd=usd, price_note=describe_price(usd), estimated=totals.estimated
         ),
@@ -148,7 +149,7 @@ def build_row(example: BrowsedExample, sha256: str, search: str = "") -> Example
         findings=tuple(
             FindingLink(
                 code=code,
-                meaning=FindingCode.from_slug(code).meaning,
+                meaning=_MEANINGS.get(code, ""),  # an index of an earlier version may have other codes
                 href=ExampleQuery(sha256=sha256, finding=code).href_for(1),
             )
             for code in example.findings
@@ -157,6 +158,16 @@ def build_row(example: BrowsedExample, sha256: str, search: str = "") -> Example
         groups=build_groups(example.chat, search),
         hidden_count=example.chat.hidden_count,
     )
+
+
+def describe_progress(found: SearchResult, size: int) -> str:
+    """Return the sentence about a search that is not complete; empty if it is."""
+    if found.complete:
+        return ""
+    scanned = f"{format_number(found.scanned)} of {format_count(size, 'example')}"
+    if found.is_running:
+        return f"The search continues: {scanned} so far. This page updates itself."
+    return f"The search stopped after {scanned}. The result is partial: search for a rarer text or filter by finding."
 
 
 def describe_price(usd: float | None) -> str:
