@@ -125,7 +125,7 @@ async def test_pictures_come_from_the_service_and_addresses_stay_text(stage: Sta
 
 
 async def test_search_and_finding_narrow_the_examples(stage: Stage) -> None:
-    assert "Question 15" in await stage.get(q="question 15")
+    assert "<mark>Question 15</mark>" in await stage.get(q="question 15")
     assert "No examples match." in await stage.get(q="not in any chat")
     page = await stage.get(finding="email-address")
     assert "jane.doe@acme-corp.com" in page
@@ -134,16 +134,16 @@ async def test_search_and_finding_narrow_the_examples(stage: Stage) -> None:
 
 async def test_histograms_have_text_alternatives_and_cost(stage: Stage) -> None:
     page = await stage.get()
-    assert 'aria-label="Tokens per example:' in page
-    assert 'aria-label="Turns per example:' in page
-    assert "Planned price of the newest run: $10.00" in page
+    for title in ("Tokens per example", "Cost by length", "Turns per example"):
+        assert f'aria-label="{title}. ' in page
+    assert "Planned price of the newest run, for all of its accounts: $10.00" in page
 
 
 async def test_difference_is_against_the_dataset_of_the_previous_run(stage: Stage) -> None:
     page = await stage.get("/difference")
     assert f'value="{stage.old.sha256}" selected' in page
-    assert "Me." in page
-    assert "You, jane.doe@acme-corp.com." in page
+    assert "<del>Me</del>." in page
+    assert "<ins>You, jane.doe@acme-corp.com</ins>." in page
     assert "Gone?" in await stage.get("/difference", kind="removed")
     assert "Question 15" in await stage.get("/difference", kind="added", page=2)
 

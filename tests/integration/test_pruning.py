@@ -179,6 +179,7 @@ async def test_prune_deletes_unused_local_datasets(
         await fill(database, [a_job("acme", id=JobId(f"job-{number}"), run_id=run.id, state=state)], run)
         (folder / local_filename(part.sha256)).write_text("{}")
         (folder / f"{part.sha256[:16]}.gemini-1.{'0' * 16}.converted").write_text("{}")
+        (folder / local_filename(part.sha256)).with_suffix(".index").write_text("of a page")
     (folder / "notes.txt").write_text("mine")
     work = pruning(database, folder, {})
     found = await work.list_unused()
@@ -189,6 +190,7 @@ async def test_prune_deletes_unused_local_datasets(
     ]
     for file in found:
         assert (await work.delete(file, by="me", now=NOW)).deleted
-    left = [f"{name * 16}.{ending}" for name in "cd" for ending in (f"gemini-1.{'0' * 16}.converted", "jsonl")]
+    endings = (f"gemini-1.{'0' * 16}.converted", "index", "jsonl")
+    left = [f"{name * 16}.{ending}" for name in "cd" for ending in endings]
     assert names(folder) == [*left, "notes.txt"]
     assert await work.list_unused() == []

@@ -16,6 +16,7 @@ from orchestrator.core.dataset import is_remote_filename
 from orchestrator.core.errors import ProviderError, RemoteNotFound
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import RemoteFileStatus
+from orchestrator.dataset.browse.example_index import get_index_path
 from orchestrator.dataset.convert.converted_file import list_converted_files
 from orchestrator.providers.base import MultipartUploadProvider, ProviderConnection
 from orchestrator.store.db.database import Database
@@ -97,7 +98,9 @@ class ResourceCleaner:
     async def _delete(self, resource: UnusedResource) -> None:
         match resource.kind:
             case ResourceKind.DATASET:
-                (self._datasets / resource.name).unlink(missing_ok=True)
+                path = self._datasets / resource.name
+                path.unlink(missing_ok=True)
+                get_index_path(path).unlink(missing_ok=True)  # without its file, no page uses the index
             case ResourceKind.REMOTE_FILE:
                 await self._connections[resource.account or ""].provider.delete_file(resource.id)
             case ResourceKind.UPLOAD:

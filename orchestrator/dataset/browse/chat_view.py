@@ -38,12 +38,20 @@ class ChatMessage:
     parts: tuple[ChatPart, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ChatTool:
+    """A tool that the model can call: its name and its definition as JSON."""
+
+    name: str
+    definition: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatView:
-    """The messages of an example, the names of its tools, and the number of messages that are not shown."""
+    """The messages of an example, its tools, and the number of messages that are not shown."""
 
     messages: tuple[ChatMessage, ...]
-    tools: tuple[str, ...]
+    tools: tuple[ChatTool, ...]
     hidden_count: int = 0
 
 
@@ -61,7 +69,7 @@ def build_chat_view(body: dict[str, Any]) -> ChatView:
     messages = list(_iter_messages(body))
     shown = tuple(_build_message(message, section, pictures) for section, message in messages[:MAX_SHOWN_MESSAGES])
     container = body if "messages" in body else body.get("input") or {}
-    tools = tuple(_get_tool_name(tool) for tool in container.get("tools") or ())
+    tools = tuple(map(_build_tool, container.get("tools") or ()))
     return ChatView(messages=shown, tools=tools, hidden_count=len(messages) - len(shown))
 
 
@@ -124,7 +132,7 @@ def _iter_parts(message: dict[str, Any], pictures: Iterator[int]) -> Iterator[tu
             if _PICTURE_URL.match(url):
                 yield "picture", "Picture", str(next(pictures, 0))
             else:
-                yield "address", "Picture, not loaded", url
+                yield "address", "Picture at an address, which is not loaded", url
         else:
             yield "text", "Other content", json.dumps(part, ensure_ascii=False)
     if isinstance(refusal := message.get("refusal"), str):
@@ -157,6 +165,7 @@ def _format_arguments(arguments: Any) -> str:
     return json.dumps(arguments, ensure_ascii=False, indent=2)
 
 
-def _get_tool_name(tool: Any) -> str:
+def _build_tool(tool: Any) -> ChatTool:
     function = tool.get("function") if isinstance(tool, dict) else None
-    return str(function.get("name", "")) if isinstance(function, dict) else ""
+    definition = json.dumps(function or tool, ensure_ascii=False, indent=2)[:MAX_SHOWN_CHARACTERS]
+    return ChatTool(str(function.get("name", "")) if isinstance(function, dict) else "", definition)

@@ -19,9 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from orchestrator.dataset.summary import LengthHistogram, build_histogram
+from orchestrator.dataset.browse.distribution import Distribution, build_distribution
 
 INDEX_VERSION: Final = 1
+INDEX_SUFFIX: Final = ".index"
 _PREFIX: Final = struct.Struct("<8sI")  # magic, and size of the header
 _MAGIC: Final = b"orchidx\n"
 _ROW: Final = struct.Struct("<QIIIIQQQ")
@@ -64,11 +65,9 @@ class IndexTotals:
     """The distribution of tokens and turns, and the number of examples with each finding."""
 
     examples: int
-    tokens: int
+    tokens: Distribution
+    turns: Distribution
     estimated: bool  # whether the tokens of any example are an estimate
-    token_lengths: LengthHistogram
-    tokens_by_bar: tuple[int, ...]  # the sum of the tokens of the examples of each bar
-    turns: LengthHistogram
     findings: dict[str, int]
 
 
@@ -97,6 +96,11 @@ class ExampleIndex:
         """Return the bit of a finding code; None if examples cannot have it."""
         return 1 << self.header.codes.index(code) if code in self.header.codes else None
 
+    def find_numbers(self, mask: int) -> array[int]:
+        """Return the examples with any of these findings, counted from 0."""
+        rows = enumerate(_ROW.iter_unpack(self._rows))
+        return array("I", (number for number, row in rows if row[5] & mask))
+
     @cached_property
     def totals(self) -> IndexTotals:
         """The distributions, in one pass over the rows."""
@@ -107,29 +111,17 @@ class ExampleIndex:
             turns.append(row_turns)
             masks[findings] += 1
             estimated = estimated or bool(flags & TOKENS_ESTIMATED)
-        lengths = build_histogram(tokens)
-        step = get_bar_width(lengths)
-        sums = [0] * len(lengths.counts)
-        for count in tokens:
-            sums[count // step] += count
         by_code = {
             code: sum(count for mask, count in masks.items() if mask >> bit & 1)
             for bit, code in enumerate(self.header.codes)
         }
         return IndexTotals(
             examples=len(tokens),
-            tokens=sum(tokens),
+            tokens=build_distribution(tokens),
+            turns=build_distribution(turns),
             estimated=estimated,
-            token_lengths=lengths,
-            tokens_by_bar=tuple(sums),
-            turns=build_histogram(turns),
             findings={code: count for code, count in by_code.items() if count},
         )
-
-
-def get_bar_width(histogram: LengthHistogram) -> int:
-    """Return the width of each bar of a histogram."""
-    return histogram.bounds[1] if len(histogram.bounds) > 1 else max(1, sum(histogram.bounds) + 1)
 
 
 def encode_row(row: IndexRow) -> bytes:
@@ -139,7 +131,7 @@ def encode_row(row: IndexRow) -> bytes:
 
 def get_index_path(jsonl: Path) -> Path:
     """Return the path of the index of a JSONL file."""
-    return jsonl.with_suffix(".index")
+    return jsonl.with_suffix(INDEX_SUFFIX)
 
 
 def find_index(jsonl: Path, base_model: str) -> ExampleIndex | None:

@@ -1,7 +1,8 @@
 """Opens the datasets of a folder for reading: examples, search and differences. Thread-safe; it blocks."""
 
 # Only the index is scanned for a page; the JSONL is read at the offsets of the ten examples of the page. A search
-# reads the JSONL, so it has a time limit, and its result is kept: the dashboard polls the same page every 2 seconds.
+# reads the JSONL, so it runs in a thread, and a page shows what was found until then: the dashboard polls the same
+# page every 2 seconds. Indexes, searches and differences are kept, at most 16 together.
 # A missing index is built in a child process, one at a time, and the caller gets None until it is ready.
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from orchestrator.core.dataset import local_filename
-from orchestrator.dataset.browse.chat_view import ChatView, Picture, build_chat_view, find_picture, list_texts
-from orchestrator.dataset.browse.example_index import ExampleIndex, IndexRow, find_index
+from orchestrator.dataset.browse.chat_view import ChatView, Picture, build_chat_view, find_picture
+from orchestrator.dataset.browse.example_index import ExampleIndex, find_index
+from orchestrator.dataset.browse.example_search import ExampleSearch, SearchResult, find_by_code
 
-SEARCH_SECONDS: Final = 2.0
+SEARCH_SECONDS: Final = 60.0
+SEARCH_WAIT_SECONDS: Final = 0.15  # of a page for its search
+MAX_RUNNING_SEARCHES: Final = 3
 _CACHE_ENTRIES: Final = 16
 _RETRY_SECONDS: Final = 60.0  # after a failed build of an index
 T = TypeVar("T")
@@ -42,22 +46,14 @@ class BrowsedExample:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The matching examples, counted from 0. `scanned` is smaller than the dataset if the time limit was reached."""
-
-    numbers: Sequence[int]
-    scanned: int
-    complete: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetDifference:
     """Examples of two datasets, counted from 0. A changed example has the same first user message in both."""
 
     added: Sequence[int]  # of the new dataset
     removed: Sequence[int]  # of the old dataset
-    changed: Sequence[tuple[int, int]]  # of the old and of the new dataset
+    changed_old: Sequence[int]  # of the old dataset
+    changed_new: Sequence[int]  # their new versions, in the same order
     unchanged: int
 
 
@@ -92,68 +88,34 @@ class OpenDataset:
             body=body,
         )
 
-    def search(self, text: str, finding: str, now: Clock, seconds: float = SEARCH_SECONDS) -> SearchResult:
-        """Find the examples that contain the text, in any case, and have the finding. Empty: no condition.
-
-        `now` returns seconds; after `seconds` the search stops with the matches so far.
-        """
-        total = len(self.index)
-        if not text and not finding:
-            return SearchResult(range(total), total, True)
-        mask = self.index.find_mask(finding) if finding else 0
-        if mask is None:
-            return SearchResult((), total, True)
-        if not text:
-            numbers = array("I", (number for number, row in enumerate(self.index) if row.findings & mask))
-            return SearchResult(numbers, total, True)
-        return self._search_text(text, mask, now, now() + seconds)
-
-    def _search_text(self, text: str, mask: int, now: Clock, deadline: float) -> SearchResult:
-        matches, needle, numbers = _build_line_filter(text), text.casefold(), array("I")
-        with self._path.open("rb") as file:
-            for number, (row, line) in enumerate(zip(self.index, file, strict=False)):
-                if mask and not row.findings & mask:
-                    continue
-                if now() > deadline:
-                    return SearchResult(numbers, number, False)
-                # The line also contains key names and pictures, so a match is confirmed on the texts.
-                if matches(line) and any(needle in each.casefold() for each in list_texts(msgspec.json.decode(line))):
-                    numbers.append(number)
-        return SearchResult(numbers, len(self.index), True)
-
-
-def _build_line_filter(text: str) -> Callable[[bytes], bool]:
-    """Return a fast test of a line: false only if no text of it contains `text`."""
-    # Characters that JSON escapes may be escaped twice in the arguments of a tool call; letters and digits never are,
-    # unless a client wrote the arguments with `\\u`.
-    words = "".join(letter if letter.isalnum() else "\n" for letter in text.casefold()).split("\n")
-    longest = max(words, key=len)
-    if longest.isascii():
-        needle = longest.encode()
-        return lambda line: needle in line.lower()
-    return lambda line: longest in (folded := line.decode().casefold()) or "\\u" in folded
+    @property
+    def path(self) -> Path:
+        """Path of the JSONL file."""
+        return self._path
 
 
 def find_difference(old: ExampleIndex, new: ExampleIndex) -> DatasetDifference:
     """Compare two datasets. Equal lines are the same example, however often and in whatever order they appear."""
     old_lines = Counter(row.line_hash for row in old)
-    candidates: list[tuple[int, int]] = []
+    candidates = array("I")
     for number, row in enumerate(new):
         if old_lines[row.line_hash] > 0:
             old_lines[row.line_hash] -= 1
         else:
-            candidates.append((number, row.prompt_hash))
+            candidates.append(number)
     left = _group_by_prompt(old, old_lines)
-    added, changed = array("I"), []
-    for number, prompt in candidates:
-        if numbers := left.get(prompt):
-            changed.append((numbers.pop(), number))
+    added, changed_old, changed_new = array("I"), array("I"), array("I")
+    for number in candidates:
+        if numbers := left.get(new.get_row(number).prompt_hash):
+            changed_old.append(numbers.pop())
+            changed_new.append(number)
         else:
             added.append(number)
     return DatasetDifference(
         added=added,
         removed=array("I", sorted(number for numbers in left.values() for number in numbers)),
-        changed=changed,
+        changed_old=changed_old,
+        changed_new=changed_new,
         unchanged=len(new) - len(candidates),
     )
 
@@ -161,9 +123,8 @@ def find_difference(old: ExampleIndex, new: ExampleIndex) -> DatasetDifference:
 def _group_by_prompt(index: ExampleIndex, left: Counter[int]) -> dict[int, list[int]]:
     """Return the numbers of the examples whose lines are counted in `left`, by prompt, the last first."""
     grouped: dict[int, list[int]] = {}
-    rows: list[tuple[int, IndexRow]] = list(enumerate(index)) if +left else []
-    for number, row in reversed(rows):
-        if left[row.line_hash] > 0:
+    for number in reversed(range(len(index)) if +left else ()):
+        if left[(row := index.get_row(number)).line_hash] > 0:
             left[row.line_hash] -= 1
             grouped.setdefault(row.prompt_hash, []).append(number)
     return grouped
@@ -177,6 +138,7 @@ class ExampleLibrary:
         self._folder = folder
         self._now = now
         self._lock = Lock()
+        self._comparison_lock = Lock()
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
         self._builder: subprocess.Popen[bytes] | None = None
         self._failures: dict[Path, float] = {}
@@ -203,6 +165,7 @@ class ExampleLibrary:
         key = ("index", path, state.st_size, state.st_mtime_ns, base_model)
         with self._lock:
             if (known := self._cache.get(key)) is not None:
+                self._cache.move_to_end(key)
                 return cast(OpenDataset, known)
             if (index := find_index(path, base_model)) is None:
                 self._start_builder(path, base_model)
@@ -210,31 +173,43 @@ class ExampleLibrary:
             return self._keep(key, OpenDataset(path, index))
 
     def search(self, dataset: OpenDataset, text: str, finding: str) -> SearchResult:
-        """Search, or return the known result of the same search."""
-        return self._compute(
-            ("search", id(dataset), text, finding), dataset, lambda: dataset.search(text, finding, self._now)
-        )
+        """Return the examples with the text and the finding; of a running search, those found so far."""
+        if not text:
+            return find_by_code(dataset.index, finding)
+        return self._start_search(dataset, text, finding).wait(SEARCH_WAIT_SECONDS)
+
+    def _start_search(self, dataset: OpenDataset, text: str, finding: str) -> ExampleSearch:
+        """Start the search in a thread, or return the known one. A new one stops the oldest of too many."""
+        key = ("search", dataset.path, dataset.index.header, text, finding)
+        with self._lock:
+            if (known := self._cache.get(key)) is not None and not known.is_stopped:
+                self._cache.move_to_end(key)
+                return cast(ExampleSearch, known)
+            search = self._keep(key, ExampleSearch(dataset.path, dataset.index, text, finding))
+            running = [each for each in self._cache.values() if isinstance(each, ExampleSearch) and each.is_running]
+            for each in running[: max(0, len(running) - MAX_RUNNING_SEARCHES)]:
+                each.stop()
+        search.start(self._now, SEARCH_SECONDS)
+        return search
 
     def compare(self, old: OpenDataset, new: OpenDataset) -> DatasetDifference:
         """Return the difference of two datasets, or the known one."""
-        return self._compute(
-            ("difference", id(old), id(new)), (old, new), lambda: find_difference(old.index, new.index)
-        )
-
-    def _compute(self, key: Hashable, owner: Any, compute: Callable[[], T]) -> T:
-        with self._lock:
-            if (known := self._cache.get(key)) is not None:
-                self._cache.move_to_end(key)
-                return cast(T, known[1])
-        result = compute()
-        with self._lock:
-            self._keep(key, (owner, result))  # the owner lives as long as the entry, so that its id stays its own
-        return result
+        key = ("difference", old.path, old.index.header, new.path, new.index.header)
+        with self._comparison_lock:  # one at a time: a comparison needs memory for every example of both datasets
+            with self._lock:
+                if (known := self._cache.get(key)) is not None:
+                    self._cache.move_to_end(key)
+                    return cast(DatasetDifference, known)
+            difference = find_difference(old.index, new.index)
+            with self._lock:
+                return self._keep(key, difference)
 
     def _keep(self, key: Hashable, value: T) -> T:
         self._cache[key] = value
         while len(self._cache) > _CACHE_ENTRIES:
-            self._cache.popitem(last=False)
+            _, oldest = self._cache.popitem(last=False)
+            if isinstance(oldest, ExampleSearch):
+                oldest.stop()
         return value
 
     def _start_builder(self, path: Path, base_model: str) -> None:

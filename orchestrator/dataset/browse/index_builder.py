@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 import msgspec
 
 from orchestrator.core.finding import Severity
 from orchestrator.dataset.browse.example_index import (
+    INDEX_SUFFIX,
     TOKENS_ESTIMATED,
     IndexHeader,
     IndexRow,
@@ -31,9 +32,11 @@ from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.tokens.counter import FALLBACK_ENCODING
 from orchestrator.dataset.tokens.encodings import find_encoding_name
 from orchestrator.dataset.tokens.openai import count_example_tokens, estimate_example_tokens
+from orchestrator.dataset.working_folder import create_working_folder
 from orchestrator.system.hardening import die_with_parent, forbid_core_dumps
 
 LOW_PRIORITY = 10
+MAX_INDEX_BYTES = 1 << 30  # of all indexes of a folder: 20 million examples
 INDEXED_CODES = tuple(code for code in FindingCode if code.severity is Severity.WARNING)[:64]
 _BIT_BY_CODE = {code: 1 << bit for bit, code in enumerate(INDEXED_CODES)}
 
@@ -50,21 +53,45 @@ def build_index(jsonl: Path, base_model: str) -> Path:
             encoding or FALLBACK_ENCODING,
             tuple(code.slug for code in INDEXED_CODES),
         )
-        descriptor, name = mkstemp(prefix=f".{jsonl.stem}-", suffix=".index", dir=jsonl.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(header.encode())
-                offset = 0
-                for line in lines:
-                    file.write(encode_row(build_row(line, offset, header.encoding, exact=encoding is not None)))
-                    offset += len(line)
+        # A killed process leaves its folder behind; the next build, of an index or of a dataset, deletes it.
+        with create_working_folder(jsonl.parent) as folder:
+            temporary = folder / get_index_path(jsonl).name
+            _write_index(temporary, lines, header, exact=encoding is not None)
             target = get_index_path(jsonl)
-            Path(name).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
+            temporary.replace(target)
+    delete_surplus_indexes(jsonl.parent, keep=target)
     return target
+
+
+def _write_index(path: Path, lines: Iterable[bytes], header: IndexHeader, *, exact: bool) -> None:
+    with open(path, "xb", opener=_open_private) as file:
+        file.write(header.encode())
+        offset = 0
+        for line in lines:
+            file.write(encode_row(build_row(line, offset, header.encoding, exact=exact)))
+            offset += len(line)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def delete_surplus_indexes(folder: Path, *, keep: Path, limit: int = MAX_INDEX_BYTES) -> None:
+    """Delete the indexes whose JSONL is gone, and the oldest ones beyond `limit` bytes in all, but never `keep`."""
+    sizes: list[tuple[int, int, Path]] = []
+    for path in folder.glob(f"*{INDEX_SUFFIX}"):
+        with suppress(OSError):
+            if not path.with_suffix(".jsonl").is_file():
+                path.unlink()
+            elif path != keep:
+                state = path.stat()
+                sizes.append((state.st_mtime_ns, state.st_size, path))
+    rest = limit - keep.stat().st_size
+    for _, size, path in sorted(sizes, reverse=True):
+        rest -= size
+        if rest < 0:
+            with suppress(OSError):
+                path.unlink()
 
 
 def build_row(line: bytes, offset: int, encoding: str, *, exact: bool = True) -> IndexRow:

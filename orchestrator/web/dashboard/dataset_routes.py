@@ -52,7 +52,7 @@ class DatasetRoutes:
         other = await self._get_view(old) if old else None
         query = difference_page.DifferenceQuery.from_parameters(sha256, old or "", request.query_params)
         page = await asyncio.to_thread(self._build_difference, view, other, query)
-        choices = tuple(each.dataset.sha256 for each in others if each.dataset.sha256 != sha256)
+        choices = difference_page.list_choices(others, sha256)
         return build_page_response(request, "difference.html", replace(page, choices=choices))
 
     async def get_picture(self, sha256: str, number: int, picture: int) -> Response:
@@ -84,7 +84,7 @@ class DatasetRoutes:
         library = self._backend.example_library
         if other is None:
             return difference_page.build_unavailable_page(query, "No earlier run has another dataset.")
-        new, old = open_dataset(library, view), open_dataset(library, other, base_model=get_base_model(view))
+        new, old = open_dataset(library, view), open_dataset(library, other)
         if library is None or new is None or old is None:
             return difference_page.build_unavailable_page(
                 query, describe_missing_index(library, view if new is None else other)
@@ -98,11 +98,11 @@ def get_base_model(view: DatasetView) -> str:
     return str(next(iter(specs.values()))["base_model"]) if specs else ""
 
 
-def open_dataset(library: ExampleLibrary | None, view: DatasetView, *, base_model: str = "") -> OpenDataset | None:
+def open_dataset(library: ExampleLibrary | None, view: DatasetView) -> OpenDataset | None:
     """Open the training file of a dataset; None if it cannot be shown, or not yet."""
     if library is None:
         return None
-    return library.find_dataset(view.training_sha256, base_model or get_base_model(view))
+    return library.find_dataset(view.training_sha256, get_base_model(view))
 
 
 def describe_missing_index(library: ExampleLibrary | None, view: DatasetView) -> str:

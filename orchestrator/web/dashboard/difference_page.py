@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 from urllib.parse import urlencode
 
-from orchestrator.dataset.browse.example_library import DatasetDifference, OpenDataset
+from orchestrator.core.text import format_count, format_time
+from orchestrator.dataset.browse.chat_difference import build_changed_groups
+from orchestrator.dataset.browse.example_library import BrowsedExample, DatasetDifference, OpenDataset
 from orchestrator.status import DatasetView
 from orchestrator.web.dashboard.examples_view import EXAMPLES_PER_PAGE, ExampleRow, build_row, parse_page
 
 KINDS: Final = {"changed": "Changed", "added": "Added", "removed": "Removed"}
+_SAME_TEXTS: Final = "All shown texts are equal. A picture, a tool definition or another field differs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,14 @@ class KindChip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetChoice:
+    """A dataset to compare with."""
+
+    sha256: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DifferencePage:
     """View of the page. `problem` is why nothing is shown; `choices` are the other datasets."""
 
@@ -71,7 +82,7 @@ class DifferencePage:
     first_row: int = 1
     rows: tuple[DifferenceRow, ...] = ()
     problem: str = ""
-    choices: tuple[str, ...] = ()
+    choices: tuple[DatasetChoice, ...] = ()
 
     def page_href(self, page: int) -> str:
         """Return the URL of another page of the same kind."""
@@ -90,6 +101,18 @@ def find_previous(datasets: Sequence[DatasetView], sha256: str) -> str | None:
     return max((each for each in before if each[0] <= first), default=(0.0, None))[1]
 
 
+def list_choices(datasets: Sequence[DatasetView], sha256: str) -> tuple[DatasetChoice, ...]:
+    """Return the other datasets."""
+    rows = (view.dataset for view in datasets if view.dataset.sha256 != sha256)
+    return tuple(
+        DatasetChoice(
+            sha256=row.sha256,
+            label=f"{row.sha256[:8]} · {format_count(row.examples, 'example')} · {format_time(row.created_at)}",
+        )
+        for row in rows
+    )
+
+
 def build_unavailable_page(query: DifferenceQuery, problem: str) -> DifferencePage:
     """Build the page of datasets that cannot be compared."""
     return DifferencePage(query=query, problem=problem)
@@ -99,8 +122,8 @@ def build_difference_page(
     old: OpenDataset, new: OpenDataset, difference: DatasetDifference, query: DifferenceQuery
 ) -> DifferencePage:
     """Build the requested page of the difference, or the last one."""
-    pairs: dict[str, Sequence[tuple[int, int]] | Sequence[int]] = {
-        "changed": difference.changed,
+    pairs: dict[str, Sequence[int]] = {
+        "changed": difference.changed_new,
         "added": difference.added,
         "removed": difference.removed,
     }
@@ -118,19 +141,27 @@ def build_difference_page(
         match_count=len(pairs[kind]),
         page_count=page_count,
         first_row=start + 1,
-        rows=_build_rows(old, new, difference, kind, slice(start, start + EXAMPLES_PER_PAGE)),
+        rows=_build_rows(old, new, difference, query, slice(start, start + EXAMPLES_PER_PAGE)),
     )
 
 
 def _build_rows(
-    old: OpenDataset, new: OpenDataset, difference: DatasetDifference, kind: str, shown: slice
+    old: OpenDataset, new: OpenDataset, difference: DatasetDifference, query: DifferenceQuery, shown: slice
 ) -> tuple[DifferenceRow, ...]:
-    if kind == "added":
-        return tuple(DifferenceRow(old=None, new=build_row(e)) for e in new.list_examples(difference.added[shown]))
-    if kind == "removed":
-        return tuple(DifferenceRow(old=build_row(e), new=None) for e in old.list_examples(difference.removed[shown]))
-    before = old.list_examples([pair[0] for pair in difference.changed[shown]])
-    after = new.list_examples([pair[1] for pair in difference.changed[shown]])
-    return tuple(
-        DifferenceRow(old=build_row(one), new=build_row(other)) for one, other in zip(before, after, strict=True)
+    if query.kind == "added":
+        examples = new.list_examples(difference.added[shown])
+        return tuple(DifferenceRow(old=None, new=build_row(each, query.sha256)) for each in examples)
+    if query.kind == "removed":
+        examples = old.list_examples(difference.removed[shown])
+        return tuple(DifferenceRow(old=build_row(each, query.other), new=None) for each in examples)
+    before, after = old.list_examples(difference.changed_old[shown]), new.list_examples(difference.changed_new[shown])
+    return tuple(_build_changed_row(one, other, query) for one, other in zip(before, after, strict=True))
+
+
+def _build_changed_row(old: BrowsedExample, new: BrowsedExample, query: DifferenceQuery) -> DifferenceRow:
+    before, after = build_changed_groups(old.chat, new.chat)
+    note = "" if old.chat.messages != new.chat.messages else _SAME_TEXTS
+    return DifferenceRow(
+        old=replace(build_row(old, query.other), groups=before, note=note),
+        new=replace(build_row(new, query.sha256), groups=after),
     )

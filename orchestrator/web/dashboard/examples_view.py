@@ -8,11 +8,14 @@ from typing import Final, Self
 from urllib.parse import urlencode
 
 from orchestrator.core.text import format_count, format_number, format_usd
-from orchestrator.dataset.browse.chat_view import ChatView
-from orchestrator.dataset.browse.example_index import IndexTotals, get_bar_width
-from orchestrator.dataset.browse.example_library import BrowsedExample, OpenDataset, SearchResult
-from orchestrator.dataset.summary import LengthHistogram
+from orchestrator.dataset.browse.chat_display import MessageGroup, build_groups
+from orchestrator.dataset.browse.chat_view import ChatTool
+from orchestrator.dataset.browse.example_library import BrowsedExample, OpenDataset
+from orchestrator.dataset.browse.example_search import SearchResult
+from orchestrator.dataset.browse.histogram import Histogram, build_histograms
+from orchestrator.dataset.finding_codes import FindingCode
 
+_MEANINGS: Final = {code.slug: code.meaning for code in FindingCode}
 EXAMPLES_PER_PAGE: Final = 10
 _MAX_TEXT_CHARACTERS: Final = 200
 
@@ -49,38 +52,25 @@ class ExampleQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingLink:
+    """A finding of an example, its meaning, and the URL of all examples with it."""
+
+    code: str
+    meaning: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRow:
-    """One example."""
+    """One example. `note` is a remark above the messages."""
 
     number: int
     summary: str
-    findings: tuple[str, ...]
-    chat: ChatView
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A bar of a histogram. Lengths are in units of the drawing, 0 to 100."""
-
-    x: int
-    y: float
-    height: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Histogram:
-    """A histogram, and the same numbers as rows of a table."""
-
-    title: str
-    unit: str
-    note: str
-    bars: tuple[Bar, ...]
-    first: str
-    last: str
-    highest: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    findings: tuple[FindingLink, ...]
+    tools: tuple[ChatTool, ...]
+    groups: tuple[MessageGroup, ...]
+    hidden_count: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +79,7 @@ class ExamplesView:
 
     query: ExampleQuery
     match_count: int = 0
+    total: int = 0
     page_count: int = 1
     first_row: int = 1
     rows: tuple[ExampleRow, ...] = ()
@@ -100,6 +91,17 @@ class ExamplesView:
     def page_href(self, page: int) -> str:
         """Return the URL of another page with the same filter."""
         return self.query.href_for(page)
+
+    @property
+    def filters(self) -> tuple[tuple[str, str, str], ...]:
+        """The name, the text and the URL without it of each filter."""
+        query = self.query
+        names = (("q", f'"{query.text}"', query.text), ("finding", query.finding, query.finding))
+        return tuple(
+            (name, text, replace(query, page=1, **{"text" if name == "q" else name: ""}).href_for(1))
+            for name, text, value in names
+            if value
+        )
 
 
 def parse_page(text: str) -> int:
@@ -121,73 +123,55 @@ def build_examples_view(
     start = (page - 1) * EXAMPLES_PER_PAGE
     totals = dataset.index.totals
     size = len(dataset.index)
-    partial = f"The search stopped after {format_number(found.scanned)} of {format_count(size, 'example')}."
     return ExamplesView(
         query=replace(query, page=page),
         match_count=total,
         page_count=page_count,
         first_row=start + 1,
-        rows=tuple(map(build_row, dataset.list_examples(found.numbers[start : start + EXAMPLES_PER_PAGE]))),
+        total=size,
+        rows=tuple(
+            build_row(example, query.sha256, query.text)
+            for example in dataset.list_examples(found.numbers[start : start + EXAMPLES_PER_PAGE])
+        ),
         findings=tuple(sorted(totals.findings.items())),
-        partial="" if found.complete else partial,
-        histograms=build_histograms(totals, usd),
+        partial=describe_progress(found, size),
+        histograms=build_histograms(
+            totals.tokens, totals.turns, usd=usd, price_note=describe_price(usd), estimated=totals.estimated
+        ),
     )
 
 
-def build_row(example: BrowsedExample) -> ExampleRow:
+def build_row(example: BrowsedExample, sha256: str, search: str = "") -> ExampleRow:
     """Build the row of one example."""
     return ExampleRow(
         number=example.number,
         summary=f"{format_count(example.tokens, 'token')} · {format_count(example.turns, 'turn')}",
-        findings=example.findings,
-        chat=example.chat,
-    )
-
-
-def build_histograms(totals: IndexTotals, usd: float | None) -> tuple[Histogram, ...]:
-    """Build the histograms of tokens and turns. The cost of a bar is its share of all tokens times the price."""
-    tokens, turns = totals.token_lengths, totals.turns
-    if not totals.examples:
-        return ()
-    shares = [count / max(totals.tokens, 1) for count in totals.tokens_by_bar]
-    costs = [f"{share:.1%}" + ("" if usd is None else f", {format_usd(share * usd)}") for share in shares]
-    note = "Estimated where the provider documents no exact count. " if totals.estimated else ""
-    cost_head = "Share of tokens" if usd is None else "Share of tokens and planned price"
-    price = "The price is not known." if usd is None else f"Planned price of the newest run: {format_usd(usd)}."
-    return (
-        _build_histogram("Tokens per example", "tokens", tokens, f"{note}{price}", (cost_head, costs)),
-        _build_histogram("Turns per example", "turns", turns, "A turn is a user message with its answers.", None),
-    )
-
-
-def _build_histogram(
-    title: str, unit: str, histogram: LengthHistogram, note: str, extra: tuple[str, list[str]] | None
-) -> Histogram:
-    step, top = get_bar_width(histogram), max(histogram.counts)
-    ranges = [_format_range(bound, step) for bound in histogram.bounds]
-    heights = [max(count * 100 / top, 1.5 if count else 0.0) for count in histogram.counts]
-    columns = [ranges, [format_number(count) for count in histogram.counts], *([extra[1]] if extra else [])]
-    rows = tuple(zip(*columns, strict=True))
-    return Histogram(
-        title=title,
-        unit=unit,
-        note=note,
-        bars=tuple(
-            Bar(
-                x=index,
-                y=round(100 - height, 2),
-                height=round(height, 2),
-                label=f"{row[0]} {unit}: {', '.join(row[1:])}",
+        findings=tuple(
+            FindingLink(
+                code=code,
+                meaning=_MEANINGS.get(code, ""),  # an index of an earlier version may have other codes
+                href=ExampleQuery(sha256=sha256, finding=code).href_for(1),
             )
-            for index, (height, row) in enumerate(zip(heights, rows, strict=True))
+            for code in example.findings
         ),
-        first=format_number(histogram.bounds[0]),
-        last=format_number(histogram.bounds[-1] + step),
-        highest=format_number(top),
-        head=(unit.capitalize(), "Examples", *([extra[0]] if extra else [])),
-        rows=tuple(row for row, count in zip(rows, histogram.counts, strict=True) if count),
+        tools=example.chat.tools,
+        groups=build_groups(example.chat, search),
+        hidden_count=example.chat.hidden_count,
     )
 
 
-def _format_range(bound: int, step: int) -> str:
-    return format_number(bound) if step == 1 else f"{format_number(bound)} to {format_number(bound + step - 1)}"
+def describe_progress(found: SearchResult, size: int) -> str:
+    """Return the sentence about a search that is not complete; empty if it is."""
+    if found.complete:
+        return ""
+    scanned = f"{format_number(found.scanned)} of {format_count(size, 'example')}"
+    if found.is_running:
+        return f"The search continues: {scanned} so far. This page updates itself."
+    return f"The search stopped after {scanned}. The result is partial: search for a rarer text or filter by finding."
+
+
+def describe_price(usd: float | None) -> str:
+    """Return the sentence below the histogram of the cost."""
+    if usd is None:
+        return "The planned price is not known. A provider that bills tokens bills these shares."
+    return f"Planned price of the newest run, for all of its accounts: {format_usd(usd)}."

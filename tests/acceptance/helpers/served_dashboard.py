@@ -27,6 +27,7 @@ from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
@@ -68,6 +69,7 @@ class ServedDashboard:
         self.time = NOW
         self.tokens: list[AccessToken] = []
         self.url = ""
+        self.datasets = folder / "datasets"
         self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
         self._port = 0
         self._server: WebServer | None = None
@@ -83,6 +85,7 @@ class ServedDashboard:
                 session_key=b"of the tests",
                 receive_webhook=_refuse_webhook,
                 committed=self._database.committed,
+                example_library=ExampleLibrary(self.datasets, lambda: self.time),
             )
         )
 
@@ -144,6 +147,20 @@ class ServedDashboard:
             await outcomes.record(tx, outcome, at=self.time, cause="service")
 
         await self._database.write(change)
+
+    async def add_dataset(self, dataset: Dataset, number: int) -> None:
+        """A later run with another dataset."""
+
+        async def add(tx: Transaction) -> None:
+            await runs.save_dataset(tx, dataset, NOW)
+            later: dict[str, Any] = {
+                "id": RunId(f"run-{dataset.sha256[:8]}"),
+                "created_at": NOW - 1700 + number,
+                "planned_usd": 48.5,
+            }
+            await runs.save(tx, replace(RUN, dataset_sha256=dataset.sha256, **later))
+
+        await self._database.write(add)
 
     async def add_events(self, account: str, *notes: str) -> None:
         """Lines of the account's history."""

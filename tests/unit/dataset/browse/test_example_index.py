@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
+import subprocess
+import sys
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import msgspec
 import pytest
 
 from orchestrator.dataset.browse.example_index import find_index, get_index_path
-from orchestrator.dataset.browse.index_builder import build_index
+from orchestrator.dataset.browse.index_builder import build_index, delete_surplus_indexes
 
 MODEL = "sandbox-small"
 
@@ -39,20 +41,8 @@ def test_row_has_place_size_tokens_turns_and_findings(tmp_path: Path) -> None:
     assert index.list_codes(second) == ("email-address",)
     assert index.get_row(1) == second
     assert index.totals.findings == {"email-address": 1}
-    assert (index.totals.tokens, sum(index.totals.tokens_by_bar)) == (first.tokens + second.tokens,) * 2
-
-
-def test_bars_contain_every_example_and_token(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", *(chat("Say", "word " * number + ".") for number in range(200)))
-    build_index(path, MODEL)
-    index = find_index(path, MODEL)
-    assert index is not None
-    totals = index.totals
-    assert (sum(totals.token_lengths.counts), sum(totals.tokens_by_bar)) == (200, totals.tokens)
-    for (low, high), count, tokens in zip(
-        pairwise(totals.token_lengths.bounds), totals.token_lengths.counts, totals.tokens_by_bar, strict=False
-    ):
-        assert low * count <= tokens <= high * count
+    assert index.totals.tokens.total == first.tokens + second.tokens
+    assert index.totals.turns.counts == (2,)
 
 
 @pytest.mark.parametrize("change", ["content", "time", "model", "cut", "version", "garbage", "missing"])
@@ -82,4 +72,34 @@ def test_stale_or_damaged_index_is_not_used(tmp_path: Path, change: str) -> None
 def test_index_is_private_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", chat("Who?", "Me."))
     assert build_index(path, MODEL).stat().st_mode & 0o077 == 0
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.index", "a.jsonl"]
+    assert list_names(tmp_path) == ["a.index", "a.jsonl"]
+
+
+def test_what_a_killed_build_left_is_deleted_by_the_next_one(tmp_path: Path) -> None:
+    many = write_jsonl(tmp_path / "many.jsonl", *(chat(f"Who is {n}?", "Me. " * 200) for n in range(20_000)))
+    command = (sys.executable, "-m", "orchestrator.dataset.browse.index_builder", str(many), MODEL)
+    builder = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        while not any(path.stat().st_size for path in tmp_path.glob(".building-*/*.index")):
+            assert builder.poll() is None
+            sleep(0.01)
+    finally:
+        builder.kill()
+        builder.wait()
+    assert any(name.startswith(".building-") for name in list_names(tmp_path))
+    build_index(write_jsonl(tmp_path / "a.jsonl", chat("Who?", "Me.")), MODEL)
+    assert list_names(tmp_path) == ["a.index", "a.jsonl", "many.jsonl"]
+
+
+def test_indexes_without_a_file_and_beyond_the_limit_are_deleted(tmp_path: Path) -> None:
+    paths = [write_jsonl(tmp_path / f"{name}.jsonl", chat("Who?", "Me.")) for name in "abcd"]
+    indexes = [build_index(path, MODEL) for path in paths]
+    for time, index in enumerate(indexes):
+        os.utime(index, (time, time))
+    paths[3].unlink()
+    delete_surplus_indexes(tmp_path, keep=indexes[0], limit=2 * indexes[0].stat().st_size)
+    assert list_names(tmp_path) == ["a.index", "a.jsonl", "b.jsonl", "c.index", "c.jsonl"]
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
