@@ -135,7 +135,7 @@ def _build_curve(each: Job, number: int) -> Iterator[Loss]:
     for step in range(1, steps + 1):
         training = level + 1.5 * exp(-step / rate) + random.gauss(0, 0.015)
         if each.account == OUTLIERS[0]:
-            training += 0.004 * step
+            training += 0.01 * step
         elif each.account == OUTLIERS[1]:
             training = max(0.03, training - 0.006 * step)
         validation = round(training + 0.08 + random.gauss(0, 0.01), 4) if step % 20 == 0 else None
