@@ -74,6 +74,7 @@ class DashboardRoutes:
             query,
             self._backend.now(),
             failed_deliveries=deliveries[DeliveryStatus.FAILED],
+            accounts=self._backend.get_accounts(),
         )
         return build_page_response(request, "run.html", view)
 
@@ -174,7 +175,11 @@ class DashboardRoutes:
             request,
             "account.html",
             account_page.build_account_page(
-                account, self._backend.now(), has_curve=bool(curve), find_price=self._backend.find_price
+                account,
+                self._backend.now(),
+                has_curve=bool(curve),
+                find_price=self._backend.find_price,
+                listed=self._backend.get_accounts().get(name),
             ),
         )
 

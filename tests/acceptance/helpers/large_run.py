@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from served_dashboard import NOW, RUN, SPEC, ServedDashboard, job, standing, succeeded_job
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
@@ -93,6 +93,9 @@ async def show_large_run(dashboard: ServedDashboard, count: int = 300) -> None:
     specs = dict.fromkeys(dict.fromkeys(PROVIDERS), SPEC)
     run = replace(RUN, specs=specs, planned_usd=None, created_at=NOW - 6000, started_at=NOW - 6000)
     await dashboard.replace_run(run_jobs, standings, run)
+    dashboard.listed = {
+        each.account: Account(name=each.account, provider=each.provider, api_key="env:KEY") for each in run_jobs
+    }
     await dashboard.write(partial(_add_history, run_jobs=run_jobs))
     for number, each in enumerate(run_jobs):
         if each.state in {JobState.SUCCEEDED, JobState.RUNNING}:

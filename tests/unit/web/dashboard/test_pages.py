@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from web_values import NOW, REFUSED, WebServiceDouble, job, ready, status
 
 from orchestrator import status as read
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.loss_summary import summarise_curves
@@ -58,6 +60,21 @@ async def test_account_page_shows_ids_settings_cost_and_events() -> None:
     page = await html(service, "/accounts/acme")
     for text in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
         assert text in page
+
+
+async def test_ids_link_to_the_console_of_the_provider_but_not_for_own_servers() -> None:
+    done = ready("acme", remote_job_id="ftjob-1", remote_file_id="file-1")
+    service = WebServiceDouble(done)
+    service.answers[read.find_account] = account_view(done)
+    known = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
+    service.accounts = {"acme": known}
+    page = await html(service, "/accounts/acme")
+    for path in ("finetune/ftjob-1", "storage/files/file-1", "playground/chat?models=ft:gpt-4.1-mini:acme"):
+        assert f'href="https://platform.openai.com/{path}"' in page
+    assert page.count('rel="noopener noreferrer"') == 3
+    assert 'href="https://platform.openai.com/finetune/ftjob-1"' in await html(service, "/")
+    service.accounts = {"acme": replace(known, base_url="http://127.0.0.1:9/v1")}
+    assert "platform.openai.com" not in await html(service, "/accounts/acme") + await html(service, "/")
 
 
 def test_settings_show_requested_and_used_values() -> None:
