@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.providers import PROVIDERS
 
 PAGE = Path(__file__).with_name("providers.md")
 EXAMPLE = Path(__file__).parents[1] / "tests" / "contract" / "helpers" / "tiny_provider.py"
@@ -48,6 +49,16 @@ the base model as not tunable, or if the estimated price exceeds the account's b
 (`servable`), with the missing step as `serving_hint`. `retires_on` and `days_left` show how long a model can be
 called; `gone_at` is the time at which the service first found that the provider no longer has the model. Finished
 models are checked once a day.
+
+## Links to the provider's console
+
+The dashboard links job, file and model to these pages of the provider's web console. A page whose address the
+provider does not publish has no link, and accounts with a `base_url` of their own have none at all. The addresses
+are in `orchestrator/core/providers.py`.
+
+| provider | resource | page | published in |
+|---|---|---|---|
+{console}
 
 ## What could not be confirmed
 
@@ -92,9 +103,17 @@ def page() -> str:
         offers="\n".join(_row(name, to_cell) for name, to_cell in ROWS.items()),
         options="\n".join(_row(f"`{name}`", lambda o, name=name: _yes(name in o.options)) for name in options),
         serving="\n".join(f"* **{name}**: {offers.serving}." for name, offers in everyone),
+        console="\n".join(_list_console_rows()),
         unconfirmed="\n".join(f"* **{name}**: {'; '.join(offers.unconfirmed)}." for name, offers in everyone),
         example=EXAMPLE.read_text(encoding="utf-8").strip(),
     )
+
+
+def _list_console_rows() -> Iterator[str]:
+    for name, info in PROVIDERS.items():
+        for resource, each in info.console.items():
+            kind = f"{resource}, if its id contains `{each.only_in}`" if each.only_in else resource
+            yield f"| {name} | {kind} | `{each.template}` | {each.source} |"
 
 
 def _row(title: str, to_cell: Callable[[Capabilities], str]) -> str:

@@ -7,18 +7,40 @@ selected in `orchestrator/providers/registry.py`. docs/how-to/add-a-provider.md 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 
 CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
     {"webhook_secret", "send_auto", "suffix_length", "suffix_required", "hyperparameter_format"}
 )
 """Options of `[[accounts]]` that are an error for a provider that does not list them in `account_options`."""
+
+
+class ConsoleResource(StrEnum):
+    """A resource that a provider's web console has a page for."""
+
+    JOB = "job"
+    FILE = "file"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePage:
+    """The address of a page of a provider's web console, as the provider itself publishes it."""
+
+    template: str
+    """`{id}` stands for the id of the resource, `{name}` for the part after its last slash."""
+    source: str
+    """Where the provider publishes the address."""
+    only_in: str = ""
+    """A part that the id must contain, where the page exists for one kind of resource only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +84,9 @@ class ProviderInfo:
     litellm_takes_organization: bool = False
     """Whether LiteLLM sends the account's `organization` to this provider."""
 
+    console: Mapping[ConsoleResource, ConsolePage] = field(default_factory=dict)
+    """Pages of the provider's web console. A resource without a published address is left out, never guessed."""
+
 
 _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
     ProviderName.OPENAI: ProviderInfo(
@@ -73,6 +98,18 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         account_options=frozenset({"webhook_secret"}),
         verify_names_project=False,
         litellm_takes_organization=True,
+        console={
+            ConsoleResource.JOB: ConsolePage(
+                "https://platform.openai.com/finetune/{id}",
+                "OpenAI's guide to fine-tuning names /finetune; a job's page is below it",
+            ),
+            ConsoleResource.FILE: ConsolePage(
+                "https://platform.openai.com/storage/files/{id}", "OpenAI's guide to MCP servers"
+            ),
+            ConsoleResource.MODEL: ConsolePage(
+                "https://platform.openai.com/playground/chat?models={id}", "OpenAI's announcements of models"
+            ),
+        },
     ),
     ProviderName.AZURE: ProviderInfo(
         capabilities=CAPABILITIES[ProviderName.AZURE],
@@ -105,6 +142,14 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         base_url_needs_path=False,
         litellm_prefix="together_ai",
         inference_url="https://api.together.ai/v1",
+        console={
+            ConsoleResource.JOB: ConsolePage(
+                "https://api.together.ai/fine-tuning/{id}", "output of Together's command line"
+            ),
+            ConsoleResource.MODEL: ConsolePage(
+                "https://api.together.ai/models/{id}", "error message of Together's API for models without endpoint"
+            ),
+        },
     ),
     ProviderName.FIREWORKS: ProviderInfo(
         capabilities=CAPABILITIES[ProviderName.FIREWORKS],
@@ -114,6 +159,16 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         inference_url="https://api.fireworks.ai/inference/v1",
         serves_at_base_url=False,  # /v1 trains, /inference/v1 answers
         required_account_options={"organization": 'organization = "…", the account\'s id at fireworks'},
+        console={
+            ConsoleResource.JOB: ConsolePage(
+                "https://app.fireworks.ai/dashboard/fine-tuning/supervised/{name}",
+                "example of supervised fine-tuning in Fireworks' cookbook",
+                only_in="/supervisedFineTuningJobs/",
+            ),
+            ConsoleResource.FILE: ConsolePage(
+                "https://app.fireworks.ai/dashboard/datasets/{name}", "Fireworks' guide to fine-tuning"
+            ),
+        },
     ),
     ProviderName.DASHSCOPE: ProviderInfo(
         capabilities=CAPABILITIES[ProviderName.DASHSCOPE],
@@ -143,3 +198,24 @@ PROVIDERS: Final[Mapping[ProviderName, ProviderInfo]] = MappingProxyType({name: 
 def list_providers_with_account_option(option: str) -> list[ProviderName]:
     """Return the providers that accept this option of `CONDITIONAL_ACCOUNT_OPTIONS`."""
     return [name for name, info in PROVIDERS.items() if option in info.account_options]
+
+
+_CONSOLE_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][\w.:/-]{0,300}", re.ASCII)
+
+
+def find_console_url(account: Account | None, resource: ConsoleResource, resource_id: str | None) -> str | None:
+    """Return the address of a resource in the web console of the account's provider; None if it has no known page.
+
+    Resources at a server of one's own, such as the sandbox, have none: the console of the provider does not know
+    them. An id comes from the provider, so an unusual one gets no link, rather than one that leads elsewhere.
+    """
+    if account is None or resource_id is None:
+        return None
+    info = PROVIDERS[account.provider]
+    page = info.console.get(resource)
+    is_own_server = (account.base_url or info.default_base_url or "").rstrip("/") != info.default_base_url
+    if page is None or is_own_server or page.only_in not in resource_id:
+        return None
+    if not _CONSOLE_ID_PATTERN.fullmatch(resource_id) or ".." in resource_id or "//" in resource_id:
+        return None
+    return page.template.format(id=resource_id, name=resource_id.rpartition("/")[2])

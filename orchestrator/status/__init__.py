@@ -24,7 +24,7 @@ from orchestrator.status.events import (
     list_latest_events,
 )
 from orchestrator.status.job_line_cache import StatusCacheConfig
-from orchestrator.status.losses import get_loss_curves, list_job_losses
+from orchestrator.status.losses import LastLoss, LossOverview, find_loss_overview, get_loss_curves, list_job_losses
 from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
 from orchestrator.status.moderation import describe_moderation, format_iso
 from orchestrator.status.run_overview import (
@@ -65,6 +65,8 @@ __all__ = [
     "Health",
     "JobListing",
     "JobView",
+    "LastLoss",
+    "LossOverview",
     "MetricsSnapshot",
     "ProblemGroup",
     "RunCosts",
@@ -87,6 +89,7 @@ __all__ = [
     "find_costs",
     "find_dataset",
     "find_job",
+    "find_loss_overview",
     "find_run_overview",
     "find_timeline",
     "format_iso",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from browser import ARTIFACTS, WatchedPage, open_page
+from large_run import OUTLIERS, show_large_run
 from playwright.async_api import Browser, Page, Route, expect
 from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succeeded_job
 
@@ -286,11 +287,30 @@ async def test_loss_curves_are_drawn_and_labelled(dashboard: ServedDashboard, wa
     page = watched.page
     await page.goto(f"{dashboard.url}/curves")
     await expect(page.locator("#chart canvas")).to_have_count(1)
-    await expect(page.locator("#chart")).to_have_attribute("aria-label", "Loss by step, 3 curves")
+    await expect(page.locator("#chart")).to_have_attribute("aria-label", "Loss by step, 3 accounts")
+    await expect(page.locator(".u-legend")).to_contain_text("acme-us validation")
     await page.locator("#q").fill("acme-us")
-    await expect(page.locator("#chart")).to_have_attribute("aria-label", re.compile("2 curves$"))
+    await expect(page.locator("#chart")).to_have_attribute("aria-label", "Loss by step, 1 account")
+    await expect(page.locator("#chart canvas")).to_have_count(1)
     await page.get_by_role("link", name="acme-us").click()
     await expect(page.locator("#chart canvas")).to_have_count(1)
+    await expect(page.locator(".u-legend")).to_contain_text("validation")
+
+
+async def test_curves_of_300_accounts_are_a_band_with_named_outliers(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    await show_large_run(dashboard)
+    page = watched.page
+    await page.goto(f"{dashboard.url}/curves")
+    await expect(page.locator("#chart")).to_have_attribute("aria-label", re.compile("median, band and 2 outliers"))
+    for account in OUTLIERS:
+        await expect(page.locator("#outliers")).to_contain_text(account)
+        await expect(page.locator(".u-legend")).to_contain_text(account)
+    await expect(page.locator("#step-120 th")).to_have_text("120")
+    assert await find_accessibility_faults(page) == []
+    await page.locator("#q").fill(OUTLIERS[0])
+    await expect(page.locator("#chart")).to_have_attribute("aria-label", "Loss by step, 1 account")
     await expect(page.locator(".u-legend")).to_contain_text("validation")
 
 

@@ -1,4 +1,4 @@
-"""Queries about the jobs of a run that match a filter: pages, counts by state, groups of problems, loss curves."""
+"""Queries about the jobs of a run that match a filter: pages, counts by state, groups of problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date
 from heapq import nsmallest
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
@@ -18,13 +18,12 @@ from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries.costs import CREATED_USD, IS_CREATED
 from orchestrator.store.queries.job_search_sql import HELD, JobsQuery, has_own_hold, is_hold_active, labels_json
 from orchestrator.store.schema.mapping import ACCOUNT_STATE_COLUMNS, JOB_COLUMNS, account_state_from_row, job_from_row
-from orchestrator.store.schema.tables import accounts, jobs, losses, run_jobs
+from orchestrator.store.schema.tables import accounts, jobs, run_jobs
 
 MAX_NAMED_ACCOUNTS: Final = 5  # accounts named in a problem group
 
@@ -233,21 +232,6 @@ async def list_warning_groups(
         )
         for kind, message, hint, alone, messages, accounts in await connection.execute(query.limit(limit))
     ]
-
-
-async def get_loss_curves(
-    connection: StoreConnection, run: Run, job_filter: JobFilter, now: float, *, limit: int
-) -> dict[str, list[Loss]]:
-    """Return the losses of the first matching jobs that have some, by account."""
-    has_losses = exists().where(losses.c.job_id == jobs.c.id)
-    chosen = JobsQuery(run, now).select_jobs(job_filter, jobs.c.id, jobs.c.account).where(has_losses)
-    first = chosen.order_by(jobs.c.account, jobs.c.id).limit(limit).subquery()
-    query = select(first.c.account, losses.c.step, losses.c.training_loss, losses.c.validation_loss)
-    query = query.join(losses, losses.c.job_id == first.c.id).order_by(first.c.account, losses.c.step)
-    curves: dict[str, list[Loss]] = {}
-    for account, *point in await connection.execute(query):
-        curves.setdefault(account, []).append(Loss(*point))
-    return curves
 
 
 async def list_labels(connection: StoreConnection, run: Run, now: float) -> list[str]:

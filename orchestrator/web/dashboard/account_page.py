@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
 from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
+from orchestrator.core.providers import ConsoleResource, find_console_url
 from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
 from orchestrator.status import AccountView, EventData, RunJob
 from orchestrator.web.dashboard.job_row import JobRow
@@ -39,8 +41,17 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceId:
+    """An id, and the page of its resource in the provider's console, if it has one."""
+
+    label: str
+    value: str
+    console_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPage:
-    """View of the page. `facts`, `ids` and `cost` are pairs of a label and a value."""
+    """View of the page. `facts` and `cost` are pairs of a label and a value."""
 
     name: str
     provider: str
@@ -48,7 +59,7 @@ class AccountPage:
     hold: Failure | None  # of the account, unless the job already shows the same one
     run: RunJob | None  # the newest job with its run; None before the first
     row: JobRow | None
-    ids: tuple[tuple[str, str], ...]
+    ids: tuple[ResourceId, ...]
     cost: tuple[tuple[str, str], ...]
     hyperparameters: tuple[HyperparameterRow, ...]
     actions: tuple[OperatorAction, ...]
@@ -59,9 +70,14 @@ class AccountPage:
 
 
 def build_account_page(
-    account: AccountView, now: float, *, has_curve: bool, find_price: FindPrice = lambda _provider, _model: None
+    account: AccountView,
+    now: float,
+    *,
+    has_curve: bool,
+    find_price: FindPrice = lambda _provider, _model: None,
+    listed: Account | None = None,
 ) -> AccountPage:
-    """Build the page of an account; it shows the newest job in detail."""
+    """Build the page of an account; it shows the newest job in detail. `listed` is it in the accounts file."""
     newest = account.jobs[0] if account.jobs else None
     return AccountPage(
         name=account.name,
@@ -70,7 +86,7 @@ def build_account_page(
         hold=account.hold if newest is None or newest.job.error != account.hold else None,
         run=newest,
         row=JobRow.from_job(newest.job, None, now) if newest else None,
-        ids=tuple(_ids(newest).items()) if newest else (),
+        ids=tuple(_list_ids(newest, listed)) if newest else (),
         cost=tuple(_cost(newest, find_price).items()) if newest else (),
         hyperparameters=_build_hyperparameters(newest) if newest else (),
         actions=_available_actions(newest, account.hold) if newest and newest.current else (),
@@ -94,15 +110,16 @@ def _facts(account: AccountView) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _ids(newest: RunJob) -> dict[str, str]:
+def _list_ids(newest: RunJob, listed: Account | None) -> Iterator[ResourceId]:
     job = newest.job
-    ids = {
-        "Fine-tuned model": job.fine_tuned_model,
-        "Remote job": job.remote_job_id,
-        "Remote file": job.remote_file_id,
-        "Job": job.job,
-    }
-    return {name: value for name, value in ids.items() if value}
+    for label, value, resource in (
+        ("Fine-tuned model", job.fine_tuned_model, ConsoleResource.MODEL),
+        ("Remote job", job.remote_job_id, ConsoleResource.JOB),
+        ("Remote file", job.remote_file_id, ConsoleResource.FILE),
+    ):
+        if value:
+            yield ResourceId(label=label, value=value, console_url=find_console_url(listed, resource, value))
+    yield ResourceId(label="Job", value=job.job)
 
 
 def _cost(newest: RunJob, find_price: FindPrice) -> dict[str, str]:

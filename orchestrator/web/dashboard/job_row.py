@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.providers import ConsoleResource, find_console_url
 from orchestrator.core.text import format_age, format_duration, format_remaining_time, to_percent
 from orchestrator.status import JobView, RunView
 from orchestrator.web.dashboard.attention import needs_operator
@@ -26,6 +28,7 @@ class JobRow:
     since: str
     percent: int | None
     remote_job_id: str | None
+    remote_job_url: str | None  # of the provider's console
     fine_tuned_model: str | None
     servable: bool | None
     usd: float | None
@@ -36,8 +39,8 @@ class JobRow:
     urgent: bool
 
     @classmethod
-    def from_job(cls, job: JobView, run: RunView | None, now: float) -> JobRow:
-        """Build the row of a job; `now` is Unix time."""
+    def from_job(cls, job: JobView, run: RunView | None, now: float, listed: Account | None = None) -> JobRow:
+        """Build the row of a job; `now` is Unix time, `listed` its account in the accounts file."""
         state = displayed_state(job)
         return cls(
             account=job.account,
@@ -50,6 +53,7 @@ class JobRow:
             since=_format_since(job, now),
             percent=None if job.progress is None or job.state in TERMINAL_STATES else to_percent(job.progress),
             remote_job_id=job.remote_job_id,
+            remote_job_url=find_console_url(listed, ConsoleResource.JOB, job.remote_job_id),
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
             usd=job.estimated_usd,

@@ -12,7 +12,6 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from orchestrator import status
 from orchestrator.core.jobs.job_filter import JobFilter
-from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
 from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.exports import ExportFormat
@@ -75,6 +74,7 @@ class DashboardRoutes:
             query,
             self._backend.now(),
             failed_deliveries=deliveries[DeliveryStatus.FAILED],
+            accounts=self._backend.get_accounts(),
         )
         return build_page_response(request, "run.html", view)
 
@@ -107,17 +107,26 @@ class DashboardRoutes:
 
     async def render_curves(self, request: Request) -> Response:
         query = PageQuery.from_parameters(request.query_params)
-        overview = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
-        return build_page_response(
-            request, "curves.html", curves_page.build_curves_page(overview, await self._get_losses(query), query)
-        )
+        view = curves_page.build_curves_page(await self._find_loss_overview(query), query)
+        return build_page_response(request, "curves.html", view)
 
     async def get_chart_data(self, request: Request) -> Response:
-        """Return the points of the loss chart as JSON."""
-        curves = await self._get_losses(
-            PageQuery.from_parameters(request.query_params), request.query_params.get("account", "")
-        )
-        return JSONResponse(curves_page.build_chart_data(curves), headers={"Cache-Control": "no-store"})
+        """Return the points of the loss chart as JSON: of one account, of a few, or the summary of many."""
+        query, account = PageQuery.from_parameters(request.query_params), request.query_params.get("account", "")
+        overview = None if account else await self._find_loss_overview(query)
+        if overview and curves_page.shows_summary(overview):
+            data = curves_page.build_summary_data(overview)
+        else:
+            job_filter = JobFilter(accounts=(account,)) if account else query.job_filter
+            curves = await self._call(
+                status.get_loss_curves,
+                job_filter,
+                self._backend.now(),
+                run_id=query.run or None,
+                limit=curves_page.MAX_SINGLE_CURVES,
+            )
+            data = curves_page.build_chart_data(curves)
+        return JSONResponse(data, headers={"Cache-Control": "no-store"})
 
     async def export_models(self, request: Request) -> Response:
         """Return the model ids of all accounts that match the filter as a file."""
@@ -166,7 +175,11 @@ class DashboardRoutes:
             request,
             "account.html",
             account_page.build_account_page(
-                account, self._backend.now(), has_curve=bool(curve), find_price=self._backend.find_price
+                account,
+                self._backend.now(),
+                has_curve=bool(curve),
+                find_price=self._backend.find_price,
+                listed=self._backend.get_accounts().get(name),
             ),
         )
 
@@ -264,14 +277,13 @@ class DashboardRoutes:
             order=query.order,
         )
 
-    async def _get_losses(self, query: PageQuery, name: str = "") -> dict[str, list[Loss]]:
-        job_filter = JobFilter(accounts=(name,)) if name else query.job_filter
+    async def _find_loss_overview(self, query: PageQuery) -> status.LossOverview | None:
         return await self._call(
-            status.get_loss_curves,
-            job_filter,
+            status.find_loss_overview,
+            query.job_filter,
             self._backend.now(),
             run_id=query.run or None,
-            limit=curves_page.MAX_CURVES,
+            limit=curves_page.MAX_SUMMARISED_CURVES,
         )
 
 

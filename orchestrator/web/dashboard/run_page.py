@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
+from orchestrator.core.account import Account
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
@@ -76,8 +79,9 @@ def build_run_page(
     now: float,
     *,
     failed_deliveries: int = 0,
+    accounts: Mapping[str, Account] = MappingProxyType({}),
 ) -> RunPage:
-    """Build the start page; `job_page` contains the rows that `query` selects."""
+    """Build the start page; `job_page` has the rows that `query` selects, `accounts` those of the accounts file."""
     run = overview.run if overview else None
     end = overview.estimate_end(now) if overview and overview.current else None
     headline, tone = _headline(overview)
@@ -102,16 +106,20 @@ def build_run_page(
         active_filters=build_active_filters(query),
         providers=tuple(sorted({each.provider for each in overview.state_counts})) if overview else (),
         labels=overview.labels if overview else (),
-        notices=(
-            *build_notices(run if overview and overview.current else None, health),
-            *build_warning_notices(overview.warnings if overview else ()),
-            *build_delivery_notices(failed_deliveries),
-        ),
+        notices=tuple(_list_notices(overview, health, failed_deliveries)),
         attention_items=build_attention_items(overview.problem_groups) if overview else (),
-        rows=tuple(JobRow.from_job(job, run, now) for job in job_page.jobs) if job_page else (),
+        rows=tuple(JobRow.from_job(job, run, now, accounts.get(job.account)) for job in job_page.jobs)
+        if job_page
+        else (),
         export_groups=build_export_groups(query),
         match_count=job_page.total if job_page else 0,
     )
+
+
+def _list_notices(overview: RunOverview | None, health: Health, failed_deliveries: int) -> Iterator[Notice]:
+    yield from build_notices(overview.run if overview and overview.current else None, health)
+    yield from build_warning_notices(overview.warnings if overview else ())
+    yield from build_delivery_notices(failed_deliveries)
 
 
 def _format_range(overview: RunOverview, now: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from served_dashboard import NOW, RUN, SPEC, ServedDashboard, job, standing, succeeded_job
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
@@ -93,6 +93,9 @@ async def show_large_run(dashboard: ServedDashboard, count: int = 300) -> None:
     specs = dict.fromkeys(dict.fromkeys(PROVIDERS), SPEC)
     run = replace(RUN, specs=specs, planned_usd=None, created_at=NOW - 6000, started_at=NOW - 6000)
     await dashboard.replace_run(run_jobs, standings, run)
+    dashboard.listed = {
+        each.account: Account(name=each.account, provider=each.provider, api_key="env:KEY") for each in run_jobs
+    }
     await dashboard.write(partial(_add_history, run_jobs=run_jobs))
     for number, each in enumerate(run_jobs):
         if each.state in {JobState.SUCCEEDED, JobState.RUNNING}:
@@ -135,7 +138,7 @@ def _build_curve(each: Job, number: int) -> Iterator[Loss]:
     for step in range(1, steps + 1):
         training = level + 1.5 * exp(-step / rate) + random.gauss(0, 0.015)
         if each.account == OUTLIERS[0]:
-            training += 0.004 * step
+            training += 0.01 * step
         elif each.account == OUTLIERS[1]:
             training = max(0.03, training - 0.006 * step)
         validation = round(training + 0.08 + random.gauss(0, 0.01), 4) if step % 20 == 0 else None

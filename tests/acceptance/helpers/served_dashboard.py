@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert
 
 from orchestrator import status
 from orchestrator.core.access_token import AccessToken, Role, hash_token
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import Failure
@@ -68,6 +68,7 @@ class ServedDashboard:
     def __init__(self, folder: Path) -> None:
         self.time = NOW
         self.tokens: list[AccessToken] = []
+        self.listed: dict[str, Account] = {}
         self.url = ""
         self.datasets = folder / "datasets"
         self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
@@ -84,6 +85,7 @@ class ServedDashboard:
                 record_token_use=_ignore_token_use,
                 session_key=b"of the tests",
                 receive_webhook=_refuse_webhook,
+                get_accounts=lambda: self.listed,
                 committed=self._database.committed,
                 example_library=ExampleLibrary(self.datasets, lambda: self.time),
             )
@@ -112,7 +114,7 @@ class ServedDashboard:
         self, run_jobs: Sequence[Job], standings: Sequence[AccountState] = (), run: Run | None = RUN
     ) -> None:
         """This run and nothing else, on a clock and behind a door as in the beginning."""
-        self.time, self.tokens = NOW, []
+        self.time, self.tokens, self.listed = NOW, [], {}
 
         async def change(tx: Transaction) -> None:
             for table in reversed(metadata.sorted_tables):

@@ -7,7 +7,13 @@ from dataclasses import fields
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.providers import CONDITIONAL_ACCOUNT_OPTIONS, PROVIDERS, list_providers_with_account_option
+from orchestrator.core.providers import (
+    CONDITIONAL_ACCOUNT_OPTIONS,
+    PROVIDERS,
+    ConsoleResource,
+    find_console_url,
+    list_providers_with_account_option,
+)
 
 ACCOUNT_FIELDS = {field.name for field in fields(Account)}
 
@@ -43,3 +49,53 @@ def test_conditional_account_option_is_accepted_by_some_provider(option: str) ->
 
 def test_only_openai_accepts_webhooks() -> None:
     assert list_providers_with_account_option("webhook_secret") == [ProviderName.OPENAI]
+
+
+@pytest.mark.parametrize("name", ProviderName)
+def test_console_pages_are_at_the_provider_and_contain_the_id(name: ProviderName) -> None:
+    for page in PROVIDERS[name].console.values():
+        assert page.template.startswith("https://")
+        assert page.template.count("{id}") + page.template.count("{name}") == 1
+        assert page.source
+
+
+@pytest.mark.parametrize(
+    ("provider", "resource", "resource_id", "url"),
+    [
+        ("openai", "job", "ftjob-1", "https://platform.openai.com/finetune/ftjob-1"),
+        ("openai", "file", "file-1", "https://platform.openai.com/storage/files/file-1"),
+        ("openai", "model", "ft:gpt:o::1", "https://platform.openai.com/playground/chat?models=ft:gpt:o::1"),
+        ("together", "job", "ft-1", "https://api.together.ai/fine-tuning/ft-1"),
+        ("together", "model", "acme/Qwen-7B", "https://api.together.ai/models/acme/Qwen-7B"),
+        ("together", "file", "file-1", None),
+        (
+            "fireworks",
+            "job",
+            "accounts/a/supervisedFineTuningJobs/j1",
+            "https://app.fireworks.ai/dashboard/fine-tuning/supervised/j1",
+        ),
+        ("fireworks", "job", "accounts/a/dpoJobs/j1", None),
+        ("fireworks", "file", "accounts/a/datasets/d1", "https://app.fireworks.ai/dashboard/datasets/d1"),
+        ("azure", "job", "ftjob-1", None),
+        ("nebius", "job", "ftjob-1", None),
+        ("openai-compatible", "job", "ftjob-1", None),
+        ("openai", "job", "../../x", None),
+        ("openai", "job", "ftjob/../../logout", None),
+        ("openai", "job", 'x"><script>', None),
+        ("openai", "model", "ft:gpt&models=other", None),
+        ("openai", "model", None, None),
+    ],
+)
+def test_console_link_of_a_resource(provider: str, resource: str, resource_id: str | None, url: str | None) -> None:
+    account = Account(name="acme", provider=ProviderName(provider), api_key="env:KEY")
+    assert find_console_url(account, ConsoleResource(resource), resource_id) == url
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_linked"),
+    [(None, True), ("https://api.openai.com/v1", True), ("http://127.0.0.1:9999/v1", False)],
+)
+def test_resources_of_own_servers_have_no_console(base_url: str | None, is_linked: bool) -> None:
+    account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY", base_url=base_url)
+    assert (find_console_url(account, ConsoleResource.JOB, "ftjob-1") is not None) is is_linked
+    assert find_console_url(None, ConsoleResource.JOB, "ftjob-1") is None

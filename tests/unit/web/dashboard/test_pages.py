@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from web_values import NOW, REFUSED, WebServiceDouble, job, ready, status
 
 from orchestrator import status as read
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.loss_summary import summarise_curves
 from orchestrator.status import (
     AccountView,
     DatasetRow,
     DatasetView,
     EventData,
     JobView,
+    LastLoss,
+    LossOverview,
     RunJob,
     RunListItem,
-    RunOverview,
 )
 from orchestrator.web.dashboard import account_page, curves_page, history_pages
 from orchestrator.web.dashboard.page_query import PageQuery
@@ -55,6 +60,21 @@ async def test_account_page_shows_ids_settings_cost_and_events() -> None:
     page = await html(service, "/accounts/acme")
     for text in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
         assert text in page
+
+
+async def test_ids_link_to_the_console_of_the_provider_but_not_for_own_servers() -> None:
+    done = ready("acme", remote_job_id="ftjob-1", remote_file_id="file-1")
+    service = WebServiceDouble(done)
+    service.answers[read.find_account] = account_view(done)
+    known = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
+    service.accounts = {"acme": known}
+    page = await html(service, "/accounts/acme")
+    for path in ("finetune/ftjob-1", "storage/files/file-1", "playground/chat?models=ft:gpt-4.1-mini:acme"):
+        assert f'href="https://platform.openai.com/{path}"' in page
+    assert page.count('rel="noopener noreferrer"') == 3
+    assert 'href="https://platform.openai.com/finetune/ftjob-1"' in await html(service, "/")
+    service.accounts = {"acme": replace(known, base_url="http://127.0.0.1:9/v1")}
+    assert "platform.openai.com" not in await html(service, "/accounts/acme") + await html(service, "/")
 
 
 def test_settings_show_requested_and_used_values() -> None:
@@ -130,9 +150,37 @@ async def test_a_held_run_offers_its_approval_on_the_plan() -> None:
     assert "/confirm?verb=approve" in await html(service, "/plan")
 
 
-async def test_curves_are_a_chart_and_figures() -> None:
+def loss_overview(curves: Mapping[str, list[Loss]]) -> LossOverview:
+    summary = summarise_curves(curves)
+    last = [
+        LastLoss(account=name, step=curve[-1].step, training=curve[-1].training, validation=curve[-1].validation)
+        for name, curve in curves.items()
+    ]
+    return LossOverview(
+        run_name="tone",
+        total=len(curves) + 1,
+        curve_count=len(curves),
+        last_losses=tuple(last),
+        summary=summary,
+        outlier_curves={each.account: curves[each.account] for each in summary.outliers},
+    )
+
+
+def many_curves(count: int) -> dict[str, list[Loss]]:
+    """Curves of accounts that train alike, and the last two that differ."""
+    levels = {f"a{n:03}": 0.4 + n / 1000 for n in range(count - 2)} | {"z-high": 2.0, "z-low": 0.1}
+    return {
+        name: [Loss(step, level, level + 0.1 if step % 4 == 0 else None) for step in range(1, 21)]
+        for name, level in levels.items()
+    }
+
+
+async def test_few_curves_are_drawn_one_by_one_with_their_figures() -> None:
     service = WebServiceDouble(ready("acme"))
-    service.answers[read.get_loss_curves] = {"acme": CURVE}
+    service.answers |= {
+        read.get_loss_curves: {"acme": CURVE},
+        read.find_loss_overview: loss_overview({"acme": CURVE}),
+    }
     page = await html(service, "/curves?q=a")
     assert 'data-curves="/curves.json?q=a"' in page
     assert "0.6000" in page
@@ -145,11 +193,41 @@ async def test_curves_are_a_chart_and_figures() -> None:
     }
 
 
-def test_curve_limit_is_stated() -> None:
-    many = {f"a{number}": CURVE for number in range(curves_page.MAX_CURVES)}
-    overview = RunOverview(run=RUN, current=True, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
-    assert curves_page.build_curves_page(overview, many, PageQuery()).is_truncated
-    assert not curves_page.build_curves_page(overview, {"a": CURVE}, PageQuery()).is_truncated
+async def test_many_curves_are_a_band_with_named_outliers() -> None:
+    service = WebServiceDouble(ready("acme"))
+    service.answers[read.find_loss_overview] = loss_overview(many_curves(40))
+    page = await html(service, "/curves")
+    assert '2 accounts far from the others: <a href="/accounts/z-high">z-high</a>' in page
+    assert page.index('id="loss-z-high"') < page.index('id="loss-z-low"') < page.index('id="loss-a000"')
+    assert "far above the others" in page
+    async with service.client() as client:
+        points = (await client.get("/curves.json")).json()
+    assert points["summary"]["training"]["steps"] == list(range(1, 21))
+    assert points["summary"]["validation"]["steps"] == [4, 8, 12, 16, 20]
+    assert [curve["account"] for curve in points["curves"]] == ["z-high", "z-low"]
+
+
+def test_table_of_the_bands_ends_with_the_last_step_and_has_the_validation() -> None:
+    view = curves_page.build_curves_page(loss_overview(many_curves(40)), PageQuery())
+    assert view.is_summary
+    assert len(view.band_rows) <= curves_page.MAX_BAND_ROWS
+    last = view.band_rows[-1]
+    assert (last.step, last.accounts, last.median) == ("20", "40", "0.4185")
+    assert last.validation == "0.5185"
+    assert last.band.startswith("0.40")
+    assert " to 0.4" in last.band
+
+
+def test_table_of_many_accounts_is_paged() -> None:
+    overview = loss_overview(many_curves(120))
+    view = curves_page.build_curves_page(overview, PageQuery(page=9))
+    assert (view.query.page, view.page_count, len(view.rows)) == (3, 3, 20)
+    assert view.page_href(1) == "/curves"
+
+
+def test_eight_curves_are_drawn_and_nine_are_summarised() -> None:
+    for count, expected in ((curves_page.MAX_SINGLE_CURVES, False), (curves_page.MAX_SINGLE_CURVES + 1, True)):
+        assert curves_page.shows_summary(loss_overview(many_curves(count))) is expected
 
 
 def test_runs_and_datasets_are_listed_with_their_state() -> None:
@@ -179,5 +257,5 @@ def test_runs_and_datasets_are_listed_with_their_state() -> None:
 async def test_every_page_renders_before_the_first_run(path: str) -> None:
     service = WebServiceDouble()
     service.status = read.StatusSnapshot(run=None)
-    service.answers |= {read.get_loss_curves: {}, read.list_runs: ()}
+    service.answers |= {read.list_runs: ()}
     assert "No " in await html(service, path)
