@@ -204,6 +204,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         maximum_bytes=300 * MB,
         unconfirmed=(
             "the maximum suffix length (a refused suffix is omitted)",
+            "whether the name of a job is stored (a second sign of a job, if it is)",
             "the minimum number of examples",
             "the time zone of its times (not read)",
             "whether tool calls are accepted for every model",
@@ -225,7 +226,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
             "supervised fine-tuning (AWS documents reinforcement fine-tuning, and mentions the other in an example)",
             "the minimum number of examples (documented is 100, for reinforcement; the check requires 10)",
             "the maximum file size",
-            "whether metadata is stored (not used)",
+            "whether metadata is stored (a second sign of a job, if it is)",
         ),
     ),
 }

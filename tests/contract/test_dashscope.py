@@ -32,11 +32,11 @@ from orchestrator.sandbox import Fault
 JOB = {"job_id": "ft-1", "status": "RUNNING", "model": "qwen3-14b"}
 
 
-class WithoutSuffixBench(DashScopeBench):
-    """A newer server, which refuses the suffix."""
+class WithoutNamesBench(DashScopeBench):
+    """A server that refuses the name of a job and the suffix of its model."""
 
     def application(self) -> ASGIApp:
-        app, self.world = create_dashscope(lambda: self.now, training_seconds=60, refuses_suffix=True)
+        app, self.world = create_dashscope(lambda: self.now, training_seconds=60, refuses_names=True)
         return app
 
 
@@ -94,14 +94,14 @@ async def test_training_type_follows_lora(tmp_path: Path, *, lora: bool | None, 
     assert "finetuned_output_suffix" not in job.body
 
 
-@pytest.mark.parametrize("kind", [DashScopeBench, WithoutSuffixBench])
+@pytest.mark.parametrize("kind", [DashScopeBench, WithoutNamesBench])
 async def test_suffix_is_shortened_and_omitted_where_it_is_refused(
     tmp_path: Path, kind: type[DashScopeBench]
 ) -> None:
     bench = kind(tmp_path)
     await bench.job(bench.provider(), suffix="a-long-suffix")
     [job] = bench.world.account("acme").jobs.values()
-    assert job.body.get("finetuned_output_suffix") == (None if kind is WithoutSuffixBench else "a-long-s")
+    assert job.body.get("finetuned_output_suffix") == (None if kind is WithoutNamesBench else "a-long-s")
 
 
 async def test_job_on_a_second_copy_of_the_file_is_found(tmp_path: Path) -> None:
@@ -112,6 +112,32 @@ async def test_job_on_a_second_copy_of_the_file_is_found(tmp_path: Path) -> None
     made = await provider.create_job(bench.order(first), bench.deadline())
     [found] = await provider.find_jobs(bench.order(second))
     assert (found.id, found.training_file) == (made.id, first.id)
+
+
+async def test_job_whose_file_was_deleted_is_found_by_its_name(tmp_path: Path) -> None:
+    """The files were pruned, and the database is gone: without the name it would be trained, and paid for, again."""
+    bench = DashScopeBench(tmp_path)
+    provider = bench.provider()
+    first = await bench.ready_file(provider)
+    made = await provider.create_job(bench.order(first), bench.deadline())
+    await provider.delete_file(first.id)
+    again = await bench.ready_file(provider)
+    [found] = await provider.find_jobs(bench.order(again))
+    assert (found.id, found.training_file) == (made.id, first.id)
+    other = TAG.replace(".0", ".1")
+    assert await provider.find_jobs(bench.order(await bench.ready_file(provider, tag=other), other)) == []
+
+
+async def test_lost_create_is_found_where_names_are_refused(tmp_path: Path) -> None:
+    bench = WithoutNamesBench(tmp_path)
+    provider = bench.provider()
+    order = bench.order(await bench.ready_file(provider), suffix=None)
+    bench.faults(Fault("lose_answer", operations=("jobs.create",)))
+    with pytest.raises(UnknownOutcome):
+        await provider.create_job(order, bench.deadline())
+    bench.faults()
+    made = await provider.create_job(order, bench.deadline())
+    assert [job.id for job in await provider.find_jobs(order)] == [made.id]
 
 
 async def test_job_on_a_file_of_another_job_or_round_is_not_found(tmp_path: Path) -> None:

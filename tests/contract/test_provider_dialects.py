@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fake_openai_dialects import ForgetfulTranslator, RefusingTranslator, SilentTranslator
+from fake_openai_dialects import (
+    ForgetfulTranslator,
+    MantleWithMetadataTranslator,
+    RefusingTranslator,
+    SilentTranslator,
+)
 from provider_bench import (
     LINES,
     TAG,
     AzureBench,
     CompatibleBench,
     FireworksBench,
+    MantleBench,
     NebiusBench,
     OpenAIBench,
     TogetherBench,
@@ -169,6 +175,23 @@ async def test_nebius_result_is_the_last_checkpoint(tmp_path: Path) -> None:
     assert len(saved) > 1
     assert done.fine_tuned_model == saved[max(saved)]
     assert done.organization is None
+
+
+class MantleWithMetadataBench(MantleBench):
+    translator = MantleWithMetadataTranslator
+
+
+@pytest.mark.parametrize("kind", [MantleBench, MantleWithMetadataBench])
+async def test_mantle_job_is_found_with_metadata_or_without(tmp_path: Path, kind: type[OpenAIBench]) -> None:
+    bench = kind(tmp_path)
+    provider = bench.provider()
+    file = await bench.ready_file(provider)
+    made = await provider.create_job(bench.order(file), bench.deadline())
+    copy = await bench.ready_file(provider)
+    assert [job.id for job in await provider.find_jobs(bench.order(copy))] == [made.id]
+    await provider.delete_file(file.id)
+    found = await provider.find_jobs(bench.order(copy))
+    assert [job.id for job in found] == ([made.id] if kind is MantleWithMetadataBench else [])
 
 
 async def test_retirement_date_of_a_base_model_is_read(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ SITE_ZONE = timedelta(hours=8)  # which no answer shows
 
 
 def create_dashscope(
-    clock: Callable[[], float], training_seconds: float = 1.0, *, refuses_suffix: bool = False
+    clock: Callable[[], float], training_seconds: float = 1.0, *, refuses_names: bool = False
 ) -> tuple[Starlette, FakeWorld]:
-    """The fake and its world. `refuses_suffix`: a server that no longer knows `finetuned_output_suffix`."""
+    """The fake and its world. `refuses_names`: a server that knows no name of a job and no suffix."""
     world = FakeWorld(_error, clock, 0.0, training_seconds)
-    known = KNOWN - ({"finetuned_output_suffix"} if refuses_suffix else set())
+    known = KNOWN - ({"finetuned_output_suffix", "job_name"} if refuses_names else set())
 
     async def create_job(ask: FakeRequest) -> Reply:
         return await _create_job(ask, known)
@@ -218,7 +218,7 @@ def _job(ask: FakeRequest, job: FakeJob) -> dict[str, Any]:
     body, state = job.body, job.state(ask.now)
     shown = {
         "job_id": job.id,
-        "job_name": job.id,
+        "job_name": body.get("job_name", job.id),
         "status": JOB_STATES[state],
         "model": body["model"],
         "base_model": body["model"],

@@ -168,6 +168,8 @@ class MantleTranslator(Translator):
     """Bedrock's endpoint: file ids are bare UUIDs; no suffix, no seed, no metadata, no organisation."""
 
     names_organization = False
+    options = MANTLE_OPTIONS
+    hidden = frozenset({"metadata", "user_provided_suffix", "seed", "organization_id"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if named := MANTLE_FILE.fullmatch(scope.get("path", "")):
@@ -179,7 +181,7 @@ class MantleTranslator(Translator):
         await super().__call__(scope, receive, send)
 
     def job_request(self, body: dict[str, Any]) -> dict[str, Any]:
-        if unknown := body.keys() - MANTLE_OPTIONS:
+        if unknown := body.keys() - self.options:
             raise Refused(f"unsupported {sorted(unknown)}")
         if "auto" in body["method"]["supervised"]["hyperparameters"].values():
             raise Refused("hyperparameters must be numbers")
@@ -190,9 +192,8 @@ class MantleTranslator(Translator):
 
     def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         named = {theirs: ours for ours, theirs in MANTLE_MODELS.items()}
-        hidden = {"metadata", "user_provided_suffix", "seed", "organization_id"}
         files = {name: job[name] and _to_uuid(job[name]) for name in ("training_file", "validation_file")}
-        kept = {name: value for name, value in job.items() if name not in hidden}
+        kept = {name: value for name, value in job.items() if name not in self.hidden}
         return kept | files | {"model": named.get(job["model"], job["model"])}
 
     def model_request(self, name: str) -> str:
@@ -204,6 +205,13 @@ class MantleTranslator(Translator):
 
     def file_answer(self, file: dict[str, Any]) -> dict[str, Any]:
         return file | {"id": _to_uuid(file["id"])}
+
+
+class MantleWithMetadataTranslator(MantleTranslator):
+    """The same endpoint, if it stores metadata: that is not documented."""
+
+    options = MANTLE_OPTIONS | {"metadata"}
+    hidden = MantleTranslator.hidden - {"metadata"}
 
 
 def _to_uuid(file_id: str) -> str:

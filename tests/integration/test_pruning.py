@@ -19,7 +19,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
 from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
-from orchestrator.providers.base import Provider, ProviderConnection
+from orchestrator.providers.base import DatasetFile, Provider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import events, runs, uploads
 
@@ -40,6 +40,10 @@ class FileShelf:
         if isinstance(found, Exception):
             raise found
         return found
+
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
+        shown = [file for file in self.files.values() if isinstance(file, RemoteFile)]
+        return next((file for file in shown if file.filename == dataset_file.filename), None)
 
     async def delete_file(self, file_id: str) -> None:
         if file_id == "file-stuck":
@@ -134,6 +138,31 @@ async def test_prune_deletes_the_file_of_one_job(
     assert {file.id for file in found if file.problem is None} == {"file-plain", "file-converted"}
     [foreign] = [file.problem for file in found if file.problem]
     assert foreign.startswith(f"its name at the provider is {OWN_FILENAME}, not ")
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.RUNNING])
+async def test_prune_deletes_the_files_of_earlier_rounds(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: JobState
+) -> None:
+    """A retry uploads a file of its own; the id of the one before is known to nobody but the provider."""
+    own = replace(CAPABILITIES[ProviderName.OPENAI], job_lookup=JobLookup.TRAINING_FILE)
+    monkeypatch.setitem(cast(dict[ProviderName, Capabilities], CAPABILITIES), ProviderName.OPENAI, own)
+    job = a_job("acme", state=state, round=2, remote_file_id="file-2", wake_at=None)
+    await fill(database, [job, a_job("once", state=JobState.FAILED, wake_at=None)])
+    files = {
+        f"file-{number}": ready(f"file-{number}", remote_filename(TRAINING.sha256, tag=f"{job.id}.{number}"))
+        for number in range(4)  # the last one belongs to nobody
+    }
+    shelf = FileShelf({**files, "file-x": ready("file-x")})
+    work = pruning(database, tmp_path, dict.fromkeys(("acme", "once"), shelf))
+    found = [file for file in await work.list_unused() if file.kind is ResourceKind.REMOTE_FILE]
+    if state is JobState.RUNNING:
+        assert found == []
+        return
+    assert [(file.id, file.problem) for file in found] == [("file-2", None), ("file-0", None), ("file-1", None)]
+    for file in found:
+        assert (await work.delete(file, by="me", now=NOW)).deleted
+    assert sorted(shelf.deleted) == ["file-0", "file-1", "file-2"]
 
 
 async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.jobs.job import RunId
 
 
@@ -37,6 +38,18 @@ class JobFiles:
     run_id: RunId
     ended: bool  # the job has ended and does not need the files any more
     files: Mapping[str, str] = field(default_factory=dict)  # file names by file id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierFile:
+    """A file that an earlier round of a job uploaded for itself alone. Its id is no longer known."""
+
+    account: str
+    wire_format: WireFormat
+    tag: str  # of that round
+    sha256: str  # of the canonical file
+    bytes: int  # of the canonical file
+    examples: int
 
 
 def find_unused_files(jobs: Collection[JobFiles]) -> list[UnusedResource]:

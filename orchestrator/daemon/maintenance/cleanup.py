@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import cast
 
 from orchestrator.control import cleanup
-from orchestrator.core.dataset import is_remote_filename
+from orchestrator.core.capabilities import WireFormat
+from orchestrator.core.dataset import is_remote_filename, local_filename, remote_filename
 from orchestrator.core.errors import ProviderError, RemoteNotFound
-from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
+from orchestrator.core.jobs.unused_resource import EarlierFile, ResourceKind, UnusedResource
 from orchestrator.core.remote import RemoteFileStatus
 from orchestrator.dataset.browse.example_index import get_index_path
-from orchestrator.dataset.convert.converted_file import list_converted_files
-from orchestrator.providers.base import MultipartUploadProvider, ProviderConnection
+from orchestrator.dataset.convert.converted_file import find_converted_file, list_converted_files
+from orchestrator.providers.base import DatasetFile, MultipartUploadProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import unused_resources
 
@@ -43,9 +44,12 @@ class ResourceCleaner:
         """Return the resources that no open run needs. A `problem` says why one cannot be deleted."""
         async with self._database.read() as connection:
             remote = await unused_resources.list_unused_remote_files(connection)
+            earlier = await unused_resources.list_earlier_files(connection)
             uploads = await unused_resources.list_unfinished_uploads(connection)
             local = await unused_resources.list_unused_dataset_files(connection)
-        found = await asyncio.gather(*(self._find_remote_file(file) for file in remote))
+        found = await asyncio.gather(
+            *(self._find_remote_file(file) for file in remote), *(self._find_earlier_file(file) for file in earlier)
+        )
         remote_files = [file for file in found if file is not None]
         local_files = [file for file in local if (self._datasets / file.name).is_file()]
         converted = [replace(file, id=name, name=name) for file in local for name in self._list_converted(file)]
@@ -89,6 +93,40 @@ class ResourceCleaner:
             )
             return replace(file, problem=reason)
         return file
+
+    async def _find_earlier_file(self, file: EarlierFile) -> UnusedResource | None:
+        """Search the provider for the file by its name. Return None when there is no such file or no answer."""
+        connection = self._connections.get(file.account)
+        sent = await asyncio.to_thread(self._build_dataset_file, file) if connection else None
+        if connection is None or sent is None:
+            return None
+        try:
+            async with self._slots:
+                found = await connection.provider.find_file(sent)
+        except ProviderError:  # it is listed at the next cleanup: nobody waits for its deletion
+            return None
+        if found is None:
+            return None
+        return UnusedResource(kind=ResourceKind.REMOTE_FILE, account=file.account, id=found.id, name=sent.filename)
+
+    def _build_dataset_file(self, file: EarlierFile) -> DatasetFile | None:
+        """Build the file as it was sent; None if it was converted and the converted file no longer exists."""
+        path, sha256, size, converted = self._datasets / local_filename(file.sha256), file.sha256, file.bytes, None
+        if file.wire_format is not WireFormat.CHAT_LINES:
+            converted = find_converted_file(self._datasets, file.sha256, file.wire_format)
+            if converted is None:
+                return None
+            path, sha256, size = converted.path, converted.sha256, converted.bytes
+        return DatasetFile(
+            path=path,
+            filename=remote_filename(
+                file.sha256, converted_sha256=converted.sha256 if converted else None, tag=file.tag
+            ),
+            bytes=size,
+            sha256=sha256,
+            examples=file.examples,
+            wire_format=file.wire_format,
+        )
 
     def _mark_unreachable(self, resource: UnusedResource) -> UnusedResource:
         if resource.account in self._connections:

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from orchestrator.core.capabilities import WireFormat
-from orchestrator.core.dataset import DatasetPart
+from orchestrator.core.dataset import DatasetPart, local_filename
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.dataset.convert import CONVERTERS, ChatConverter
 from orchestrator.dataset.convert.refusal import ConversionRefused
@@ -43,9 +43,13 @@ def get_converted_file(part: DatasetPart, wire_format: WireFormat) -> ConvertedF
     Reads or writes the whole file, so call it in a thread. Raises DatasetChanged if the canonical file is not the one
     of the plan or cannot be converted, and OSError if the folder cannot be written.
     """
-    converter = CONVERTERS[wire_format]
-    prefix = f"{part.path.stem}.{wire_format}-{converter.version}."
-    return _find_converted(part.path.parent, prefix) or _convert(part, prefix, wire_format, converter)
+    prefix = _name_prefix(part.path.name, wire_format)
+    return _find_converted(part.path.parent, prefix) or _convert(part, prefix, wire_format, CONVERTERS[wire_format])
+
+
+def find_converted_file(folder: Path, sha256: str, wire_format: WireFormat) -> ConvertedFile | None:
+    """Return the converted file of the canonical file with this hash; None if it was deleted."""
+    return _find_converted(folder, _name_prefix(local_filename(sha256), wire_format))
 
 
 def list_converted_files(folder: Path, canonical_name: str) -> list[str]:
@@ -96,6 +100,10 @@ def _iter_lines(
                 f"line {number} of the dataset's file {path} cannot be converted to {wire_format}: {refusal}",
                 hint=f"{refusal.hint} Run `orchestrator check` to list the places in the chats.".strip(),
             ) from None
+
+
+def _name_prefix(canonical_name: str, wire_format: WireFormat) -> str:
+    return f"{Path(canonical_name).stem}.{wire_format}-{CONVERTERS[wire_format].version}."
 
 
 def _converted_name(prefix: str, converted_sha256: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
-from orchestrator.core.dataset import filename_has_tag
+from orchestrator.core.dataset import filename_has_tag, short_tag
 from orchestrator.core.errors import (
     AuthenticationFailed,
     JobLimitReached,
@@ -62,7 +62,7 @@ from orchestrator.providers.http.response_decoder import (
 )
 from orchestrator.providers.http.rest_client import RestClient
 from orchestrator.providers.http.status_errors import ErrorCodes
-from orchestrator.providers.tagging import select_jobs_by_file
+from orchestrator.providers.tagging import select_jobs_by_file, suffix_has_tag
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
 INFO: Final = PROVIDERS[ProviderName.DASHSCOPE]
@@ -77,6 +77,8 @@ ERROR_CODES: Final[ErrorCodes] = {
     "Throttling.RateQuota": RateLimited,
     "Throttling.AllocationQuota": RateLimited,
 }
+OPTIONAL_FIELDS: Final = frozenset({"job_name", "finetuned_output_suffix"})
+"""Fields of a create without which the job is the same. The name is a second sign of a job, if it is stored."""
 LIST_SECONDS: Final = 180.0  # for all passes over a list
 WRONG_SITE_HINT: Final = (
     "Check the key that the account's `api_key` refers to. A key belongs to one site: for a key of the Beijing site, "
@@ -175,19 +177,24 @@ class DashScopeProvider:
         own_files = {
             file.file_id for file in await self._list_files() if file.name and filename_has_tag(file.name, order.tag)
         }
-        jobs = await self._list_jobs()
         own_files.add(order.training_file)
-        return select_jobs_by_file([self._to_remote_job(job, own_files) for job in jobs], order, own_files)
+        named: list[RemoteJob] = []
+        others: list[RemoteJob] = []
+        for job in await self._list_jobs():
+            is_named = suffix_has_tag(job.job_name or "", order)
+            (named if is_named else others).append(self._to_remote_job(job, own_files))
+        return [*named, *select_jobs_by_file(others, order, own_files)]
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         body = _build_job_body(order, self.capabilities.suffix_length)
         try:
             return await self._send_create(body, deadline)
         except RequestRejected as error:
-            # A refusal created nothing. A newer server may refuse the field, which is only for people.
-            if error.code != "InvalidParameter" or not body.pop("finetuned_output_suffix", None):
+            # A refusal created nothing. The pages of the documentation disagree on the optional fields.
+            required = {name: value for name, value in body.items() if name not in OPTIONAL_FIELDS}
+            if error.code != "InvalidParameter" or required == body:
                 raise
-            return await self._send_create(body, deadline)
+            return await self._send_create(required, deadline)
 
     async def _send_create(self, body: Mapping[str, Any], deadline: Deadline) -> RemoteJob:
         async with self._client.write_call(deadline):
@@ -293,6 +300,7 @@ def _build_job_body(order: JobOrder, suffix_length: int) -> dict[str, Any]:
         "validation_file_ids": [order.validation_file] if order.validation_file else None,
         "training_type": "sft" if spec.lora is False else "efficient_sft",
         "hyper_parameters": _build_hyperparameters(spec),
+        "job_name": f"orchestrator-{short_tag(order.tag)}",
         "finetuned_output_suffix": spec.suffix[:suffix_length] if spec.suffix else None,
     }
     return {name: value for name, value in values.items() if value is not None}

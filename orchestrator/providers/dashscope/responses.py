@@ -68,6 +68,7 @@ class DashScopeJob(msgspec.Struct):
     job_id: RemoteId
     status: StatusWord
     training_file_ids: list[RemoteIdOrEmpty] | None
+    job_name: str | None = None
     model: RemoteIdOrEmpty | None = None
     base_model: RemoteIdOrEmpty | None = None
     finetuned_output: RemoteIdOrEmpty | None = None

@@ -99,8 +99,14 @@ class Dialect:
 
     @property
     def uses_metadata_tag(self) -> bool:
-        """Whether the tag is sent as metadata."""
-        return self.capabilities.job_lookup in {JobLookup.METADATA, JobLookup.METADATA_OR_SUFFIX}
+        """Whether the tag is sent as metadata. Beside a file of the job's own it is a second sign, if stored."""
+        lookups = {JobLookup.METADATA, JobLookup.METADATA_OR_SUFFIX, JobLookup.TRAINING_FILE}
+        return self.capabilities.job_lookup in lookups
+
+    @property
+    def needs_metadata(self) -> bool:
+        """Whether the tag is nowhere else: the server certainly stores metadata, and can filter by it."""
+        return self.capabilities.job_lookup is JobLookup.METADATA
 
     @property
     def uses_suffix_tag(self) -> bool:

@@ -168,13 +168,12 @@ class OpenAIProvider:
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
         # the server is asked for all jobs, since a filter on what it does not keep would hide ours.
-        only_metadata = self._dialect.uses_metadata_tag and not self._dialect.uses_suffix_tag
-        query = {f"metadata[{TAG_METADATA_KEY}]": order.tag} if only_metadata else {}
+        query = {f"metadata[{TAG_METADATA_KEY}]": order.tag} if self._dialect.needs_metadata else {}
         listed = [job async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, query)]
-        if self.capabilities.has_file_per_job:
-            jobs = [to_remote_job(job, self._dialect) for job in listed]
-            return select_jobs_by_file(jobs, order, await self._list_own_files(order))
         tagged = [to_remote_job(job, self._dialect) for job in listed if metadata_has_tag(job, order)]
+        if self.capabilities.has_file_per_job:
+            others = [to_remote_job(job, self._dialect) for job in listed if not metadata_has_tag(job, order)]
+            return [*tagged, *select_jobs_by_file(others, order, await self._list_own_files(order))]
         if tagged:
             return tagged
         show_tag = self._build_tag_getter(order)
@@ -190,8 +189,10 @@ class OpenAIProvider:
         try:
             return await self._send_create(arguments, deadline)
         except RequestRejected:
-            # A refusal created nothing. A server without metadata may refuse the field: the suffix has the tag, too.
-            if not (self._dialect.suffix_fits_tag(order.tag) and arguments.pop("metadata", None)):
+            # A refusal created nothing. A server without metadata may refuse the field: the suffix has the tag, too,
+            # or the name of the file.
+            has_other_sign = self._dialect.suffix_fits_tag(order.tag) or self.capabilities.has_file_per_job
+            if not (has_other_sign and arguments.pop("metadata", None)):
                 raise
             return await self._send_create(arguments, deadline)
         except FileNotReady as error:

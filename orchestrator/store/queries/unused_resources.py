@@ -9,7 +9,13 @@ from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import local_filename, remote_filename
 from orchestrator.core.jobs.job import JobId, RunId, format_tag
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.jobs.unused_resource import JobFiles, ResourceKind, UnusedResource, find_unused_files
+from orchestrator.core.jobs.unused_resource import (
+    EarlierFile,
+    JobFiles,
+    ResourceKind,
+    UnusedResource,
+    find_unused_files,
+)
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.tables import datasets, jobs, runs, uploads
 
@@ -43,6 +49,33 @@ async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedRe
             JobFiles(account=row.account, run_id=RunId(row.run_id), ended=row.state in TERMINAL_STATES, files=files)
         )
     return find_unused_files(job_files)
+
+
+async def list_earlier_files(connection: StoreConnection) -> list[EarlierFile]:
+    """Return the files of the earlier rounds of retried jobs, of runs whose jobs have all ended."""
+    names = [name for name, offers in CAPABILITIES.items() if offers.has_file_per_job]
+    open_runs = select(jobs.c.run_id).where(jobs.c.state.not_in(TERMINAL_STATES))
+    query = (
+        select(jobs.c.id, jobs.c.round, jobs.c.provider, jobs.c.account, datasets)
+        .join(runs, runs.c.id == jobs.c.run_id)
+        .join(datasets, datasets.c.sha256 == runs.c.dataset_sha256)
+        .where(jobs.c.round > 0, jobs.c.provider.in_(names), jobs.c.run_id.not_in(open_runs))
+        .order_by(jobs.c.account, jobs.c.id)
+    )
+    return [
+        EarlierFile(
+            account=row["account"],
+            wire_format=CAPABILITIES[ProviderName(row["provider"])].wire_format,
+            tag=format_tag(JobId(row["id"]), number),
+            sha256=row[f"{part}_sha256"],
+            bytes=row[f"{part}_bytes"],
+            examples=row[f"{part}_examples"],
+        )
+        for row in (await connection.execute(query)).mappings()
+        for number in range(row["round"])
+        for part in ("training", "validation")
+        if row[f"{part}_sha256"]
+    ]
 
 
 async def list_unfinished_uploads(connection: StoreConnection) -> list[UnusedResource]:
