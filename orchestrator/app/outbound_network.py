@@ -12,7 +12,7 @@ from typing import Final
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.providers import find_base_url
 from orchestrator.core.proxy import DIRECT_KEYWORDS, Proxy, ProxyRules, parse_proxy
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.inputs.secrets.references import is_reference
@@ -86,7 +86,7 @@ class OutboundNetwork:
     def find_proxy(self, account: Account, secrets: Mapping[str, Secret]) -> Proxy | None:
         """Return the proxy of an account, or None for a direct connection. Raises ConfigError."""
         return self.find_proxy_for_url(
-            account.base_url or PROVIDERS[account.provider].default_base_url or "https://unknown.invalid",
+            find_base_url(account) or "https://unknown.invalid",
             account.proxy,
             secrets,
         )

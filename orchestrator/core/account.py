@@ -21,6 +21,7 @@ class ProviderName(StrEnum):
     FIREWORKS = "fireworks"
     DASHSCOPE = "dashscope"
     BEDROCK_MANTLE = "bedrock-mantle"
+    VERTEX = "vertex"
 
 
 class BudgetPeriod(StrEnum):
@@ -59,6 +60,9 @@ class Account:
     hyperparameter_format: HyperparameterFormat = HyperparameterFormat.METHOD  # openai-compatible only
     labels: tuple[str, ...] = ()  # for filters
     proxy: str | None = None  # address without password, reference, or DIRECT_KEYWORDS; None: the environment's proxy
+    region: str | None = None  # where the provider trains; part of its address
+    bucket: str | None = None  # for the training files, where the provider reads them from a bucket
+    storage_url: str | None = None  # address of the bucket's storage; None: the usual one
     allow_http: bool = False  # permits a `base_url` with http:// in a private network
 
 

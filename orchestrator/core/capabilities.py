@@ -15,6 +15,7 @@ from orchestrator.core.spec import Method
 
 MB: Final = 1_000_000
 GB: Final = 1_000 * MB
+OBJECT_PART_BYTES: Final = 16 * 1024 * 1024  # of a file in a bucket: S3 requires 5 MiB, Google multiples of 256 KiB
 
 
 class JobLookup(StrEnum):
@@ -25,6 +26,7 @@ class JobLookup(StrEnum):
     SUFFIX = "suffix, training file and base model"
     METADATA_OR_SUFFIX = "metadata; else suffix, training file and base model"
     TRAINING_FILE = "its training file, which is uploaded for this job alone"
+    LABEL_OR_FILE = "a label; else its training file, which is uploaded for this job alone"
 
 
 class WireFormat(StrEnum):
@@ -70,7 +72,7 @@ class Capabilities:
     @property
     def has_file_per_job(self) -> bool:
         """Whether each job has an uploaded file of its own, because the job is found again by that file."""
-        return self.job_lookup is JobLookup.TRAINING_FILE
+        return self.job_lookup in {JobLookup.TRAINING_FILE, JobLookup.LABEL_OR_FILE}
 
     @property
     def has_quotes(self) -> bool:
@@ -227,6 +229,28 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
             "the minimum number of examples (documented is 100, for reinforcement; the check requires 10)",
             "the maximum file size",
             "whether metadata is stored (a second sign of a job, if it is)",
+        ),
+    ),
+    ProviderName.VERTEX: Capabilities(
+        job_lookup=JobLookup.LABEL_OR_FILE,
+        options=("method", "n_epochs", "learning_rate_multiplier", "lora_rank"),
+        seed=False,
+        suffix_length=128,
+        events=True,
+        has_model_lookup=True,
+        price_source=PriceSource.PRICE_FILE,
+        servable=True,
+        serving="at once, by its endpoint, which the training creates",
+        minimum_examples=1,
+        maximum_bytes=1 * GB,
+        wire_format=WireFormat.GEMINI,
+        multipart_threshold_bytes=OBJECT_PART_BYTES,
+        unconfirmed=(
+            "whether lists can be filtered by label (they are filtered here, too)",
+            "whether the billable tokens count every epoch",
+            "the minimum number of examples",
+            "the number of jobs that may run at once (a refused job waits for a slot)",
+            "whether a chat may begin with the model's turn (such chats are refused)",
         ),
     ),
 }

@@ -18,7 +18,16 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 
 CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
-    {"webhook_secret", "send_auto", "suffix_length", "suffix_required", "hyperparameter_format"}
+    {
+        "webhook_secret",
+        "send_auto",
+        "suffix_length",
+        "suffix_required",
+        "hyperparameter_format",
+        "region",
+        "bucket",
+        "storage_url",
+    }
 )
 """Options of `[[accounts]]` that are an error for a provider that does not list them in `account_options`."""
 
@@ -51,7 +60,8 @@ class ProviderInfo:
     """What its training API offers: options, limits, how a job is found again (core/capabilities.py)."""
 
     default_base_url: str | None
-    """Base URL of the training API for accounts without `base_url`; None where each account must have one."""
+    """Base URL of the training API for accounts without `base_url`; None where each account must have one. It may
+    contain {region}: `find_base_url` fills in the account's."""
 
     base_url_needs_path: bool
     """Whether a `base_url` without a path is a mistake, because the API is below a path such as /v1."""
@@ -86,6 +96,15 @@ class ProviderInfo:
 
     console: Mapping[ConsoleResource, ConsolePage] = field(default_factory=dict)
     """Pages of the provider's web console. A resource without a published address is left out, never guessed."""
+
+    litellm_options: Mapping[str, str] = field(default_factory=dict)
+    """LiteLLM's parameters for this provider, with the option of the account that each one is."""
+
+    sillytavern_api: str | None = None
+    """SillyTavern's name of the provider's API; None: the models are called as at OpenAI."""
+
+    litellm_short_model: bool = False
+    """Whether LiteLLM names a fine-tuned model by the last part of its id, the part after the last slash."""
 
 
 _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
@@ -188,11 +207,33 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         required_account_options={"base_url": 'base_url = "https://bedrock-mantle.REGION.api.aws/v1"'},
         verify_names_project=False,
     ),
+    ProviderName.VERTEX: ProviderInfo(
+        capabilities=CAPABILITIES[ProviderName.VERTEX],
+        default_base_url="https://{region}-aiplatform.googleapis.com",
+        base_url_needs_path=False,
+        litellm_prefix="vertex_ai",
+        inference_url=None,  # LiteLLM knows it from project and region
+        required_account_options={
+            "project": 'project = "…", the project\'s id at Google Cloud',
+            "region": 'region = "us-central1", or another region that trains the base model',
+            "bucket": 'bucket = "…", a bucket of Google Cloud Storage in this region',
+        },
+        account_options=frozenset({"region", "bucket", "storage_url"}),
+        litellm_options={"vertex_project": "project", "vertex_location": "region"},
+        litellm_short_model=True,
+        sillytavern_api="vertexai",
+    ),
 }
 
 # Built from the enumeration and not from the table: a member without a row fails here, when the program starts, and
 # not with a KeyError in the first export or accounts file that names the provider.
 PROVIDERS: Final[Mapping[ProviderName, ProviderInfo]] = MappingProxyType({name: _INFO[name] for name in ProviderName})
+
+
+def find_base_url(account: Account) -> str | None:
+    """Return the base URL of an account's training API; None for an account that must have one and has none."""
+    url = account.base_url or PROVIDERS[account.provider].default_base_url
+    return url.replace("{region}", account.region or "") if url else None
 
 
 def list_providers_with_account_option(option: str) -> list[ProviderName]:

@@ -102,4 +102,5 @@ class RemoteJob:
     progress: float | None = None  # 0 to 1
     quoted_usd: float | None = None  # price of the job
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # as used
+    notes: tuple[str, ...] = ()  # what an operator should know about the finished job; shown in its history
     request_id: str | None = None  # of the request that returned this

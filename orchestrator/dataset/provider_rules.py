@@ -125,6 +125,8 @@ _ALL_ROLES: Final = ("system", "user", "assistant", "tool")
 _OPENAI, _AZURE, _NEBIUS = ProviderName.OPENAI, ProviderName.AZURE, ProviderName.NEBIUS
 _TOGETHER, _FIREWORKS = ProviderName.TOGETHER, ProviderName.FIREWORKS
 _DASHSCOPE = ProviderName.DASHSCOPE
+_VERTEX_DATA: Final = "https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supervised-tuning-prepare"
+_VERTEX = ProviderName.VERTEX
 
 PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
     ProviderRule(_OPENAI, RuleKind.TEXT_CONTENT, _OPENAI_REPORT, values=_ANSWER_ROLES),
@@ -153,6 +155,7 @@ PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
     ProviderRule(_FIREWORKS, RuleKind.MAXIMUM_EXAMPLES, _FIREWORKS_DATA, limit=3_000_000),
     ProviderRule(_DASHSCOPE, RuleKind.MESSAGE_KEYS_NOT_ACCEPTED, _DASHSCOPE_DATA, values=("name", "weight")),
     ProviderRule(_DASHSCOPE, RuleKind.IMAGES_PER_EXAMPLE, _DASHSCOPE_DATA, limit=0),  # in a format of their own
+    ProviderRule(_VERTEX, RuleKind.MAXIMUM_EXAMPLES, _VERTEX_DATA, limit=1_000_000),
 )
 
 

@@ -38,13 +38,18 @@ def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
     info = PROVIDERS[ProviderName(job.provider)]
     yield f"  - model_name: {quote(models.get_run_name(job))}"
     yield "    litellm_params:"
-    yield f"      model: {quote(f'{info.litellm_prefix}/{job.fine_tuned_model}')}"
+    model = job.fine_tuned_model or ""
+    model = model.rpartition("/")[2] if info.litellm_short_model else model
+    yield f"      model: {quote(f'{info.litellm_prefix}/{model}')}"
     yield f"      api_key: {quote(f'os.environ/{variable}')}"
     account = models.accounts.get(job.account)
     if url := _api_base(models, job):
         yield f"      api_base: {quote(url)}"
     if account and account.organization and info.litellm_takes_organization:
         yield f"      organization: {quote(account.organization)}"
+    for parameter, option in info.litellm_options.items():
+        if value := account and getattr(account, option):
+            yield f"      {parameter}: {quote(value)}"
     yield "    model_info:"
     # LiteLLM takes deployments with the same id for one, so the id has the run if the account has several models.
     name = f"{models.get_run_name(job)}/{job.account}" if models.has_several_runs else job.account

@@ -10,6 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
+from orchestrator.core.account import ProviderName
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text_sanitizer import sanitize_json
 from orchestrator.exports.inference_urls import find_inference_url
 from orchestrator.exports.model_set import ModelSet
@@ -29,12 +31,13 @@ def render_sillytavern(models: ModelSet) -> str:
 
 
 def _profile(models: ModelSet, job: JobView) -> dict[str, Any]:
-    url = find_inference_url(models, job)
+    own_api = PROVIDERS[ProviderName(job.provider)].sillytavern_api
+    url = None if own_api else find_inference_url(models, job)
     return {
         "id": str(uuid5(NAMESPACE_OID, job.job)),
         "mode": "cc",  # chat completion
         "name": f"{models.get_run_name(job)} · {job.account}",
-        "api": "custom" if url else "oai",
+        "api": own_api or ("custom" if url else "oai"),
         **({"api-url": url} if url else {}),
         "model": job.fine_tuned_model or "",
     }

@@ -37,6 +37,8 @@ class ProviderRegistry:
                 return self._fireworks
             case ProviderName.DASHSCOPE:
                 return self._dashscope
+            case ProviderName.VERTEX:
+                return self._vertex
         assert_never(name)
 
     @cached_property
@@ -60,6 +62,12 @@ class ProviderRegistry:
     @cached_property
     def _dashscope(self) -> ProviderFactory:
         from orchestrator.providers.dashscope.dashscope_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
+
+    @cached_property
+    def _vertex(self) -> ProviderFactory:
+        from orchestrator.providers.vertex.vertex_provider import build_provider_factory
 
         return build_provider_factory(self._http, self._redact)
 

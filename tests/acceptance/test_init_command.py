@@ -134,6 +134,29 @@ def test_missing_options_are_listed_together(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_missing_options_of_the_account_are_listed_as_they_are_written(tmp_path: Path) -> None:
+    done = run_command(tmp_path, "init", "--yes", "--provider", "vertex", "--option", "region=us-central1")
+    assert done.code == 2
+    assert "--option project=…, --option bucket=…, --dataset" in done.err
+    wrong = run_command(tmp_path, "init", "--yes", "--provider", "vertex", "--option", "region")
+    assert wrong.code == 2
+    assert "NAME=VALUE" in wrong.err
+
+
+def test_account_with_further_options_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    entry = '[[accounts]]\nname = "first"\nprovider = "openai"\napi_key = "env:FIRST"\n'
+    blocks = '[run.openai]\nbase_model = "m"\n[run.vertex]\nbase_model = "gemini-2.5-flash"\n'
+    path.write_text(f'[run]\nname = "r"\n{blocks}{entry}')
+    options = [f"--option={each}" for each in ("region=us-central1", "bucket=acme-chats")]
+    added = run_command(
+        tmp_path,
+        *("account", "add", "acme", "--provider", "vertex", "--api-key", "env:KEY", "--project", "acme-1", *options),
+    )
+    assert added.code == 0, added
+    assert 'region = "us-central1"\nbucket = "acme-chats"' in path.read_text()
+
+
 def test_existing_file_is_overwritten_only_with_force(tmp_path: Path, sandbox: SandboxProcess) -> None:
     path = tmp_path / "accounts.toml"
     path.write_text("# mine\n")

@@ -21,6 +21,8 @@ from fake_openai_dialects import AzureTranslator, MantleTranslator, NebiusTransl
 from fake_server import serve_on_free_port
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
+from fake_vertex import MODELS as VERTEX_MODELS
+from fake_vertex import REGION, create_vertex
 from fake_world import FakeWorld
 from machine_speed import scale_seconds
 from processes import CHATS, QUICK_POLLING, clean_environ
@@ -48,12 +50,17 @@ BLOCKS = {
     "fireworks": (FIREWORKS_MODELS[0], "/v1", "n_epochs = 3\nlora_rank = 8"),
     "bedrock-mantle": ("openai.gpt-oss-20b", "/v1", "n_epochs = 3"),
     "dashscope": (DASHSCOPE_MODELS[0], "/api/v1", "n_epochs = 3\nbatch_size = 8\ncontext_length = 2048"),
+    "vertex": (VERTEX_MODELS[0], "", "n_epochs = 3\nlora_rank = 8"),
+}
+ACCOUNT_OPTIONS = {
+    "vertex": 'project = "proj-{name}"\nbucket = "bucket-{name}"\nstorage_url = "{url}"\n' + f'region = "{REGION}"\n',
 }
 DEPLOYED = {"azure", "nebius", "together", "fireworks", "dashscope"}
 FAKES: dict[str, Callable[[Callable[[], float]], tuple[ASGIApp, FakeWorld]]] = {
     "together": create_together,
     "fireworks": create_fireworks,
     "dashscope": create_dashscope,
+    "vertex": create_vertex,
 }
 
 
@@ -104,6 +111,7 @@ def accounts_file(providers: dict[str, Provider]) -> str:
             account = f"{name}-{number}"
             text += f'[[accounts]]\nname = "{account}"\nprovider = "{name}"\napi_key = "file:{account}.key"\n'
             text += f'base_url = "{providers[name].url}{path}"\norganization = "org-{account}"\n'
+            text += ACCOUNT_OPTIONS.get(name, "").format(name=account, url=providers[name].url)
     return text
 
 

@@ -15,6 +15,7 @@ from provider_bench import (
     OpenAIBench,
     ProviderBench,
     TogetherBench,
+    VertexBench,
 )
 from provider_contract import ProviderContract
 
@@ -74,3 +75,9 @@ class TestMantle(ProviderContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> ProviderBench:
         return MantleBench(tmp_path)
+
+
+class TestVertex(ProviderContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> ProviderBench:
+        return VertexBench(tmp_path)

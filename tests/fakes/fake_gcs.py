@@ -96,6 +96,8 @@ class FakeStorage:
         return Reply(status=308, headers={"range": f"bytes=0-{received - 1}"} if received else {})
 
     def _complete(self, ask: FakeRequest, session: Session) -> Reply:
+        if "reject_file" in ask.faults:
+            raise Refused(400, ask.faults["reject_file"].message, "invalid")
         content = bytes(session.content)
         md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         if session.body.get("md5Hash", md5) != md5:

@@ -25,6 +25,13 @@ account_app = create_group(
     """,
 )
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the change as a diff; write nothing.")]
+MaxTotalUsdOption = Annotated[
+    float | None, typer.Option(help="Hold a run that would cost more, in USD; default: 10.")
+]
+AccountOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="Further option of the account, such as region=us-central1; may be repeated."),
+]
 AccountNameArgument = Annotated[
     str, typer.Argument(help="Name of the account, for example acme-eu.", show_default=False)
 ]
@@ -49,11 +56,10 @@ def init(
     dataset: Annotated[str | None, typer.Option(help="Folder of chats, or one .jsonl file; default: chats.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Address, if it is not the provider's own.")] = None,
     organization: Annotated[str | None, typer.Option(help="Organisation; required for fireworks.")] = None,
+    option: AccountOption = None,
     name: Annotated[str | None, typer.Option(help="Name of the account; default: the provider's name.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run; default: first-run.")] = None,
-    max_total_usd: Annotated[
-        float | None, typer.Option(help="Hold a run that would cost more, in USD; default: 10.")
-    ] = None,
+    max_total_usd: MaxTotalUsdOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; the options must be complete.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing accounts file.")] = False,
     accounts: AccountsFileOption = None,
@@ -71,6 +77,7 @@ def init(
             base_model=base_model,
             base_url=base_url,
             organization=organization,
+            more=option or [],
             dataset=dataset,
             account=name,
             run=run,
@@ -124,13 +131,14 @@ def add(
     project: Annotated[str | None, typer.Option(help="Project that the key must belong to.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Limit of the account's jobs, in USD.")] = None,
     max_running_jobs: Annotated[int | None, typer.Option(help="Maximum number of jobs at once.")] = None,
+    option: AccountOption = None,
     label: Annotated[list[str] | None, typer.Option(help="Label for filters; may be repeated.")] = None,
     dry_run: DryRunOption = False,
     accounts: AccountsFileOption = None,
 ) -> None:
     """Add an account to the accounts file. Comments, order and line endings stay as they are."""
     with command_session(accounts_file=accounts) as session:
-        from orchestrator.cli.handlers.accounts_file import add_account_to_file
+        from orchestrator.cli.handlers.accounts_file import add_account_to_file, parse_account_options
 
         options = {
             "name": name,
@@ -141,6 +149,7 @@ def add(
             "base_url": base_url,
             "budget_usd": budget_usd,
             "max_running_jobs": max_running_jobs,
+            **parse_account_options(option or []),
             "labels": label or None,
         }
         add_account_to_file(session.settings.accounts_file, options, dry_run=dry_run)

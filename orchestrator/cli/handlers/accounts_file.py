@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,17 @@ def remove_account_from_file(session: CommandSession, name: str, *, dry_run: boo
             "but the provider may continue to train and to charge. To cancel it,\n"
             f"{first}run `orchestrator cancel {name}`.\n"
         )
+
+
+def parse_account_options(options: Sequence[str]) -> dict[str, str]:
+    """Parse the values of `--option`. Raises ConfigError for one that is not NAME=VALUE."""
+    parsed = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ConfigError("--option must be NAME=VALUE", hint="For example: --option region=us-central1")
+        parsed[name] = value
+    return parsed
 
 
 def validate_key_reference(reference: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.handlers.accounts_file import validate_key_reference, write_accounts_file
+from orchestrator.cli.handlers.accounts_file import parse_account_options, validate_key_reference, write_accounts_file
 from orchestrator.cli.session import CommandSession
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
@@ -40,10 +40,16 @@ class InitOptions:
     base_model: str | None
     base_url: str | None
     organization: str | None
+    more: Sequence[str]  # further options of the account, as NAME=VALUE
     dataset: str | None
     account: str | None
     run: str | None
     max_total_usd: float | None
+
+    def get(self, name: str) -> str | None:
+        """Return an option by its name, or a further option of the account."""
+        value: str | None = getattr(self, name, None)
+        return parse_account_options(self.more).get(name) if value is None else value
 
 
 def create_accounts_file(session: CommandSession, options: InitOptions, *, yes: bool, force: bool) -> bool:
@@ -98,12 +104,17 @@ def _check_options(options: InitOptions) -> None:
         required += PROVIDERS[options.provider].required_account_options
     if not Path(DEFAULT_DATASET).exists():
         required.append("dataset")
-    missing = [f"--{name.replace('_', '-')}" for name in required if getattr(options, name) is None]
+    missing = [_format_flag(name) for name in required if options.get(name) is None]
     if missing:
         raise ConfigError(
             f"missing options: {', '.join(missing)}",
             hint="Specify them, or run `orchestrator init` in a terminal without --yes to be asked.",
         )
+
+
+def _format_flag(name: str) -> str:
+    is_own = name in {field.name for field in fields(InitOptions)}
+    return f"--{name.replace('_', '-')}" if is_own else f"--option {name}=…"
 
 
 def _complete(
@@ -113,9 +124,12 @@ def _complete(
     provider = options.provider or _ask_provider()
     required = PROVIDERS[provider].required_account_options
     api_key = options.api_key or _ask_key()
+    further = dict.fromkeys(
+        (*parse_account_options(options.more), *(name for name in required if not hasattr(options, name)))
+    )
 
     def answer(name: str) -> str | None:
-        value: str | None = getattr(options, name)
+        value = options.get(name)
         return _ask_text(f"{name} ({required[name]})") if value is None and name in required else value
 
     draft = NewAccountsFile(
@@ -123,6 +137,7 @@ def _complete(
         api_key=api_key,
         organization=answer("organization"),
         base_url=answer("base_url"),
+        more={name: value for name in further if (value := answer(name)) is not None},
         dataset=_resolve_dataset(options.dataset or (_ask_dataset() if interactive else DEFAULT_DATASET), path),
         account=options.account
         or (_ask_text("Name of the account", provider.value) if interactive else provider.value),

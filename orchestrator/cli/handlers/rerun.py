@@ -72,7 +72,16 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
         f"provider = {format_toml_value(account.provider.value)}",
     )
     yield f"api_key = {format_toml_value(reference)}"
-    for name in ("organization", "project", "base_url", "budget_usd", "suffix_length"):
+    for name in (
+        "organization",
+        "project",
+        "base_url",
+        "budget_usd",
+        "suffix_length",
+        "region",
+        "bucket",
+        "storage_url",
+    ):
         if (value := getattr(account, name)) is not None:
             yield f"{name} = {format_toml_value(value)}"
     if account.budget_period is not BudgetPeriod.TOTAL:

@@ -38,7 +38,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
-from orchestrator.core.errors import AmbiguousRemoteJob, Failure, UploadSizeMismatch
+from orchestrator.core.errors import MAX_MESSAGE_LENGTH, AmbiguousRemoteJob, Failure, UploadSizeMismatch
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
@@ -143,7 +143,8 @@ def observe_job(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Out
     match remote.status:
         case RemoteJobStatus.SUCCEEDED if remote.fine_tuned_model:
             fields["fine_tuned_model"] = remote.fine_tuned_model
-            return advance(job, JobEvent.REMOTE_SUCCEEDED, now=now, **fields)
+            outcome = advance(job, JobEvent.REMOTE_SUCCEEDED, now=now, **fields)
+            return replace(outcome, detail="; ".join(remote.notes)[:MAX_MESSAGE_LENGTH] or None)
         case RemoteJobStatus.SUCCEEDED:
             return _await_model_id(job, remote, now=now, delay=delay)
         case RemoteJobStatus.FAILED:

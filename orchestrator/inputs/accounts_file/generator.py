@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.account import ProviderName
@@ -26,6 +26,7 @@ class NewAccountsFile:
     api_key: str  # a reference
     base_url: str | None = None
     organization: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)  # further options of the account
 
 
 def format_accounts_file(content: NewAccountsFile) -> str:
@@ -58,6 +59,7 @@ def _format_lines(content: NewAccountsFile) -> Iterator[str]:
         "api_key": content.api_key,
         "organization": content.organization,
         "base_url": content.base_url,
+        **content.more,
     }
     yield from format_account({name: value for name, value in options.items() if value is not None})
     yield _format_inactive_option("budget_usd", 10.0, "a job that would exceed it is held")

@@ -138,7 +138,7 @@ def _same_account_warnings(accounts: tuple[Account, ...]) -> Iterator[str]:
 
     def place(account: Account) -> tuple[str, ...]:
         key = "" if account.organization and account.project else account.api_key
-        parts = (account.provider, account.base_url, account.organization, account.project, key)
+        parts = (account.provider, account.base_url, account.organization, account.project, account.region, key)
         return tuple(part or "" for part in parts)
 
     for _, group in groupby(sorted(accounts, key=place), key=place):

@@ -140,6 +140,23 @@ def _validate_base_url(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _validate_region(value: str) -> str:
+    """Validate a region, which becomes part of a host's name."""
+    if not re.fullmatch(r"[a-z]+(?:-[a-z0-9]+)+", value):
+        raise ValueError('must be the name of a region, such as "us-central1" or "us-east-1"')
+    return value
+
+
+def _validate_bucket(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", value):
+        raise ValueError("must be the name of a bucket, without gs:// or s3:// and without a folder")
+    return value
+
+
+def _validate_storage_url(value: str, info: ValidationInfo) -> str:
+    return _validate_address(value, "the chats", allow_http=bool(info.data.get("allow_http")))
+
+
 def _validate_proxy(value: str) -> str:
     if value in DIRECT_KEYWORDS or references.is_reference(value):
         return value
@@ -282,6 +299,9 @@ class AccountTable(_OptionsTable):
     suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None
     suffix_required: bool | None = None
     hyperparameter_format: Annotated[HyperparameterFormat, Field(strict=False)] | None = None
+    region: Annotated[str, AfterValidator(_validate_region)] | None = None
+    bucket: Annotated[str, AfterValidator(_validate_bucket)] | None = None
+    storage_url: Annotated[str, AfterValidator(_validate_storage_url)] | None = None
     labels: list[NonBlankText] | None = None
 
 

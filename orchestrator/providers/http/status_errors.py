@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
+import httpx2
 import msgspec
 
 from orchestrator.core.errors import (
@@ -143,6 +144,8 @@ def parse_error_body(content: bytes) -> tuple[str | None, str]:
     if not isinstance(error, dict):
         return None, _format_error_items(error) if isinstance(error, list) else text_or_none(error) or ""
     code = error.get("code")
+    if isinstance(code, int) and code >= httpx2.codes.BAD_REQUEST and isinstance(error.get("status"), str):
+        code = error["status"]  # Google's errors repeat the HTTP status as their code, and have a word beside it
     return (None if code in (None, "") else str(code)[:MAX_ERROR_CODE_LENGTH]), text_or_none(
         error.get("message")
     ) or ""

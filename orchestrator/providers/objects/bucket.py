@@ -22,7 +22,6 @@ from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestReject
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
 from orchestrator.providers.base import DatasetFile, Deadline
 
-PART_BYTES: Final = 16 * 1024 * 1024  # Amazon requires at least 5 MiB, Google multiples of 256 KiB
 MIN_UPLOAD_BYTES_PER_SECOND: Final = 500_000  # slowest upload for which a part is still started
 
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import msgspec
 
+from orchestrator.core.capabilities import OBJECT_PART_BYTES
 from orchestrator.core.errors import FileNotReady, RemoteNotFound
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor, Secret
@@ -29,7 +30,6 @@ from orchestrator.providers.http.response_decoder import RemoteId, check_id
 from orchestrator.providers.http.rest_client import RestClient
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.objects.bucket import (
-    PART_BYTES,
     ObjectExists,
     StoredObject,
     check_time_for_part,
@@ -72,7 +72,7 @@ class GcsBucket:
         redact: Redactor,
         error_codes: ErrorCodes,
         hashes: ContentHashes,
-        part_bytes: int = PART_BYTES,
+        part_bytes: int = OBJECT_PART_BYTES,
     ) -> None:
         self.account_name = account
         self._client = RestClient(http, storage_url, key=key, account=account, redact=redact, error_codes=error_codes)

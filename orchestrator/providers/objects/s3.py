@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import httpx2
 
+from orchestrator.core.capabilities import OBJECT_PART_BYTES
 from orchestrator.core.errors import ProviderUnavailable, RemoteNotFound
 from orchestrator.core.secret import Redactor
 from orchestrator.providers.aws_signature import AwsSigner
 from orchestrator.providers.base import DatasetFile, Deadline
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.objects.bucket import PART_BYTES, ObjectExists, StoredObject, save_progress
+from orchestrator.providers.objects.bucket import ObjectExists, StoredObject, save_progress
 from orchestrator.providers.objects.content_hashes import ContentHashes, format_composite_sha256
 from orchestrator.providers.objects.s3_client import S3Client
 from orchestrator.providers.objects.s3_multipart import S3PartUploader
@@ -32,7 +33,7 @@ class S3Bucket:
         signer: AwsSigner,
         redact: Redactor,
         hashes: ContentHashes,
-        part_bytes: int = PART_BYTES,
+        part_bytes: int = OBJECT_PART_BYTES,
     ) -> None:
         self.account_name = signer.account
         self._client = S3Client(http, storage_url, bucket, signer, redact)

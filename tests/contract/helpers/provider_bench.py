@@ -20,6 +20,8 @@ from fake_fireworks import create_fireworks
 from fake_openai_dialects import AzureTranslator, MantleTranslator, NebiusTranslator, Translator
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
+from fake_vertex import MODELS as VERTEX_MODELS
+from fake_vertex import REGION, FakeVertex, create_vertex
 from machine_speed import scale_seconds
 from starlette.types import ASGIApp
 
@@ -37,12 +39,13 @@ from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.openai.dialects import DIALECTS
 from orchestrator.providers.openai.openai_provider import OpenAIProvider
 from orchestrator.providers.together import together_provider
+from orchestrator.providers.vertex import vertex_provider
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
 
 START = 1_800_000_000.0
 TAG = "0123456789abcdef.0"
 PART = 100  # bytes
-CREATION = re.compile(r"/fine_tuning/jobs$|/fine-tunes$|/(supervisedFineTuningJobs|dpoJobs)$")
+CREATION = re.compile(r"/fine_tuning/jobs$|/fine-tunes$|/(supervisedFineTuningJobs|dpoJobs)$|/tuningJobs$")
 LINES = "".join(
     json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": "It."}]})
     + "\n"
@@ -96,6 +99,8 @@ class ProviderBench(ABC):
     names_organization: ClassVar[bool] = True
     lists_models: ClassVar[bool] = True
     pages: ClassVar[bool] = True
+    account_options: ClassVar[Mapping[str, str]] = {}  # `{name}` is the account's
+    empty_list_is_empty_object: ClassVar[bool] = False  # an empty list has no key at all
     checks_files: ClassVar[bool] = True  # False: a file that was stored can be used at once
 
     def __init__(self, folder: Path) -> None:
@@ -158,6 +163,7 @@ class ProviderBench(ABC):
             api_key="env:KEY",
             base_url=self.base_url,
             organization=organization or f"org-{account}",
+            **{option: value.format(name=account) for option, value in self.account_options.items()},  # type: ignore[arg-type]
         )
         return self.connect(entry, secret)
 
@@ -349,6 +355,36 @@ class DashScopeBench(TogetherBench):
     def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
         part, name = ("output", "job_id") if "output" in body else ("data", "file_id")
         return body | {part: body[part] | {name: change(body[part][name])}}
+
+
+class VertexBench(TogetherBench):
+    name = ProviderName.VERTEX
+    base_url = "http://localhost"
+    base_model = VERTEX_MODELS[0]
+    names_organization = False
+    lists_models = False
+    pages = True
+    checks_files = False
+    empty_list_is_empty_object = True
+    account_options: ClassVar[Mapping[str, str]] = {
+        "project": "proj-{name}",
+        "region": REGION,
+        "bucket": "bucket-{name}",
+        "storage_url": "http://localhost",
+    }
+
+    def application(self) -> ASGIApp:
+        app, self.world = create_vertex(lambda: self.now, training_seconds=60, reads_lines=False)
+        self.vertex: FakeVertex = app.state.vertex
+        return app
+
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
+        return vertex_provider.build_provider_factory
+
+    def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
+        if "size" not in body:
+            return super().change_id(body, change)
+        return body | {"name": change(f"gs://bucket-acme/{body['name']}").removeprefix("gs://bucket-acme/")}
 
 
 def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> httpx2.Response:

@@ -330,6 +330,8 @@ class ProviderContract:
     @pytest.mark.parametrize("shape", MALFORMED_LISTS)
     async def test_answer_without_a_list_is_not_an_empty_list(self, bench: ProviderBench, shape: str) -> None:
         provider = bench.provider()
+        if shape == "empty_object" and bench.empty_list_is_empty_object:
+            pytest.skip("this provider's empty list has no key")
         order = bench.order(await bench.ready_file(provider))
         job = await provider.create_job(order, bench.deadline())
         with bench.answering(MALFORMED_LISTS[shape]({"data": [], "has_more": False})):

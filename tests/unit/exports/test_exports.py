@@ -60,7 +60,8 @@ def test_a_list_has_every_account(form: ExportFormat) -> None:
 def test_configuration_exports_list_callable_models_and_missing_ones(form: ExportFormat) -> None:
     wanted = models(*SIX, job("late", model=None), job("old", "fireworks", gone_at=1.0))
     exported = export(form, wanted)
-    assert [each.account for each in exported.models.jobs] == ["openai", "openai-compatible", "bedrock-mantle"]
+    listed = ["openai", "openai-compatible", "bedrock-mantle", "vertex"]
+    assert [each.account for each in exported.models.jobs] == listed
     assert "ft:gpt-4.1-mini:together" not in exported.text
     if form is not ExportFormat.SILLYTAVERN:
         assert '# Left out: "together" at together: needs a dedicated endpoint.' in exported.text
@@ -110,9 +111,10 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
     azure = account("azure", "azure", base_url="https://acme.openai.azure.com/openai/v1/")
     fireworks = account("fireworks", "fireworks", base_url="https://api.fireworks.ai/v1", organization="acme")
     dashscope = account("dashscope", "dashscope", base_url="https://dashscope.aliyuncs.com/api/v1")
+    vertex = account("vertex", "vertex", project="acme-1", region="us-central1")
     found = {
         each["model_info"]["id"]: each["litellm_params"]
-        for each in litellm(models(*SIX, accounts=(azure, fireworks, dashscope)), include_unservable=True)
+        for each in litellm(models(*SIX, accounts=(azure, fireworks, dashscope, vertex)), include_unservable=True)
     }
     assert {name: params["model"].partition("/")[0] for name, params in found.items()} == {
         "openai": "openai",
@@ -123,11 +125,19 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
         "fireworks": "fireworks_ai",
         "dashscope": "dashscope",
         "bedrock-mantle": "openai",
+        "vertex": "vertex_ai",
     }
     assert found["azure"]["api_base"] == "https://acme.openai.azure.com"
     assert found["dashscope"]["api_base"] == "https://dashscope.aliyuncs.com/compatible-mode/v1"
     assert found["fireworks"]["api_base"].endswith("/inference/v1")
     assert "organization" not in found["fireworks"]
+    assert (found["vertex"]["vertex_project"], found["vertex"]["vertex_location"]) == ("acme-1", "us-central1")
+
+
+def test_litellm_names_a_model_of_vertex_by_the_number_of_its_endpoint() -> None:
+    endpoint = "projects/1000406/locations/us-central1/endpoints/7000000000000000011"
+    (listed,) = litellm(models(job("acme", "vertex", model=endpoint)))
+    assert listed["litellm_params"]["model"] == "vertex_ai/7000000000000000011"
 
 
 @pytest.mark.parametrize("form", ExportFormat)

@@ -14,6 +14,7 @@ from orchestrator.inputs.accounts_file.generator import NewAccountsFile, format_
 from orchestrator.inputs.accounts_file.loader import parse_accounts_file
 
 TEXTS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
+FURTHER_OPTIONS = {"project": "proj", "region": "us-central1", "bucket": "bucket"}
 PATH = Path("/nowhere/accounts.toml")
 
 
@@ -29,6 +30,7 @@ def new_file(provider: ProviderName, run: str = "r", model: str = "m", dataset: 
         api_key="env:KEY",
         base_url="https://host/v1" if "base_url" in required else None,
         organization="org" if "organization" in required else None,
+        more={name: value for name, value in FURTHER_OPTIONS.items() if name in required},
     )
 
 

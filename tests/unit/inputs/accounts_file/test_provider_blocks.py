@@ -32,6 +32,8 @@ VALUES = {
 def read(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> AccountsFile:
     path = tmp_path / "accounts.toml"
     address = 'base_url = "https://h/v1"\norganization = "acme"\n'
+    if provider == ProviderName.VERTEX:
+        address += 'project = "acme-1"\nregion = "us-central1"\nbucket = "acme-chats"\n'
     block = "\n".join(lines)
     path.write_text(
         f'[run]\nname = "t"\nseed = 7\n[run.{provider}]\nbase_model = "m"\n{block}\n'

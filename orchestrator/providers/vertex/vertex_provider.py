@@ -1,0 +1,195 @@
+"""Google's Vertex AI (Gemini Enterprise Agent Platform): supervised tuning of Gemini.
+
+The training file is an object in the account's bucket. A create cannot be repeated without a second job, so a job has
+the order's tag as a label, and trains a file that was uploaded for it alone.
+
+Source: the vendor's documentation, its SDK google-genai 2 and the messages of google-cloud-aiplatform 2.7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from urllib.parse import quote
+
+import httpx2
+
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.dataset import short_tag
+from orchestrator.core.errors import JobLimitReached, QuotaExhausted, RemoteNotFound, RequestRejected
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.providers import PROVIDERS, find_base_url
+from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.http.api_client import UnsuccessfulResponse
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.http.response_decoder import ListLimits, MalformedResponse, check_id
+from orchestrator.providers.http.rest_client import RestClient
+from orchestrator.providers.http.status_errors import ErrorCodes, parse_error_body
+from orchestrator.providers.objects.bucket import (
+    find_uploaded_file,
+    get_object_name,
+    get_uploaded_file,
+    upload_to_bucket,
+)
+from orchestrator.providers.objects.content_hashes import ContentHashes
+from orchestrator.providers.objects.gcs import DEFAULT_STORAGE_URL, GcsBucket
+from orchestrator.providers.tagging import select_tagged_jobs
+from orchestrator.providers.upload_stream import check_upload_size
+from orchestrator.providers.vertex.mapping import LABEL, build_job_body, find_tag, to_events, to_remote_job
+from orchestrator.providers.vertex.responses import (
+    JOB_DECODER,
+    JOB_PAGE_DECODER,
+    MODEL_DECODER,
+    PLACE_DECODER,
+    VertexJob,
+)
+
+INFO: Final = PROVIDERS[ProviderName.VERTEX]
+ERROR_CODES: Final[ErrorCodes] = {"BILLING_DISABLED": QuotaExhausted}
+PAGE_SIZE: Final = 100
+
+
+def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
+    """Build the factory for accounts at Vertex AI. They share the checksums of the files."""
+    hashes = ContentHashes()
+
+    def connect(account: Account, key: Secret) -> VertexProvider:
+        base_url = find_base_url(account) or ""
+        client = RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
+        bucket = GcsBucket(
+            http,
+            account.storage_url or DEFAULT_STORAGE_URL,
+            account.bucket or "",
+            key=key,
+            account=account.name,
+            redact=redact,
+            error_codes=ERROR_CODES,
+            hashes=hashes,
+        )
+        return VertexProvider(account, client, bucket)
+
+    return connect
+
+
+class VertexProvider:
+    """One project in one region."""
+
+    capabilities: Capabilities = INFO.capabilities
+
+    def __init__(self, account: Account, client: RestClient, bucket: GcsBucket) -> None:
+        self._account = account
+        self._client = client
+        self._bucket = bucket
+        project, region = quote(account.project or "", safe=""), account.region or ""
+        self._place = f"/v1/projects/{project}/locations/{region}"
+        self._jobs_path = f"{self._place}/tuningJobs"
+
+    async def verify(self) -> AccountIdentity:
+        """Read the region of the project: a list of jobs may be empty, and an empty list says nothing."""
+        async with self._client.read_call():
+            place = await self._client.get_decoded(PLACE_DECODER, self._place)
+            if not place.name.endswith(f"/locations/{self._account.region}"):
+                raise MalformedResponse(f"the response to {self._place} is about {place.name}, so it is not used")
+        return AccountIdentity(project=self._account.project)  # whose number is shown in place of its id
+
+    async def find_model(self, name: str) -> RemoteModel | None:
+        """Return a base model, or the endpoint of a tuned one."""
+        path = f"/v1/{name}" if "/" in name else f"/v1/publishers/google/models/{name}"
+        try:
+            async with self._client.read_call():
+                found = await self._client.get_decoded(MODEL_DECODER, path)
+                check_id(name.rpartition("/")[2], found.name.rpartition("/")[2], path)
+        except RemoteNotFound:
+            return None
+        return RemoteModel(id=name)
+
+    async def list_models(self) -> list[str]:
+        return []
+
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
+        return await find_uploaded_file(self._bucket, dataset_file)
+
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        check_upload_size(dataset_file, self.capabilities, self._account.name)
+        return await upload_to_bucket(self._bucket, dataset_file, deadline)
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        return await get_uploaded_file(self._bucket, file_id)
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        """Search by label, and without a match again among all jobs: the filter may not know of labels."""
+        label = f'labels.{LABEL}="{short_tag(order.tag)}"'
+        found: list[RemoteJob] = []
+        try:
+            found = self._select_jobs(await self._list_jobs(label), order)
+        except RequestRejected as refusal:
+            if isinstance(refusal, RemoteNotFound):
+                raise
+        return found or self._select_jobs(await self._list_jobs(), order)
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        body = build_job_body(order)
+        async with self._client.write_call(deadline):
+            try:
+                made = await self._client.post_decoded(JOB_DECODER, self._jobs_path, body)
+            except UnsuccessfulResponse as refusal:
+                # A limit of requests has a time to wait; the quota of jobs has none, and ends when another job does.
+                if refusal.status == httpx2.codes.TOO_MANY_REQUESTS and "retry-after" not in refusal.headers:
+                    code, text = parse_error_body(refusal.content)
+                    raise JobLimitReached(f"{code}: {text}", account=self._account.name, code=code) from refusal
+                raise
+            return self._to_remote_job(made)
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        return self._to_remote_job(await self._get_job(remote_job_id))
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        async def request_cancel() -> None:
+            async with self._client.read_call():
+                await self._client.send("POST", f"/v1/{remote_job_id}:cancel", json={})
+
+        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return to_events(await self._get_job(remote_job_id))
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        return []
+
+    async def delete_file(self, file_id: str) -> None:
+        await self._bucket.delete_object(get_object_name(file_id))
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        await self._bucket.cancel_upload(upload_id)
+
+    async def _get_job(self, remote_job_id: str) -> VertexJob:
+        async with self._client.read_call():
+            path = f"/v1/{remote_job_id}"
+            job = await self._client.get_decoded(JOB_DECODER, path)
+            # The name has the number of the project where an operator may have written its id.
+            if job.name.rpartition("/")[2] != remote_job_id.rpartition("/")[2]:
+                check_id(remote_job_id, job.name, path)
+            return job
+
+    async def _list_jobs(self, label: str | None = None) -> list[VertexJob]:
+        """Return all jobs, to the last page: their order is not documented."""
+        limits = ListLimits(self._jobs_path, asyncio.get_running_loop().time)
+        query = {"pageSize": str(PAGE_SIZE)} | ({"filter": label} if label else {})
+        jobs: list[VertexJob] = []
+        while True:
+            async with self._client.read_call(), asyncio.timeout(limits.seconds_left):
+                page = await self._client.get_decoded(JOB_PAGE_DECODER, self._jobs_path, **query)
+                jobs += page.tuning_jobs
+                if not page.next_page_token:
+                    return jobs
+                limits.count_page(len(page.tuning_jobs), page.next_page_token)
+            query["pageToken"] = page.next_page_token
+
+    def _select_jobs(self, jobs: list[VertexJob], order: JobOrder) -> list[RemoteJob]:
+        return select_tagged_jobs(((self._to_remote_job(job), find_tag(job, order)) for job in jobs), order)
+
+    def _to_remote_job(self, job: VertexJob) -> RemoteJob:
+        return to_remote_job(job, servable=self.capabilities.servable)
