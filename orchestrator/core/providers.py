@@ -18,7 +18,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 
 CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
-    {"webhook_secret", "send_auto", "suffix_length", "suffix_required", "hyperparameter_format"}
+    {"webhook_secret", "send_auto", "suffix_length", "suffix_required", "file_per_job", "hyperparameter_format"}
 )
 """Options of `[[accounts]]` that are an error for a provider that does not list them in `account_options`."""
 
@@ -134,7 +134,9 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         litellm_prefix="openai",
         inference_url=None,
         required_account_options={"base_url": 'base_url = "https://HOST/v1"'},
-        account_options=frozenset({"send_auto", "suffix_length", "suffix_required", "hyperparameter_format"}),
+        account_options=frozenset(
+            {"send_auto", "suffix_length", "suffix_required", "file_per_job", "hyperparameter_format"}
+        ),
     ),
     ProviderName.TOGETHER: ProviderInfo(
         capabilities=CAPABILITIES[ProviderName.TOGETHER],
