@@ -57,6 +57,7 @@ class Account:
     send_auto: bool = True  # openai-compatible only: whether the server understands "auto" as a hyperparameter
     suffix_length: int | None = None  # openai-compatible only: maximum suffix length; 0: none, None: the usual one
     suffix_required: bool = False  # openai-compatible only: whether the server refuses a job without a suffix
+    file_per_job: bool = False  # openai-compatible only: each job is found again by a training file of its own
     hyperparameter_format: HyperparameterFormat = HyperparameterFormat.METHOD  # openai-compatible only
     labels: tuple[str, ...] = ()  # for filters
     proxy: str | None = None  # address without password, reference, or DIRECT_KEYWORDS; None: the environment's proxy

@@ -9,6 +9,7 @@ from pathlib import Path
 
 # In the name of a file at a provider: the hash of the converted file, after that of the canonical file.
 _CONVERTED_HASH = re.compile(r"_[0-9a-f]{16}(?=[-.])")
+_TAG = re.compile(r"-[0-9a-f]{16}-[0-9]+(?=\.jsonl$)")  # of the job that the file belongs to alone
 
 
 def local_filename(part_sha256: str) -> str:
@@ -32,8 +33,14 @@ def filename_has_tag(filename: str, tag: str) -> bool:
 
 
 def is_remote_filename(filename: str | None, expected: str) -> bool:
-    """Return whether a file at a provider has the name `expected`, which is given without a converted file's hash."""
-    return filename is not None and expected in (filename, _CONVERTED_HASH.sub("", filename, count=1))
+    """Return whether a file at a provider has the name `expected`, which is given without a converted file's hash.
+
+    Without a tag in `expected` the file may have one: an account's option decides that, and may have changed.
+    """
+    if filename is None:
+        return False
+    plain = _CONVERTED_HASH.sub("", filename, count=1)
+    return expected in (filename, plain, _TAG.sub("", plain))
 
 
 def short_tag(tag: str) -> str:

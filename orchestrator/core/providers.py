@@ -23,6 +23,7 @@ CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
         "send_auto",
         "suffix_length",
         "suffix_required",
+        "file_per_job",
         "hyperparameter_format",
         "region",
         "bucket",
@@ -153,7 +154,9 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         litellm_prefix="openai",
         inference_url=None,
         required_account_options={"base_url": 'base_url = "https://HOST/v1"'},
-        account_options=frozenset({"send_auto", "suffix_length", "suffix_required", "hyperparameter_format"}),
+        account_options=frozenset(
+            {"send_auto", "suffix_length", "suffix_required", "file_per_job", "hyperparameter_format"}
+        ),
     ),
     ProviderName.TOGETHER: ProviderInfo(
         capabilities=CAPABILITIES[ProviderName.TOGETHER],

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from structlog.stdlib import BoundLogger
 
 from orchestrator.aio import SingleFlight
-from orchestrator.core.capabilities import CAPABILITIES, Capabilities, WireFormat, needs_multipart
+from orchestrator.core.capabilities import Capabilities, WireFormat, needs_multipart
 from orchestrator.core.dataset import Dataset, DatasetPart, remote_filename
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.core.jobs.job import JobId
@@ -52,20 +52,22 @@ class DatasetFiles:
         self._hashes = SingleFlight[_FileVersion, str]()  # results are kept by the cache of `_sha256`
         self._datasets_by_hash: dict[str, Dataset] = {}  # never stale: the hash determines the dataset
 
-    async def get_verified_files(self, loaded: jobs.LoadedJob) -> list[DatasetFile]:
+    async def get_verified_files(self, loaded: jobs.LoadedJob, capabilities: Capabilities) -> list[DatasetFile]:
         """Return the training file and, if there is one, the validation file of the job.
 
+        `capabilities` are those of the job's account: an option of the account may change how its jobs are found.
         Raises DatasetChanged when a file is missing or its bytes differ from the plan.
         """
         dataset = await self._load_dataset(loaded.run.dataset_sha256)
         parts = [part for part in (dataset.training, dataset.validation) if part is not None]
         for part in parts:
             await self._verify(part)
-        wire_format = CAPABILITIES[loaded.job.provider].wire_format
+        wire_format = capabilities.wire_format
         if wire_format is WireFormat.CHAT_LINES:
-            return [self._build_dataset_file(part, loaded) for part in parts]
+            return [self._build_dataset_file(part, loaded, capabilities) for part in parts]
         return [
-            self._build_dataset_file(part, loaded, await self._get_converted(part, wire_format)) for part in parts
+            self._build_dataset_file(part, loaded, capabilities, await self._get_converted(part, wire_format))
+            for part in parts
         ]
 
     async def _load_dataset(self, sha256: str) -> Dataset:
@@ -117,10 +119,13 @@ class DatasetFiles:
         return file
 
     def _build_dataset_file(
-        self, part: DatasetPart, loaded: jobs.LoadedJob, converted: ConvertedFile | None = None
+        self,
+        part: DatasetPart,
+        loaded: jobs.LoadedJob,
+        capabilities: Capabilities,
+        converted: ConvertedFile | None = None,
     ) -> DatasetFile:
         job = loaded.job
-        capabilities = CAPABILITIES[job.provider]
         sent = converted or part
         return DatasetFile(
             path=sent.path,

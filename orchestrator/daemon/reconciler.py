@@ -217,7 +217,7 @@ class Reconciler:
 
     async def _upload(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
         try:
-            files = await self._dataset_files.get_verified_files(loaded)
+            files = await self._dataset_files.get_verified_files(loaded, connection.provider.capabilities)
         except DatasetChanged as error:
             failure, until = (
                 Failure.from_error(error),

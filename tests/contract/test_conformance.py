@@ -29,6 +29,7 @@ from provider_bench import (
     CompatibleBench,
     DashScopeBench,
     FireworksBench,
+    MantleBench,
     NebiusBench,
     OpenAIBench,
     ProviderBench,
@@ -159,8 +160,13 @@ CASES = [
     ),
     Case(
         "neither metadata nor suffix is kept", Defect(job=without("metadata", "user_provided_suffix")),
-        "find job", MISSING, "neither metadata nor suffix", fix="Store `metadata` or `suffix`",
-        recovery=JobRecovery.HELD,
+        "find job", MISSING, "neither metadata nor suffix",
+        fix="Add to the account: file_per_job = true. Or: Store `metadata` or `suffix`", recovery=JobRecovery.HELD,
+    ),
+    Case(
+        "neither metadata nor suffix is kept, and the job has a file of its own",
+        Defect(job=without("metadata", "user_provided_suffix")),
+        "find job", WORKS, "by its training file", options={"file_per_job": True},
     ),
     Case(
         "the suffix is not shown", Defect(job=without("user_provided_suffix")),
@@ -382,7 +388,17 @@ def test_dataset_differs_from_that_of_an_earlier_test(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [OpenAIBench, CompatibleBench, AzureBench, NebiusBench, TogetherBench, FireworksBench, DashScopeBench]
+    "kind",
+    [
+        OpenAIBench,
+        CompatibleBench,
+        AzureBench,
+        NebiusBench,
+        MantleBench,
+        TogetherBench,
+        FireworksBench,
+        DashScopeBench,
+    ],
 )
 async def test_fake_of_every_provider_fulfils_the_contract(kind: type[ProviderBench], tmp_path: Path) -> None:
     bench = kind(tmp_path)

@@ -42,7 +42,7 @@ class UploadStage:
         async with self.database.read() as connection:
             loaded = await jobs.load(connection, job.id)
         assert loaded is not None
-        [file] = await self.files.get_verified_files(replace(loaded, job=job))
+        [file] = await self.files.get_verified_files(replace(loaded, job=job), CAPABILITIES[job.provider])
         return file
 
 

@@ -173,6 +173,8 @@ def write_dataset(account: Account, spec: TrainingSpec, nonce: str) -> Iterator[
     examples = _count_examples(account)
     content = b"".join(_encode_chat(nonce, number) for number in range(examples))
     capabilities, tag = CAPABILITIES[account.provider], f"{nonce}.1"
+    # Also where the account does not have the option `file_per_job`: the test then shows whether it would help.
+    has_tag = capabilities.has_file_per_job or "file_per_job" in PROVIDERS[account.provider].account_options
     with TemporaryDirectory(prefix="orchestrator-") as folder:
         part = DatasetPart(
             path=Path(folder) / "conformance.jsonl",
@@ -191,7 +193,7 @@ def write_dataset(account: Account, spec: TrainingSpec, nonce: str) -> Iterator[
                 filename=remote_filename(
                     part.sha256,
                     converted_sha256=converted.sha256 if converted else None,
-                    tag=tag if capabilities.has_file_per_job else None,
+                    tag=tag if has_tag else None,
                 ),
                 bytes=sent.bytes,
                 sha256=sent.sha256,

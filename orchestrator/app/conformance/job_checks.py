@@ -16,6 +16,7 @@ from orchestrator.core.errors import (
     ProviderError,
     RemoteNotFound,
 )
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.providers.base import TERMINAL_JOB_STATUSES, JobOrder, JobPaging
 
@@ -51,7 +52,8 @@ async def check_recovery(trial: Trial) -> None:
         found = await trial.wait_for(is_listed, LIST_LAG_SECONDS)
     except AmbiguousRemoteJob:
         trial.recovery = JobRecovery.HELD
-        trial.add(FIND_JOB, ContractResult.MISSING, "the list shows neither metadata nor suffix of the job", TAG_FIX)
+        fix = await _find_tag_fix(trial, order)
+        trial.add(FIND_JOB, ContractResult.MISSING, "the list shows neither metadata nor suffix of the job", fix)
     except ProviderError as error:
         trial.recovery = JobRecovery.UNREADABLE
         trial.add(FIND_JOB, ContractResult.MISSING, error.message)
@@ -59,9 +61,21 @@ async def check_recovery(trial: Trial) -> None:
         if not found:
             trial.recovery = JobRecovery.NOT_FOUND
             message = "the list does not contain the job that was just created, or not with the tag that was sent"
-            trial.add(FIND_JOB, ContractResult.MISSING, message, TAG_FIX)
+            trial.add(FIND_JOB, ContractResult.MISSING, message, await _find_tag_fix(trial, order))
         else:
             await _check_found_jobs(trial, order, listed)
+
+
+async def _find_tag_fix(trial: Trial, order: JobOrder) -> str:
+    """Return what would make the job recognisable: an option of the account, if the list shows the training file."""
+    if "file_per_job" not in PROVIDERS[trial.account.provider].account_options or trial.account.file_per_job:
+        return TAG_FIX
+    try:
+        found = await trial.connect(replace(trial.account, file_per_job=True)).find_jobs(order)
+    except OrchestratorError:
+        return TAG_FIX
+    has_found = trial.remote_job is not None and [job.id for job in found] == [trial.remote_job.id]
+    return f"Add to the account: file_per_job = true. Or: {TAG_FIX}" if has_found else TAG_FIX
 
 
 async def _check_found_jobs(trial: Trial, order: JobOrder, listed: list[RemoteJob]) -> None:

@@ -91,6 +91,8 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
         yield "send_auto = false"
     if account.suffix_required:
         yield "suffix_required = true"
+    if account.file_per_job:
+        yield "file_per_job = true"
     if account.hyperparameter_format is not HyperparameterFormat.METHOD:
         yield f"hyperparameter_format = {format_toml_value(account.hyperparameter_format.value)}"
     if account.labels:

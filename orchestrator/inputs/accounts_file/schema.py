@@ -298,6 +298,7 @@ class AccountTable(_OptionsTable):
     send_auto: bool | None = None
     suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None
     suffix_required: bool | None = None
+    file_per_job: bool | None = None
     hyperparameter_format: Annotated[HyperparameterFormat, Field(strict=False)] | None = None
     region: Annotated[str, AfterValidator(_validate_region)] | None = None
     bucket: Annotated[str, AfterValidator(_validate_bucket)] | None = None

@@ -88,8 +88,12 @@ class Dialect:
 
     def for_account(self, account: Account) -> Dialect:
         """Return the dialect with the account's own options for its server."""
+        capabilities = self.capabilities
+        if account.file_per_job:
+            capabilities = replace(capabilities, job_lookup=JobLookup.TRAINING_FILE)
         own = replace(
             self,
+            capabilities=capabilities,
             accepts_auto=self.accepts_auto and account.send_auto,
             suffix_length=self.suffix_length if account.suffix_length is None else account.suffix_length,
             suffix_required=account.suffix_required,

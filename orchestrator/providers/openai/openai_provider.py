@@ -172,8 +172,10 @@ class OpenAIProvider:
         listed = [job async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, query)]
         tagged = [to_remote_job(job, self._dialect) for job in listed if metadata_has_tag(job, order)]
         if self.capabilities.has_file_per_job:
-            others = [to_remote_job(job, self._dialect) for job in listed if not metadata_has_tag(job, order)]
-            return [*tagged, *select_jobs_by_file(others, order, await self._list_own_files(order))]
+            own_files = await self._list_own_files(order)
+            if order.training_file in own_files or await self._is_own_file(order):
+                others = [to_remote_job(job, self._dialect) for job in listed if not metadata_has_tag(job, order)]
+                return [*tagged, *select_jobs_by_file(others, order, own_files)]
         if tagged:
             return tagged
         show_tag = self._build_tag_getter(order)
@@ -183,6 +185,13 @@ class OpenAIProvider:
         """Return the ids of the files that were uploaded for the order alone."""
         files = self._client.iter_items("/files", FILE_LIST_DECODER, {"purpose": "fine-tune"})
         return {file.id async for file in files if filename_has_tag(file.filename or "", order.tag)}
+
+    async def _is_own_file(self, order: JobOrder) -> bool:
+        """Return whether the order's file was uploaded for it alone: not, if `file_per_job` was set afterwards."""
+        try:
+            return filename_has_tag((await self.get_file(order.training_file)).filename or "", order.tag)
+        except RemoteNotFound:
+            return False
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         arguments = build_create_arguments(order, self._dialect)
@@ -281,6 +290,8 @@ class OpenAIProvider:
 
     def _build_tag_getter(self, order: JobOrder) -> Callable[[OpenAIJob], str | None]:
         """Return the function that reads the tag, or the suffix, of a job that may be this order's."""
+        if self.capabilities.has_file_per_job:  # the order's file is shared: no job on it is certainly another's
+            return find_metadata_tag
         if not self._dialect.uses_suffix_tag:
             return metadata_tag_or_empty
         return build_suffix_getter(order) if self._dialect.suffix_fits_tag(order.tag) else find_metadata_tag

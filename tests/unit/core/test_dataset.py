@@ -43,3 +43,10 @@ def test_converted_file_is_recognised_without_the_hash_of_its_bytes(tag: str | N
     assert not is_remote_filename(remote_filename(CONVERTED, tag=tag), expected)
     assert not is_remote_filename(remote_filename(CANONICAL, tag="eeee.0"), expected)
     assert not is_remote_filename(None, expected)
+
+
+def test_file_is_recognised_whether_or_not_its_name_has_a_tag() -> None:
+    """The option `file_per_job` may have been changed since the upload."""
+    assert is_remote_filename(remote_filename(CANONICAL, tag=TAG), remote_filename(CANONICAL))
+    assert not is_remote_filename(remote_filename(CONVERTED, tag=TAG), remote_filename(CANONICAL))
+    assert not is_remote_filename(remote_filename(CANONICAL), remote_filename(CANONICAL, tag=TAG))

@@ -18,6 +18,7 @@ def test_entry_of_an_account_has_every_option_that_describes_its_server() -> Non
         send_auto=False,
         suffix_length=18,
         suffix_required=True,
+        file_per_job=True,
         hyperparameter_format=HyperparameterFormat.FLAT,
     )
     head = '[run]\nname = "n"\nmoderation_waived = "w"\n[run.openai-compatible]\nbase_model = "m"\n'

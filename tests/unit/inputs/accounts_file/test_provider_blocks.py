@@ -136,7 +136,14 @@ def test_a_provider_without_a_seed_is_warned_about(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["send_auto = false", "suffix_length = 18", "suffix_required = true", 'hyperparameter_format = "flat"']
+    "option",
+    [
+        "send_auto = false",
+        "suffix_length = 18",
+        "suffix_required = true",
+        "file_per_job = true",
+        'hyperparameter_format = "flat"',
+    ],
 )
 def test_compatible_server_options_are_refused_for_other_providers(tmp_path: Path, option: str) -> None:
     name = option.partition(" ")[0]
@@ -147,11 +154,17 @@ def test_compatible_server_options_are_refused_for_other_providers(tmp_path: Pat
 def test_a_compatible_server_can_be_described(tmp_path: Path) -> None:
     entry = (
         'base_url = "https://h/v1"\nsend_auto = false\nsuffix_length = 18\nsuffix_required = true\n'
+        "file_per_job = true\n"
         'hyperparameter_format = "flat"\n'
     )
     file = read(tmp_path, "openai-compatible", entry=entry)
     [account] = file.accounts
-    assert (account.send_auto, account.suffix_length, account.suffix_required) == (False, 18, True)
+    assert (account.send_auto, account.suffix_length, account.suffix_required, account.file_per_job) == (
+        False,
+        18,
+        True,
+        True,
+    )
     assert account.hyperparameter_format is HyperparameterFormat.FLAT
     assert (Account(name="a", provider=account.provider, api_key="env:K").send_auto, file.get_run().specs) == (
         True,
