@@ -18,7 +18,8 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.text import format_timestamp
 
 NOT_MODERATED_HINT: Final = (
-    "Name an account with a moderation API as `moderation` in [run], or record why no moderation is needed: "
+    "Name an account with a moderation API as `moderation` of the run in the accounts file, or record why no "
+    "moderation is needed: "
     '`orchestrator waive "REASON"`.'
 )
 
@@ -106,18 +107,18 @@ def get_moderation_hint(error: ProviderError) -> str:
             return error.hint
         case TrainingNotAllowed():
             return (
-                "Allow this account's key to use the moderation endpoint, or name another account as `moderation` in "
-                "[run]; then `orchestrator release`."
+                "Allow this account's key to use the moderation endpoint, or name another account as `moderation` of "
+                "the run in the accounts file; then `orchestrator release`."
             )
         case AccountError():
             return error.hint
         case RemoteNotFound():
             return (
                 "This server has no moderation endpoint at that address. Correct the account's `base_url` and "
-                "`orchestrator release`, or name an account whose server has one as `moderation` in [run]."
+                "`orchestrator release`, or name an account whose server has one as `moderation` of the run."
             )
         case _:
             return (
                 "Correct the cause that the message names, then `orchestrator release`: the moderation is requested "
-                "again. Or name another account as `moderation` in [run]."
+                "again. Or name another account as `moderation` of the run."
             )

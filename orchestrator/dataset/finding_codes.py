@@ -373,7 +373,7 @@ class FindingCode(Enum):
         "split-in-training",
         WARNING,
         "The file's name suggests a validation or test split, but every file of the dataset is used for training.",
-        'Declare it as the validation set with validation = "PATH" in [run], or move it out of the dataset.',
+        'Declare it as the validation set with validation = "PATH" in the accounts file, or move it out of it.',
     )
     REASONING_BLOCK = (
         "reasoning-block",

@@ -145,8 +145,8 @@ def build_dataset_rules(run: RunDefinition) -> DatasetRules:
     if len(methods) > 1:
         raise ConfigError(
             f"run {run.options.name} of the accounts file has more than one `method`: "
-            + ", ".join(f"{spec.method} in [run.{provider}]" for provider, spec in run.specs.items()),
-            hint="A run has one dataset: pairs for dpo, chats for supervised. Use one accounts file for each method.",
+            + ", ".join(f"{spec.method} in {run.format_block(provider)}" for provider, spec in run.specs.items()),
+            hint="A run has one dataset: pairs for dpo, chats for supervised. Use a [[runs]] entry for each method.",
         )
     return DatasetRules(
         method=methods.pop(),

@@ -2,9 +2,13 @@
 
     python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40
     python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40 --replicas 2
+    python tests/chaos/harness.py --rounds 20 --seed 1 --accounts 30 --runs 3
 
 With more than one replica the database is a PostgreSQL of the harness's own, otherwise SQLite. The service and the
 sandbox are processes. The verdict is read from the sandbox, not from the service.
+
+With more than one run the file has [[runs]] with different priorities, each account has two job slots, and account-0
+has a budget for two jobs.
 """
 
 from __future__ import annotations
@@ -22,15 +26,17 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/chaos")]
 
+from chaos_result import MAX_AFFORDED, ChaosResult  # noqa: E402
 from machine_speed import scale_seconds, set_time_factor  # noqa: E402
 from postgres import serving  # noqa: E402 - found where the line above points to
+from shared_accounts import JobSampler, count_most_at_once, list_order_violations  # noqa: E402
 
 POINTS = tuple(
     f"{state}: {when}"
@@ -45,6 +51,7 @@ POINTS = tuple(
     }.items()
     for when in whens
 )
+SEEDS_PER_ROUND = 10  # the seeds of the runs that exist at the same time
 FAULTS: list[dict[str, Any]] = [
     {"kind": "slow", "seconds": 0.1},
     {"kind": "lose_answer", "rate": 0.1, "operations": ["files.create", "jobs.create"]},
@@ -56,44 +63,12 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ChaosResult:
-    """What was found at the sandbox and in the service's own status at the end.
-
-    Whenever everything is done before the kills are, another seed makes it all over again: `runs` counts that.
-    """
-
-    accounts: int
-    runs: int
-    points: int
-    kills: int
-    faults: int
-    jobs: int
-    duplicates: int
-    orphans: int
-    models: int
-
-    @property
-    def passed(self) -> bool:
-        return (
-            not self.duplicates
-            and not self.orphans
-            and self.jobs == self.runs * self.accounts
-            and self.models == self.accounts
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"runs {self.runs}, accounts {self.accounts}, kills {self.kills} ({self.points} at named points), "
-            f"faults {self.faults}, jobs {self.jobs}, models {self.models}, "
-            f"duplicates {self.duplicates}, orphans {self.orphans}"
-        )
-
-
 class Chaos:
     """One experiment in a folder of its own."""
 
-    def __init__(self, folder: Path, *, accounts: int, seed: int, database_url: str = "", replicas: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, accounts: int, seed: int, database_url: str = "", replicas: int = 1, runs: int = 1
+    ) -> None:
         self._folder = folder
         self._database_url = database_url
         self._replicas = replicas
@@ -104,7 +79,11 @@ class Chaos:
         self._url = ""
         self.kills = 0
         self.points = 0
-        self._runs = 1
+        self._runs_at_once = runs
+        self._rounds = 1
+        self._slots = 3 if runs == 1 else 2
+        self._job_usd = 0.0
+        self._sampler = JobSampler(self._list_sandbox_jobs)
 
     def __enter__(self) -> Chaos:
         (self._folder / "faults.json").write_text(json.dumps(FAULTS))
@@ -117,7 +96,7 @@ class Chaos:
                 "--port",
                 "0",
                 "--seconds",
-                "1",
+                "1" if self._runs_at_once == 1 else "3",
                 "--seed",
                 str(self._seed),
             ],
@@ -129,10 +108,15 @@ class Chaos:
         self._url = self._sandbox.stdout.readline().split()[-1]
         self._call_sandbox("faults", json.dumps({"faults": FAULTS}).encode())
         self._write_accounts()
+        if self._runs_at_once > 1:
+            self._job_usd = self._read_plan()["runs"][0]["accounts"][0]["usd"]
+            self._write_accounts()  # with the budget
+        self._sampler.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._sandbox is not None
+        self._sampler.stop()
         self._sandbox.terminate()
         self._sandbox.wait(scale_seconds(60))
         assert self._sandbox.stdout is not None
@@ -180,7 +164,7 @@ class Chaos:
 
     def _report_unfinished_work(self, patience: float) -> None:
         """Print the jobs that are not finished, and keep the service's log and what the sandbox holds."""
-        for job in self._read_status()["jobs"]:
+        for job in self._list_status_jobs():
             if job["state"] not in {"succeeded", "failed", "cancelled"}:
                 print(json.dumps(job))
         kept = Path(tempfile.mkdtemp(prefix="chaos-unfinished-"))
@@ -189,37 +173,74 @@ class Chaos:
         print(f"the service did not finish within {patience:.0f} s; its log and the sandbox's state are in {kept}")
 
     def _start_next_run_if_finished(self, replicas: list[subprocess.Popen[bytes]]) -> None:
-        """When all was done before the kill, another seed makes another run."""
-        if any(replica.returncode == 0 for replica in replicas):
-            self._runs += 1
+        """When all was done before the kill, other seeds make other runs."""
+        done = {0} if self._runs_at_once == 1 else {0, 1}  # 1: the job without a budget is held
+        if any(replica.returncode in done for replica in replicas):
+            self._rounds += 1
             self._write_accounts()
 
     def _collect_result(self) -> ChaosResult:
         state = self._call_sandbox("state")
-        jobs = Counter((name, job["seed"]) for name, held in state["accounts"].items() for job in held["jobs"])
+        all_jobs = {name: held["jobs"] for name, held in state["accounts"].items()}
+        jobs = Counter((name, job["seed"]) for name, held in all_jobs.items() for job in held)
+        last_seeds = {seed for seed, _ in self._list_runs()}
         files = [[file["id"] for file in account["files"]] for account in state["accounts"].values()]
         return ChaosResult(
             accounts=self._accounts,
-            runs=self._runs,
+            runs=self._rounds * self._runs_at_once,
+            poor=int(self._runs_at_once > 1),
             points=self.points,
             kills=self.kills,
             faults=sum(self._call_sandbox("faults")["fired"]),
             jobs=jobs.total(),
             duplicates=sum(count - 1 for count in jobs.values()),
             orphans=sum(max(0, len(ids) - 1) for ids in files),
-            models=len({job["fine_tuned_model"] for job in self._read_status()["jobs"] if job["fine_tuned_model"]}),
+            models=len({job["fine_tuned_model"] for job in self._list_status_jobs() if job["fine_tuned_model"]}),
+            expected_models=sum(seed in last_seeds for _, seed in jobs),
+            poor_jobs=len(all_jobs["account-0"]) if self._runs_at_once > 1 else 0,
+            most_at_once=max(self._sampler.most_at_once, *map(count_most_at_once, all_jobs.values())),
+            slots=self._slots,
+            violations=len(self._list_violations()),
         )
 
+    def _list_violations(self) -> list[str]:
+        """Return what the service's history shows of the order of the runs, and print it."""
+        if self._runs_at_once == 1:
+            return []
+        ranks = {part["run"]["id"]: rank for rank, part in enumerate(self._read_status()["runs"])}
+        violations = []
+        for number in range(self._accounts):
+            events = self._read_json("history", f"account-{number}", "--json")
+            for event in events:
+                event["seconds"] = datetime.fromisoformat(event["at"]).timestamp()
+            violations += list_order_violations(events, ranks, self._slots)
+        for line in violations:
+            print(line)
+        return violations
+
+    def _list_sandbox_jobs(self) -> dict[str, Any]:
+        return {name: held["jobs"] for name, held in self._call_sandbox("state")["accounts"].items()}
+
+    def _list_status_jobs(self) -> list[Any]:
+        status = self._read_status()
+        return [job for part in status.get("runs", [status]) for job in part["jobs"]]
+
     def _read_status(self) -> Any:
-        status = subprocess.run(
-            [sys.executable, "-m", "orchestrator", "status", "--json"],
+        return self._read_json("status", "--json")
+
+    def _read_plan(self) -> Any:
+        return self._read_json("plan", "--json")
+
+    def _read_json(self, *arguments: str) -> Any:
+        printed = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments],
             cwd=self._folder,
             env=self._environment(),
             capture_output=True,
             text=True,
             check=True,
         )
-        return json.loads(status.stdout)
+        return json.loads(printed.stdout)
 
     def _start(self, **extra: str) -> subprocess.Popen[bytes]:
         with (self._folder / "service.log").open("ab") as log:
@@ -234,7 +255,8 @@ class Chaos:
     def _count_service_starts(self) -> int:
         """How often a replica has begun to work."""
         log = self._folder / "service.log"
-        return log.read_bytes().count(b'"plan.applied"') if log.exists() else 0
+        applied = log.read_bytes().count(b'"plan.applied"') if log.exists() else 0
+        return applied // self._runs_at_once
 
     def _wait_for_work(self, replicas: list[subprocess.Popen[bytes]], begun: int) -> None:
         end = time.perf_counter() + scale_seconds(60)
@@ -266,17 +288,29 @@ class Chaos:
             }
         )
 
+    def _list_runs(self) -> list[tuple[int, int]]:
+        """Return the seed and the priority of each run, the highest priority first."""
+        first = self._rounds * SEEDS_PER_ROUND
+        return [(first + number, 10 * (self._runs_at_once - number)) for number in range(self._runs_at_once)]
+
     def _write_accounts(self) -> None:
         entries = "".join(
             f'[[accounts]]\nname = "account-{number}"\nprovider = "openai"\n'
-            f'api_key = "env:KEY_{number}"\nbase_url = "{self._url}"\n\n'
+            f'api_key = "env:KEY_{number}"\nbase_url = "{self._url}"\nmax_running_jobs = {self._slots}\n'
+            + (f"budget_usd = {(MAX_AFFORDED + 0.5) * self._job_usd}\n\n" if self._job_usd and not number else "\n")
             for number in range(self._accounts)
         )
-        (self._folder / "accounts.toml").write_text(
-            f'[run]\nname = "chaos"\nseed = {self._runs}\ndataset = "{ROOT / "chats"}"\n'
+        (self._folder / "accounts.toml").write_text("\n".join([*self._list_run_entries(), entries]))
+
+    def _list_run_entries(self) -> list[str]:
+        table = "run" if self._runs_at_once == 1 else "runs"
+        return [
+            (f"[{table}]" if table == "run" else f"[[{table}]]\npriority = {priority}")
+            + f'\nname = "chaos-{number}"\nseed = {seed}\ndataset = "{ROOT / "chats"}"\n'
             f'moderation_waived = "sample chats"\n\n'
-            f'[run.openai]\nbase_model = "sandbox-small"\nn_epochs = 3\n\n{entries}'
-        )
+            f'[{table}.openai]\nbase_model = "sandbox-small"\nn_epochs = 3\n'
+            for number, (seed, priority) in enumerate(self._list_runs())
+        ]
 
     def _call_sandbox(self, what: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(
@@ -304,6 +338,7 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=1, help="runs of the accounts file at the same time")
     given = parser.parse_args()
     set_time_factor()
     with contextlib.ExitStack() as stack:
@@ -311,7 +346,14 @@ def main() -> int:
         url = stack.enter_context(serving()).create() if given.replicas > 1 else ""
         verdict = run_experiment(
             stack.enter_context(
-                Chaos(folder, accounts=given.accounts, seed=given.seed, database_url=url, replicas=given.replicas)
+                Chaos(
+                    folder,
+                    accounts=given.accounts,
+                    seed=given.seed,
+                    database_url=url,
+                    replicas=given.replicas,
+                    runs=given.runs,
+                )
             ),
             rounds=given.rounds,
             points=POINTS,

@@ -23,3 +23,11 @@ def test_kills_of_two_replicas_leave_one_job_and_one_file_per_account(tmp_path: 
         verdict = run_experiment(chaos, rounds=4, points=("submitting: after intent", "submitting: before record"))
     assert verdict.passed, verdict
     assert verdict.kills >= 3, verdict  # the other replica may have done all there was to do
+
+
+@pytest.mark.timeout(scale_seconds(600))
+def test_three_runs_share_the_slots_and_the_budget_of_their_accounts(tmp_path: Path) -> None:
+    with Chaos(tmp_path, accounts=6, seed=7, runs=3) as chaos:
+        verdict = run_experiment(chaos, rounds=2, points=("ready: after record", "submitting: after intent"))
+    assert verdict.passed, verdict
+    assert verdict.jobs == verdict.runs * 5 + 2, verdict

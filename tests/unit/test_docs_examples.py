@@ -53,7 +53,8 @@ def test_documented_setting_exists(page: str) -> None:
 def test_documented_accounts_file_is_valid(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     lines = re.sub(r"^   ", "", block, flags=re.MULTILINE) if block.startswith("   ") else block
-    path.write_text(lines if "[run]" in lines else (HEAD if "[run." not in lines else HEAD[:17]) + lines)
+    is_whole = "[run]" in lines or "[[runs]]" in lines
+    path.write_text(lines if is_whole else (HEAD if "[run." not in lines else HEAD[:17]) + lines)
     assert load_accounts_file(path).accounts
 
 

@@ -113,7 +113,9 @@ def check_dataset(run: RunDefinition) -> Iterator[Diagnosis]:
     """Check that the chats exist and are readable. Their content is checked by `orchestrator check`."""
     path = run.dataset
     if not path.exists():
-        yield error_diagnosis("dataset", f"{path} does not exist", "Correct `dataset` in [run] of the accounts file.")
+        yield error_diagnosis(
+            "dataset", f"{path} does not exist", f"Correct `dataset` in {run.table} of the accounts file."
+        )
     elif not os.access(path, os.R_OK):
         yield error_diagnosis("dataset", f"{path} is not readable", "Give the service's user read access to it.")
     elif unreadable := list_folder(path).unreadable:
@@ -140,7 +142,7 @@ def check_validation_set(run: RunDefinition) -> Iterator[Diagnosis]:
         yield ok_diagnosis("validation", f"{path}: {format_count(count, 'file')}")
     else:
         yield error_diagnosis(
-            "validation", f"{path} is not readable or contains no chats", "Correct `validation` in [run]."
+            "validation", f"{path} is not readable or contains no chats", f"Correct `validation` in {run.table}."
         )
 
 

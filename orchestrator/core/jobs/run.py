@@ -18,7 +18,7 @@ class Run:
     """The stored state of a run. Times are epoch seconds, UTC."""
 
     id: RunId  # derived from the dataset and the specs: the same work has the same id
-    name: str  # `name` in [run]; for people only
+    name: str  # of the run in the accounts file; no part of its identity
     dataset_sha256: str
     specs: Mapping[ProviderName, TrainingSpec]
     current: bool = True  # whether the accounts file describes it now

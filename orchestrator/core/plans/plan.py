@@ -80,7 +80,7 @@ class Plan:
     """What a run will do and cost."""
 
     run_id: RunId
-    name: str  # `name` in [run]
+    name: str  # of the run in the accounts file
     dataset: Dataset
     specs: Mapping[ProviderName, TrainingSpec]  # of the providers that have accounts
     lines: tuple[PlanLine, ...]  # one for each account, in the order of the accounts file

@@ -30,6 +30,16 @@ class RunDefinition:
     specs: Mapping[ProviderName, TrainingSpec]  # by provider block
     accounts: tuple[Account, ...]  # those that the run selects
     tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
+    is_entry: bool = False  # whether it is a [[runs]] entry, not [run]
+
+    @property
+    def table(self) -> str:
+        """The table of the accounts file that describes the run, for messages."""
+        return f"[[runs]] {self.options.name}" if self.is_entry else "[run]"
+
+    def format_block(self, provider: ProviderName) -> str:
+        """Return the name of the provider's block, for messages."""
+        return f"[runs.{provider}]" if self.is_entry else f"[run.{provider}]"
 
     @property
     def chat_paths(self) -> Path | tuple[Path, ...]:
@@ -87,6 +97,7 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
         },
         accounts=tuple(account for account in accounts if _is_selected(selectors, account.name, account.labels)),
         tokenizers={name: _resolve_path(path, file) for name, file in files.items() if file},
+        is_entry=validated.document.is_entry,
     )
 
 

@@ -239,10 +239,17 @@ class Site:
         run: str = "",
         options: Mapping[str, str] | None = None,
         keys: Mapping[str, str] | None = None,
+        runs: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the accounts file. `run`, and `options` by account, are lines of it; `keys` are other references."""
-        lines = ["[run]", 'name = "acceptance"', 'moderation_waived = "a test"', run]
-        lines += ["[run.openai]", f'base_model = "{MODEL}"', "n_epochs = 3"]
+        """Write the accounts file. `run`, and `options` by account, are lines of it; `keys` are other references.
+
+        `runs` are the lines of several runs, by name.
+        """
+        lines = []
+        for name, more in (runs or {"acceptance": run}).items():
+            table = "runs" if runs else "run"
+            lines += ["[[runs]]" if runs else "[run]", f'name = "{name}"', 'moderation_waived = "a test"', more]
+            lines += [f"[{table}.openai]", f'base_model = "{MODEL}"', "n_epochs = 3"]
         for name in names:
             if not (self.folder / "keys" / name).exists():
                 self.write_key(name, f"sandbox-{name}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import RunOptions, TrainingSpec
 from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.planning.desired_state import build_dataset_rules
@@ -26,3 +27,22 @@ def test_minimum_is_the_highest_of_all_providers(providers: list[ProviderName], 
     assert rules.validation_path is None
     own = replace(run, validation_path=Path("/x/own.jsonl"))
     assert build_dataset_rules(own).validation_path == Path("/x/own.jsonl")
+
+
+@pytest.mark.parametrize("is_entry", [True, False])
+def test_two_methods_in_one_run_are_refused_with_the_names_of_the_blocks(is_entry: bool) -> None:
+    run = RunDefinition(
+        options=RunOptions(name="tone"),
+        dataset=Path("chats"),
+        specs={
+            OPENAI: TrainingSpec(base_model="m", method="dpo"),
+            FIREWORKS: TrainingSpec(base_model="m"),
+        },
+        accounts=(),
+        is_entry=is_entry,
+    )
+    with pytest.raises(ConfigError) as caught:
+        build_dataset_rules(run)
+    table = "runs" if is_entry else "run"
+    assert f"dpo in [{table}.openai], supervised in [{table}.fireworks]" in caught.value.message
+    assert "[[runs]]" in caught.value.hint

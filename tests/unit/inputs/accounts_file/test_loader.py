@@ -9,7 +9,7 @@ from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import RunOptions, TrainingSpec
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
-from orchestrator.inputs.accounts_file.schema import AccountTable, AlertTable, RunTable, SpecTable, WebhookTable
+from orchestrator.inputs.accounts_file.schema import AccountTable, AlertTable, RunsTable, SpecTable, WebhookTable
 
 EXAMPLE = Path(__file__).parents[4] / "accounts.example.toml"
 LITERAL = "sk-proj-canary-4f1d"
@@ -139,7 +139,7 @@ def test_the_example_is_a_good_file_with_every_option() -> None:
     file = load_accounts_file(EXAMPLE)
     assert file.warnings == ()
     lines = [line.removeprefix("# ") for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
-    for table in (RunTable, SpecTable, AccountTable, WebhookTable, AlertTable):
+    for table in (RunsTable, SpecTable, AccountTable, WebhookTable, AlertTable):
         for option in table.model_fields:
             shown = [line for line in lines if line.startswith(f"{option} = ")]
             assert any("#" in line for line in shown), f"{option} is not explained in {EXAMPLE.name}"
