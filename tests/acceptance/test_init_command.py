@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import subprocess
 import sys
 import time
@@ -15,6 +12,7 @@ from pathlib import Path
 import pytest
 from machine_speed import scale_seconds
 from processes import CHATS, PROGRAM, QUICK_POLLING, Result, SandboxProcess, clean_environ
+from terminal import Terminal
 
 from orchestrator.core.account import ProviderName
 
@@ -40,64 +38,6 @@ def run_command(folder: Path, *arguments: str) -> Result:
 def init_options(sandbox: SandboxProcess, *, model: str = "sandbox-small") -> list[str]:
     options = ["--provider", "openai", "--api-key", "env:NORTH_KEY", "--base-url", sandbox.url]
     return [*options, "--base-model", model, "--dataset", str(CHATS)]
-
-
-class Terminal:
-    """The program in a terminal of its own; the test types the answers."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self._master, slave = pty.openpty()
-        self._process = subprocess.Popen(
-            [*PROGRAM, *arguments],
-            cwd=folder,
-            env=ENVIRON,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=take_terminal,
-        )
-        os.close(slave)
-        self.output = ""
-        self._read_until = 0
-
-    def answer(self, question: str, text: str) -> None:
-        """Wait for the question, and type the answer."""
-        end = time.perf_counter() + scale_seconds(60)
-        while (at := self.output.find(question, self._read_until)) < 0:
-            assert time.perf_counter() < end, f"no {question!r} in {self.output}"
-            assert self._read(), f"ended without {question!r}: {self.output}"
-        self._read_until = at + len(question)
-        os.write(self._master, text.encode())
-
-    def finish(self) -> int:
-        while self._read():
-            pass
-        return self._process.wait(scale_seconds(60))
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._master)
-
-    def _read(self) -> bool:
-        if not select.select([self._master], [], [], scale_seconds(60))[0]:
-            return False
-        try:
-            text = os.read(self._master, 65536).decode(errors="replace")
-        except OSError:  # the program has ended
-            return False
-        self.output += text.replace("\r\n", "\n")
-        return bool(text)
-
-
-def take_terminal() -> None:
-    """Make the terminal the controlling one, so that Ctrl-C is a signal."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.fixture
@@ -193,7 +133,7 @@ def test_unknown_base_model_and_refused_key_are_reported(tmp_path: Path, sandbox
 def test_prompts_correct_wrong_answers_and_list_the_models(
     tmp_path: Path, sandbox: SandboxProcess, terminal: list[Terminal]
 ) -> None:
-    user = Terminal(tmp_path, "init", "--base-url", sandbox.url)
+    user = Terminal(tmp_path, [*PROGRAM, "init", "--base-url", sandbox.url], ENVIRON)
     terminal.append(user)
     user.answer(f", {list(ProviderName)[-1]})", "opnai\n")
     user.answer("This is not one of", "")
@@ -218,7 +158,7 @@ def test_prompts_correct_wrong_answers_and_list_the_models(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's terminals")
 def test_ctrl_c_writes_nothing(tmp_path: Path, terminal: list[Terminal]) -> None:
-    user = Terminal(tmp_path, "init", "--provider", "openai", "--api-key", "env:NORTH_KEY")
+    user = Terminal(tmp_path, [*PROGRAM, "init", "--provider", "openai", "--api-key", "env:NORTH_KEY"], ENVIRON)
     terminal.append(user)
     user.answer("Dataset (", "\x03")
     assert user.finish() == 130, user.output

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from deploy_files import ROOT, parse, verbs
 
+from orchestrator.core.access_token import Role
 from orchestrator.inputs.accounts_file.loader import load_accounts_file
 from orchestrator.settings import PREFIX, list_setting_names
 
@@ -62,3 +63,8 @@ def test_every_page_is_in_the_navigation() -> None:
     text = re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = set(re.findall(r"[\w/-]+\.md", str(yaml.safe_load(text)["nav"])))
     assert listed == {name.removeprefix("docs/") for name in TEXTS if name.startswith("docs/")}
+
+
+def test_page_about_tokens_describes_the_roles_of_the_program() -> None:
+    described = re.findall(r"`(\w+)` has (?:read-only|full) access", TEXTS["docs/how-to/tokens.md"])
+    assert sorted(described) == sorted(Role)

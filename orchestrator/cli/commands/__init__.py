@@ -4,7 +4,9 @@ The order of the imports is the order of the commands in `--help`: as a newcomer
 """
 
 # isort: off
-from orchestrator.cli.commands import demo, accounts_file, dataset, run, status, operate, deliveries, tokens, admin  # noqa: F401
+from orchestrator.cli.commands import (  # noqa: F401
+    demo, accounts_file, dataset, run, status, operate, deliveries, tokens, admin, completion,
+)  # fmt: skip
 
 # isort: on
 from orchestrator.cli.commands.root import app

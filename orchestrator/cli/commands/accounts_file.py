@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.name_completion import complete_accounts
 from orchestrator.cli.commands.root import AccountsFileOption, command, create_group
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.session import command_session, run_with_app
@@ -162,7 +163,16 @@ def add(
         orchestrator account remove acme-us
     """,
 )
-def remove(name: AccountNameArgument, dry_run: DryRunOption = False, accounts: AccountsFileOption = None) -> None:
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the account, for example acme-eu.", show_default=False, autocompletion=complete_accounts
+        ),
+    ],
+    dry_run: DryRunOption = False,
+    accounts: AccountsFileOption = None,
+) -> None:
     """Remove an account from the accounts file. Warns if the account has unfinished jobs."""
     with command_session(log_level="warning", accounts_file=accounts) as session:
         from orchestrator.cli.handlers.accounts_file import remove_account_from_file

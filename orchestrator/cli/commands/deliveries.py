@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.name_completion import complete_targets
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command, create_group
 from orchestrator.cli.session import command_session, run_with_app
 
@@ -36,7 +37,10 @@ deliveries_app = create_group(
 def notify_test(
     target: Annotated[
         str | None,
-        typer.Argument(help="Only this address or reference, as the accounts file has it; default: all of them."),
+        typer.Argument(
+            help="Only this address or reference, as the accounts file has it; default: all of them.",
+            autocompletion=complete_targets,
+        ),
     ] = None,
     accounts: AccountsFileOption = None,
     wide: WideOption = False,

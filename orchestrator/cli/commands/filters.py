@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.commands.name_completion import complete_accounts
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 
 AccountOption = Annotated[
-    list[str] | None, typer.Option("--account", help="Only this account; can be repeated.", metavar="NAME")
+    list[str] | None,
+    typer.Option(
+        "--account",
+        help="Only this account; can be repeated.",
+        metavar="NAME",
+        autocompletion=complete_accounts,
+    ),
 ]
 RunOption = Annotated[
     str | None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 
 from orchestrator.cli.commands.help_layout import ExampleCommand, Panel, PanelGroup
+from orchestrator.cli.commands.name_completion import complete_accounts
 from orchestrator.cli.exit_code import ExitCode
 
 CommandBody = TypeVar("CommandBody", bound=Callable[..., Any])
@@ -59,7 +60,10 @@ def create_group(name: str, *, panel: Panel, summary: str, examples: str) -> typ
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WideOption = Annotated[bool, typer.Option("--wide", help="Show every column, at any width of the terminal.")]
-AccountsArgument = Annotated[list[str] | None, typer.Argument(help="Account names, for example acme-eu acme-us.")]
+AccountsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Account names, for example acme-eu acme-us.", autocompletion=complete_accounts),
+]
 AccountsFileOption = Annotated[
     Path | None,
     typer.Option("--accounts", "-a", help="Accounts file; default: ORCHESTRATOR_ACCOUNTS_FILE or accounts.toml."),

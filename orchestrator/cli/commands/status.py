@@ -18,6 +18,7 @@ from orchestrator.cli.commands.filters import (
     build_job_filter,
 )
 from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.name_completion import complete_accounts, complete_runs
 from orchestrator.cli.commands.root import JsonOption, WideOption, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.account import ProviderName
@@ -25,6 +26,10 @@ from orchestrator.exports import ExportFormat
 
 if TYPE_CHECKING:
     from orchestrator.app import App
+
+AccountArgument = Annotated[
+    str, typer.Argument(help="Account name, for example acme-eu.", autocompletion=complete_accounts)
+]
 
 
 @command(
@@ -119,7 +124,7 @@ def models(
     """,
 )
 def history(
-    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
+    account: AccountArgument,
     wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -143,11 +148,15 @@ def history(
     """,
 )
 def logs(
-    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")],
+    account: AccountArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new events as well, until Ctrl-C.")] = False,
     run: Annotated[
         str | None,
-        typer.Option(help="Only events of this run (name or id) and of the account itself.", metavar="NAME"),
+        typer.Option(
+            help="Only events of this run (name or id) and of the account itself.",
+            metavar="NAME",
+            autocompletion=complete_runs,
+        ),
     ] = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=1, max=2**31 - 1, help="Begin with this number of newest events.")
