@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from orchestrator.status import StatusCache
 from orchestrator.web.api.actions import ActionRoutes
+from orchestrator.web.api.dataset_examples import DatasetExampleRoutes
 from orchestrator.web.api.deliveries import DeliveryRoutes
 from orchestrator.web.api.events import EventRoutes
 from orchestrator.web.api.metrics import MetricsRoutes
@@ -50,6 +51,7 @@ def create_app(backend: WebBackend) -> FastAPI:
     for routes in (
         ResourceRoutes(backend),
         RunDetailRoutes(backend),
+        DatasetExampleRoutes(backend),
         DeliveryRoutes(backend),
         EventRoutes(backend, authenticator),
         ActionRoutes(backend),

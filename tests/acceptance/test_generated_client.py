@@ -74,6 +74,10 @@ def test_client_reads_and_controls_a_service(site: Site, client_folder: Path) ->
     assert seen["models"] == list(models.values())
     assert len(seen["events"]) == 3
     assert seen["stream"] == seen["events"]
+    assert seen["examples"]["numbers"] == [1, 2]
+    assert seen["examples"]["found"][0] == 1
+    assert seen["examples"]["unchanged"] == seen["examples"]["total"] > 2
+    assert seen["examples"]["stranger"] == 401
     assert len(seen["exports"]) == 6
     for form, text in seen["exports"].items():
         assert text.replace("\r\n", "\n") == site.run("models", "--format", form).out, form

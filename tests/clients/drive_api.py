@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from orchestrator_client import AuthenticatedClient  # type: ignore[import-not-found]
 from orchestrator_client.api.actions import approve  # type: ignore[import-not-found]
+from orchestrator_client.api.datasets import (  # type: ignore[import-not-found]
+    get_difference,
+    list_datasets,
+    list_examples,
+)
 from orchestrator_client.api.events import list_events  # type: ignore[import-not-found]
 from orchestrator_client.api.jobs import get_job, list_jobs  # type: ignore[import-not-found]
 from orchestrator_client.api.models import export_models, list_models  # type: ignore[import-not-found]
@@ -61,6 +67,27 @@ def control() -> dict[str, Any]:
     }
 
 
+def read_examples() -> dict[str, Any]:
+    """Return the first example of the dataset, a search, and the difference of the dataset from itself."""
+    sha256 = list_datasets.sync(client=client).datasets[0].sha256
+    for _ in range(600):
+        page = list_examples.sync(sha256, client=client, limit=2)
+        if not isinstance(page, Problem):
+            break
+        assert page.status == 503, page  # the index is being built
+        time.sleep(0.1)
+    text = page.examples[0].body.to_dict()["messages"][-1]["content"][:30]
+    found = list_examples.sync(sha256, client=client, text=text)
+    difference = get_difference.sync(sha256, client=client, with_=sha256)
+    return {
+        "numbers": [example.number for example in page.examples],
+        "total": page.total,
+        "found": [example.number for example in found.examples],
+        "unchanged": difference.unchanged,
+        "stranger": describe(list_examples.sync(sha256, client=stranger))["status"],
+    }
+
+
 def read() -> dict[str, Any]:
     """Read jobs by pages, models in every form, and events as a page and as a stream."""
     first = list_jobs.sync(client=client, limit=1)
@@ -71,6 +98,7 @@ def read() -> dict[str, Any]:
         "models": [model.fine_tuned_model for model in list_models.sync(client=client).models],
         "events": [event.id for event in list_events.sync(client=client, limit=3).events],
         "stream": read_stream(),
+        "examples": read_examples(),
         "exports": {str(form): export_models.sync(client=client, format_=form) for form in ExportModelsFormat},
     }
 

@@ -74,6 +74,11 @@ class Stage:
         assert answer.status_code == 200, answer.text
         return answer.text
 
+    async def get_json(self, path: str, **query: Any) -> Any:
+        answer = await self.client.get(f"/api/v1/datasets/{self.new.sha256}{path}", params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
 
 @pytest.fixture
 async def stage(database: Database, tmp_path: Path) -> AsyncIterator[Stage]:
@@ -159,6 +164,74 @@ async def test_missing_index_is_built_in_the_background(stage: Stage) -> None:
 async def test_missing_file_is_reported(stage: Stage) -> None:
     stage.new.training.path.unlink()
     assert "is not on this machine" in await stage.get()
+
+
+async def test_api_lists_examples_by_pages(stage: Stage) -> None:
+    first = await stage.get_json("/examples", limit=10)
+    second = await stage.get_json("/examples", limit=10, after=first["next"])
+    last = await stage.get_json("/examples", limit=10, after=second["next"])
+    numbers = [each["number"] for page in (first, second, last) for each in page["examples"]]
+    assert (numbers, last["next"], last["total"], last["complete"]) == (list(range(1, 25)), None, 24, True)
+    assert [each["body"] for each in first["examples"]] == NEW[:10]
+    assert first["examples"][0]["findings"] == ["email-address"]
+
+
+async def test_api_searches_and_filters_examples(stage: Stage) -> None:
+    found = await stage.get_json("/examples", text="QUESTION 1", limit=5)
+    assert [each["number"] for each in found["examples"]] == [6, 15, 16, 17, 18]
+    assert (found["total"], found["complete"], found["next"]) == (11, True, 18)
+    rest = await stage.get_json("/examples", text="QUESTION 1", limit=50, after=18)
+    assert [each["number"] for each in rest["examples"]] == [19, 20, 21, 22, 23, 24]
+    named = await stage.get_json("/examples", finding="email-address")
+    assert [each["number"] for each in named["examples"]] == [1]
+    assert (await stage.get_json("/examples", finding="no-such-code"))["total"] == 0
+    assert (await stage.get_json("/examples", after=24))["examples"] == []
+
+
+async def test_api_returns_the_difference_of_two_datasets(stage: Stage) -> None:
+    query = {"with": stage.old.sha256}
+    found = await stage.get_json("/difference", **query)
+    counts = {name: found[name] for name in ("changed", "added", "removed", "unchanged")}
+    assert counts == {"changed": 1, "added": 23, "removed": 1, "unchanged": 0}
+    assert [(each["old"]["body"], each["new"]["body"]) for each in found["pairs"]] == [(OLD[0], NEW[0])]
+    added = await stage.get_json("/difference", **query, kind="added", limit=20)
+    rest = await stage.get_json("/difference", **query, kind="added", limit=20, after=added["next"])
+    assert [each["new"]["number"] for page in (added, rest) for each in page["pairs"]] == list(range(2, 25))
+    assert (added["pairs"][0]["old"], rest["next"]) == (None, None)
+    removed = await stage.get_json("/difference", **query, kind="removed")
+    assert [(each["old"]["body"], each["new"]) for each in removed["pairs"]] == [(OLD[1], None)]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ("/examples", {"limit": "0"}, 422),
+        ("/examples", {"after": "-1"}, 422),
+        ("/difference", {}, 422),
+        ("/difference", {"with": "none"}, 404),
+        ("/difference", {"with": "none", "kind": "other"}, 422),
+    ],
+)
+async def test_api_reports_wrong_parameters(stage: Stage, path: str, query: dict[str, str], status: int) -> None:
+    answer = await stage.client.get(f"/api/v1/datasets/{stage.new.sha256}{path}", params=query)
+    assert (answer.status_code, bool(answer.json()["detail"])) == (status, True)
+
+
+async def test_api_reports_a_missing_index_and_a_missing_file(stage: Stage) -> None:
+    path = f"/api/v1/datasets/{stage.old.sha256}/examples"
+    stage.old.training.path.with_suffix(".index").unlink()
+    answer = await stage.client.get(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    stage.old.training.path.unlink()
+    assert (await stage.client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/examples", "/difference"])
+async def test_api_examples_need_a_token(stage: Stage, path: str) -> None:
+    async with stage.served.client() as client:
+        answer = await client.get(f"/api/v1/datasets/{stage.new.sha256}{path}", params={"with": stage.old.sha256})
+    assert answer.status_code == 401
+    assert "Question" not in answer.text
 
 
 @pytest.mark.parametrize("path", ["", "/difference", "/examples/1/pictures/0"])

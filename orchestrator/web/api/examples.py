@@ -113,6 +113,24 @@ _DATASET: Final[dict[str, Any]] = {
     "runs": [_RUN_SUMMARY],
     "findings": {"counts": {"email-address": 1}, "first": [_FINDING]},
 }
+_EXAMPLE: Final[dict[str, Any]] = {
+    "number": 17,
+    "tokens": 212,
+    "turns": 1,
+    "findings": ["email-address"],
+    "body": {"messages": [{"role": "user", "content": "Where is order 41?"}, {"role": "assistant", "content": "…"}]},
+}
+_DIFFERENCE: Final[dict[str, Any]] = {
+    "old_sha256": "5c0de2a9b7d46831" * 4,
+    "new_sha256": _SHA256,
+    "changed": 1,
+    "added": 12,
+    "removed": 0,
+    "unchanged": 227,
+    "kind": "changed",
+    "pairs": [{"old": _EXAMPLE | {"findings": []}, "new": _EXAMPLE}],
+    "next": None,
+}
 _EVENT: Final[dict[str, Any]] = {
     "id": 4711,
     "at": "2026-11-23T06:10:12+00:00",
@@ -264,6 +282,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     "CostsSchema": _COSTS,
     "DatasetListSchema": {"datasets": [_DATASET]},
     "DatasetSchema": _DATASET,
+    "ExamplePageSchema": {"examples": [_EXAMPLE], "total": 1, "complete": True, "next": None},
+    "DifferenceSchema": _DIFFERENCE,
     "AccountPageSchema": {"accounts": [_ACCOUNT], "next": None},
     "AccountDetailSchema": _ACCOUNT | {"jobs": [_ACCOUNT_JOB]},
     "EventPageSchema": {"events": [_EVENT], "next": None},

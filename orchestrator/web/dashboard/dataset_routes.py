@@ -13,13 +13,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from orchestrator import status
-from orchestrator.dataset.browse.example_library import ExampleLibrary, OpenDataset
 from orchestrator.status import DatasetView
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard import difference_page, examples_view, history_pages
 from orchestrator.web.dashboard.examples_view import ExampleQuery, ExamplesView
 from orchestrator.web.dashboard.page_query import reject_nul
 from orchestrator.web.dashboard.routes import build_page_response
+from orchestrator.web.dataset_access import describe_missing_index, open_dataset
 from orchestrator.web.problem import ProblemError
 
 
@@ -90,27 +90,3 @@ class DatasetRoutes:
                 query, describe_missing_index(library, view if new is None else other)
             )
         return difference_page.build_difference_page(old, new, library.compare(old, new), query)
-
-
-def get_base_model(view: DatasetView) -> str:
-    """Return the base model whose tokens are counted: the first of the newest run with the dataset."""
-    specs = view.runs[0].run.specs
-    return str(next(iter(specs.values()))["base_model"]) if specs else ""
-
-
-def open_dataset(library: ExampleLibrary | None, view: DatasetView) -> OpenDataset | None:
-    """Open the training file of a dataset; None if it cannot be shown, or not yet."""
-    if library is None:
-        return None
-    return library.find_dataset(view.training_sha256, get_base_model(view))
-
-
-def describe_missing_index(library: ExampleLibrary | None, view: DatasetView) -> str:
-    """Return why the examples of a dataset are not shown."""
-    if library is None or not library.has_file(view.training_sha256):
-        return (
-            "The JSONL file of this dataset is not on this machine. `orchestrator plan` builds the current one again."
-        )
-    if library.has_failed(view.training_sha256):
-        return "The index of the examples could not be built. Check the log of the service and the free disk space."
-    return "The index of the examples is being built. This page updates itself when it is ready."
