@@ -15,7 +15,13 @@ from orchestrator.web.dashboard.page_query import PageQuery
 MAX_BARS: Final = 1000  # of one page; a filter selects others
 BAR_LENGTH: Final = 1000  # units of the SVG drawing from the first upload to the last end
 MAX_TICKS: Final = 6
-_TICK_SECONDS: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 7 * 86_400)
+_ONE_PERCENT: Final = 0.01
+_TICK_SECONDS: Final = (
+    *(1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1800),
+    *(3600, 2 * 3600, 4 * 3600, 6 * 3600, 12 * 3600),
+    *(86_400, 2 * 86_400, 7 * 86_400),
+)
 DEFAULT_TIMELINE_ORDER: Final = JobSortOrder(JobColumn.START)
 _COLUMN_TITLES: Final[Mapping[JobColumn, str]] = {
     JobColumn.START: "Start",
@@ -56,6 +62,7 @@ class PhaseLine:
     name: str
     description: str
     share: str
+    share_length: float  # of a bar of BAR_LENGTH
     total: str
     median: str
     longest: str
@@ -90,6 +97,7 @@ class TimelinePage:
     run: str | None
     summary: str
     lines: tuple[PhaseLine, ...]
+    has_holds: bool  # whether a hold is drawn below a phase that went on meanwhile
     ticks: tuple[Tick, ...]
     bars: tuple[TimelineBar, ...]
     order_links: tuple[OrderLink, ...]
@@ -116,6 +124,7 @@ def build_timeline_page(timeline: RunTimeline | None, query: PageQuery, order: J
         run=timeline.run_name if timeline else None,
         summary=_summarise(timeline),
         lines=_build_lines(timeline),
+        has_holds=any(row.timeline.holds for row in rows),
         ticks=axis.build_ticks() if rows else (),
         bars=tuple(_build_bar(row, axis) for row in rows),
         order_links=tuple(_build_order_link(column, query, order) for column in _COLUMN_TITLES),
@@ -174,9 +183,9 @@ def _summarise(timeline: RunTimeline | None) -> str:
         return ""
     most = timeline.phase_totals[0]
     return (
-        f"{format_percent(most.share)} of the time of all accounts is {format_phase(most.phase)}: "
-        f"{format_exact_duration(most.median)} in the median account, at most {format_exact_duration(most.longest)} "
-        f"({most.longest_account})."
+        f"Most time is spent in the phase {format_phase(most.phase)}: {format_share(most.share)} of the time of all "
+        f"accounts, {format_exact_duration(most.median)} in the median account, and at most "
+        f"{format_exact_duration(most.longest)}, in {most.longest_account}."
     )
 
 
@@ -186,7 +195,8 @@ def _build_lines(timeline: RunTimeline | None) -> tuple[PhaseLine, ...]:
             phase=each.phase,
             name=format_phase(each.phase),
             description=PHASE_DESCRIPTIONS[each.phase],
-            share=format_percent(each.share),
+            share=format_share(each.share),
+            share_length=round(BAR_LENGTH * each.share, 1),
             total=format_exact_duration(each.total),
             median=format_exact_duration(each.median),
             longest=format_exact_duration(each.longest),
@@ -195,6 +205,11 @@ def _build_lines(timeline: RunTimeline | None) -> tuple[PhaseLine, ...]:
         )
         for each in (timeline.phase_totals if timeline else ())
     )
+
+
+def format_share(fraction: float) -> str:
+    """Format a share of the time; a small one is not shown as nothing."""
+    return "under 1%" if 0 < fraction < _ONE_PERCENT else format_percent(fraction)
 
 
 def format_phase(phase: str) -> str:

@@ -11,6 +11,7 @@ from orchestrator.web.dashboard.timeline_page import (
     DEFAULT_TIMELINE_ORDER,
     MAX_TICKS,
     build_timeline_page,
+    format_share,
     parse_order,
 )
 
@@ -87,8 +88,14 @@ def test_summary_names_the_longest_phase_and_account() -> None:
     view = build_timeline_page(
         run_timeline(row("a", 0, 10, 100), row("b", 0, 10, 200)), PageQuery(), DEFAULT_TIMELINE_ORDER
     )
-    assert view.summary.startswith("93% of the time of all accounts is training: 2 min 20 s in the median account")
-    assert "3 min 10 s (b)" in view.summary
+    assert view.summary == (
+        "Most time is spent in the phase training: 93% of the time of all accounts, 2 min 20 s in the median "
+        "account, and at most 3 min 10 s, in b."
+    )
+
+
+def test_small_share_is_not_shown_as_nothing() -> None:
+    assert [format_share(each) for each in (0, 0.004, 0.02)] == ["0%", "under 1%", "2%"]
 
 
 def test_page_without_a_run_is_empty() -> None:
