@@ -18,6 +18,7 @@ from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.job_page import load_job_page
 from orchestrator.status.snapshot import load_run_view
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store.db.connection import StoreConnection
@@ -167,22 +168,17 @@ async def list_jobs(
         if run is None:
             return None
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-        account, _, job = after.partition(":")
-        rows = await job_search.list_page(
-            connection, run, job_filter, now, limit=limit + 1, after=(account, job), skip=skip, order=order
-        )
+        page = await load_job_page(connection, run, job_filter, now, limit=limit, after=after, skip=skip, order=order)
         state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
-        total = await job_search.count(connection, run, job_filter, now)
-        latest_notes = await events.get_latest_notes(connection, [job.id for job, _ in rows])
-    views = tuple(
-        job_view(job, run, account_state, latest_notes.get(job.id), now) for job, account_state in rows[:limit]
-    )
+        latest_notes = await events.get_latest_notes(connection, [job.id for job, _ in page.rows])
     return JobListing(
         run=run_view(run, dataset),
-        jobs=views,
-        total=total,
+        jobs=tuple(
+            job_view(job, run, account_state, latest_notes.get(job.id), now) for job, account_state in page.rows
+        ),
+        total=page.total,
         counts=counts_by_state(state_counts),
-        next=f"{views[-1].account}:{views[-1].job}" if len(rows) > limit else None,
+        next=page.next,
     )
 
 

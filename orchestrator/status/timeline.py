@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.timeline import JobTimeline, PhaseTotal, StateChange, build_job_timeline, sum_phases
+from orchestrator.status.job_page import load_job_page
 from orchestrator.status.run_overview import find_run
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, job_search
+from orchestrator.store.queries import events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class RunTimeline:
     run: str
     run_name: str
     rows: tuple[TimelineRow, ...]
-    """By account name."""
+    """In the order of the request."""
     phase_totals: tuple[PhaseTotal, ...]
     """Sums over the rows, the phase with the most time first."""
     total: int
@@ -48,28 +50,26 @@ async def find_timeline(
     run_id: str | None = None,
     limit: int,
     after: str = "",
+    order: JobSortOrder = DEFAULT_ORDER,
 ) -> RunTimeline | None:
-    """Return the timelines of up to `limit` jobs of the run that `find_run` finds, by account name.
+    """Return the timelines of up to `limit` jobs of the current run, or of the run with this id, in this order.
 
-    Returns None when there is no such run. `after` is the `next` of the previous part.
+    Returns None when there is no such run. `after` is the `next` of the previous part, for the default order only.
     """
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
-        account, _, job = after.partition(":")
-        loaded = await job_search.list_page(connection, run, job_filter, now, limit=limit + 1, after=(account, job))
-        jobs = [job for job, _ in loaded[:limit]]
-        total = await job_search.count(connection, run, job_filter, now)
-        changes = await events.list_state_changes(connection, [(job.id, job.account) for job in jobs])
-    rows = tuple(_build_row(job, changes.get(job.id, ()), now) for job in jobs)
+        page = await load_job_page(connection, run, job_filter, now, limit=limit, after=after, order=order)
+        changes = await events.list_state_changes(connection, [(job.id, job.account) for job, _ in page.rows])
+    rows = tuple(_build_row(job, changes.get(job.id, ()), now) for job, _ in page.rows)
     return RunTimeline(
         run=run.id,
         run_name=run.name,
         rows=rows,
         phase_totals=tuple(sum_phases((row.account, row.timeline) for row in rows)),
-        total=total,
-        next=f"{rows[-1].account}:{rows[-1].job}" if len(loaded) > limit else None,
+        total=page.total,
+        next=page.next,
     )
 
 

@@ -34,6 +34,11 @@ DELIVERIES: list[dict[str, Any]] = [
     },
     {"attempts": 8, "error": "404: <b>gone</b>", "created_at": NOW - 90_000},
 ]
+CUT_FIGURES = """
+    [...document.querySelectorAll(".figures td, .figures th, .gantt td.money")]
+        .filter((cell) => cell.scrollWidth > cell.clientWidth + 1 || cell.getBoundingClientRect().right > innerWidth)
+        .map((cell) => cell.textContent)
+"""
 PAGES = {
     "run": "/",
     "account": "/accounts/acme-eu",
@@ -216,6 +221,21 @@ async def test_pages_fit_the_viewport_in_light_and_dark_mode(
         assert all(part < 60 if scheme == "dark" else part > 220 for part in brightness)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
         await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-{name}.png", full_page=True)
+    await page.context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+async def test_pages_of_300_accounts_are_accessible_and_nothing_is_cut(
+    browser: Browser, dashboard: ServedDashboard, scheme: Any, width: int
+) -> None:
+    await show_large_run(dashboard)
+    page = await open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
+    for title in ("run", "timeline", "costs", "curves"):
+        await page.goto(dashboard.url + PAGES[title])
+        assert await find_accessibility_faults(page) == [], title
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
+        assert await page.evaluate(CUT_FIGURES) == [], title
+        await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-300-{scheme}-{width}.png")
     await page.context.close()
 
 

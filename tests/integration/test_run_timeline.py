@@ -5,8 +5,11 @@ from __future__ import annotations
 from api_values import READER, serve
 from store_values import NOW, RUN, a_job, fill, id_of, read_job, record
 
+from orchestrator import status
 from orchestrator.core.hold import Hold
-from orchestrator.core.jobs.lifecycle import JobEvent
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.job_sort_order import JobSortOrder
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, hold_job, release_job
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
@@ -50,10 +53,22 @@ async def test_api_returns_the_phases_and_holds_of_each_job(database: Database) 
         ("submit", 10),
     ]
     assert len(acme["holds"]) == len(initech["holds"]) == 1
-    assert (initech["job"], initech["phases"][0]["phase"]) == (id_of("initech"), "before_upload")
+    assert initech["job"] == id_of("initech")
+    assert [each["phase"] for each in initech["phases"]] == ["before_upload", "on_hold"]
     assert (len(first["timelines"]), first["total"], first["next"]) == (1, 3, f"acme:{id_of('acme')}")
     assert missing.status_code == 404
 
 
 async def _add(tx: Transaction, event: EventData) -> None:
     tx.add_events(event)
+
+
+async def test_the_limit_selects_by_the_order(database: Database) -> None:
+    names = ["b", "c", "d"]
+    jobs = [a_job(name, state=JobState.RUNNING, submitted_at=NOW - 10 * n) for n, name in enumerate(names, start=1)]
+    await fill(database, jobs)
+    for text, first in (("start", "d"), ("-start", "b"), ("-duration", "d"), ("duration", "b"), ("account", "b")):
+        order = JobSortOrder.parse(text)
+        found = await status.find_timeline(database, JobFilter(), NOW, limit=1, order=order)
+        assert found is not None
+        assert [row.account for row in found.rows] == [first], text

@@ -77,8 +77,10 @@ async def test_jobs_are_sorted_by_each_column_and_empty_values_come_last(
 ) -> None:
     later: dict[str, Any] = {"state": JobState.SUCCEEDED, "fine_tuned_model": "ft:z", "remote_job_id": "job-z"}
     later |= {"retires_on": date(2027, 3, 1), "estimated_usd": 2.0, "state_since": NOW - 900}
+    later |= {"submitted_at": NOW - 200, "finished_at": NOW}
     earlier: dict[str, Any] = {"state": JobState.RUNNING, "fine_tuned_model": "ft:a", "remote_job_id": "job-a"}
     earlier |= {"retires_on": date(2026, 3, 1), "estimated_usd": 1.0, "state_since": NOW - 60}
+    earlier |= {"submitted_at": NOW - 300, "finished_at": NOW - 250}
     empty = {"state": JobState.RUNNING, "state_since": NOW - 60, "estimated_usd": None}
     jobs = [a_job("c", **later), a_job("b", **earlier), a_job("a", **earlier), a_job("d", **empty)]
     await put(database, jobs, [a_standing(each.account) for each in jobs])

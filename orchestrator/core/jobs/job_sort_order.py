@@ -17,6 +17,8 @@ class JobColumn(StrEnum):
     REMOTE_JOB = "job"
     RETIRES = "retires"
     PRICE = "price"
+    START = "start"
+    DURATION = "duration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,12 @@ class JobSortOrder:
 
     def __str__(self) -> str:
         """Return the text that `parse` reads; the default order is the empty text."""
-        return "" if self == JobSortOrder() else ("-" if self.descending else "") + self.column
+        return "" if self == JobSortOrder() else self.text
+
+    @property
+    def text(self) -> str:
+        """The text that `parse` reads, also for the default order."""
+        return ("-" if self.descending else "") + self.column
 
     def select_column(self, column: JobColumn) -> JobSortOrder:
         """Return the order after a click on the heading of a column: the second click reverses the order."""

@@ -1,7 +1,9 @@
 """Timeline of a job: which phase it was in, and for how long, computed from its stored state changes.
 
-A phase is a state of the job, named by what the time was spent on. Holds are separate spans, because a job on hold
-keeps its state. The history of old runs is pruned: what is no longer stored becomes a span of the phase NOT_RECORDED.
+A phase is a state of the job, named by what the time was spent on. A job on hold keeps its state. Where the next step
+is the service's own, such as the upload, nothing happens during a hold: that time is the phase ON_HOLD. Where it is
+the provider's, such as the training, the provider continues: the hold is only a separate span. The history of old
+runs is pruned: what is no longer stored becomes a span of the phase NOT_RECORDED.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ class Phase(StrEnum):
     """What the time of a job is spent on. The values are those of the API."""
 
     BEFORE_UPLOAD = "before_upload"
+    ON_HOLD = "on_hold"
     UPLOAD = "upload"
     PROCESSING = "processing"
     SLOT = "waiting_for_slot"
@@ -32,6 +35,7 @@ class Phase(StrEnum):
 
 PHASE_DESCRIPTIONS: Final[dict[Phase, str]] = {
     Phase.BEFORE_UPLOAD: "Nothing is sent yet: moderation, approval, verification of the key, or a free connection.",
+    Phase.ON_HOLD: "The account or its job is on hold, and the next step is one of the service.",
     Phase.UPLOAD: "The file is being uploaded.",
     Phase.PROCESSING: "The provider checks the file.",
     Phase.SLOT: "The file is ready; the job waits for a slot or for `orchestrator start`.",
@@ -56,6 +60,7 @@ _PHASES: Final[dict[JobState, Phase]] = {
     JobState.CANCELLED: Phase.STOPPED,
     JobState.SUCCEEDED: Phase.STOPPED,
 }
+_PAUSED_BY_HOLD: Final = frozenset({Phase.BEFORE_UPLOAD, Phase.UPLOAD, Phase.SLOT, Phase.SUBMIT})
 HELD_NOTE: Final = "held"
 RELEASED_NOTE: Final = "released"
 
@@ -117,7 +122,8 @@ class JobTimeline:
     @property
     def work_start(self) -> float:
         """Start of the first phase in which something is sent; the end while there is none."""
-        return next((span.start for span in self.spans if span.phase is not Phase.BEFORE_UPLOAD), self.end)
+        idle = {Phase.BEFORE_UPLOAD, Phase.ON_HOLD}
+        return next((span.start for span in self.spans if span.phase not in idle), self.end)
 
     def sum_seconds(self, phase: Phase) -> float:
         """Return the time spent in the phase, in seconds."""
@@ -146,8 +152,9 @@ def build_job_timeline(state: JobState, created_at: float, changes: Iterable[Sta
     ordered = list(changes)
     moves = [each for each in ordered if each.after is not None and each.before != each.after]
     spans = _build_spans(state, created_at, moves, now)
-    end = spans[-1].end
-    return JobTimeline(spans=spans, holds=_build_holds(ordered, end))
+    holds = _build_holds(ordered, spans[-1].end)
+    split = tuple(part for span in spans for part in _split_by_holds(span, holds))
+    return JobTimeline(spans=split, holds=holds)
 
 
 def _build_spans(
@@ -183,6 +190,20 @@ def _build_holds(changes: Sequence[StateChange], end: float) -> tuple[HoldSpan, 
     if held_at is not None and held_at < end:
         holds.append(HoldSpan(held_at, end))
     return tuple(holds)
+
+
+def _split_by_holds(span: PhaseSpan, holds: Iterable[HoldSpan]) -> Iterable[PhaseSpan]:
+    """Cut the time on hold out of a span in which only the service could have done something."""
+    if span.phase not in _PAUSED_BY_HOLD:
+        return [span]
+    parts, at = [], span.start
+    for hold in holds:
+        start, end = max(hold.start, at), min(hold.end, span.end)
+        if start < end:
+            parts += [PhaseSpan(span.phase, at, start), PhaseSpan(Phase.ON_HOLD, start, end)]
+            at = end
+    parts.append(PhaseSpan(span.phase, at, span.end))
+    return [part for part in parts if part.seconds > 0] or [span]
 
 
 def sum_phases(timelines: Iterable[tuple[str, JobTimeline]]) -> list[PhaseTotal]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,6 +76,28 @@ def sum_by_provider(costs: Iterable[JobCost], find_price: FindPrice) -> list[Pro
     for cost in costs:
         by_provider.setdefault(cost.provider, []).append(cost)
     return [_sum_provider(name, by_provider[name], find_price) for name in sorted(by_provider)]
+
+
+def sum_providers(providers: Sequence[ProviderSpending]) -> ProviderSpending:
+    """Add up the prices of all providers; the sum's provider is `all`."""
+    return ProviderSpending(
+        provider="all",
+        planned=add_amounts(each.planned for each in providers),
+        submitted=add_amounts(each.submitted for each in providers),
+        quoted=add_amounts(each.quoted for each in providers),
+        trained=add_amounts(each.trained for each in providers),
+        trained_tokens=sum(each.trained_tokens for each in providers),
+    )
+
+
+def add_amounts(amounts: Iterable[Amount]) -> Amount:
+    """Add up sums of prices."""
+    listed = list(amounts)
+    return Amount(
+        usd=sum(each.usd for each in listed),
+        known=sum(each.known for each in listed),
+        unknown=sum(each.unknown for each in listed),
+    )
 
 
 def _sum_provider(provider: str, costs: list[JobCost], find_price: FindPrice) -> ProviderSpending:

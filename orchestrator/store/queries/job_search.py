@@ -42,6 +42,8 @@ class StateCount:
     """Sum of the known prices of jobs that were created at the provider."""
     unknown: int
     """Number of created jobs without a known price."""
+    unpriced: int = 0
+    """Number of all jobs without a known price."""
     lasted: float | None
     """Mean duration of succeeded jobs, in seconds."""
     last_submitted: float | None
@@ -159,6 +161,7 @@ async def get_state_counts(
         func.coalesce(func.sum(matching.c.usd), 0.0).label("usd"),
         func.coalesce(func.sum(matching.c.submitted_usd), 0.0).label("submitted_usd"),
         func.count(matching.c.unknown).label("unknown"),
+        (func.count() - func.count(matching.c.usd)).label("unpriced"),
         func.avg(matching.c.lasted).label("lasted"),
         func.max(matching.c.submitted_at).label("last_submitted"),
         func.max(matching.c.estimated_finish).label("estimated_finish"),

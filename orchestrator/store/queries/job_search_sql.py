@@ -119,6 +119,8 @@ class JobsQuery:
             JobColumn.REMOTE_JOB: jobs.c.remote_job_id,
             JobColumn.RETIRES: jobs.c.retires_on,
             JobColumn.PRICE: jobs.c.estimated_usd,
+            JobColumn.START: jobs.c.submitted_at,
+            JobColumn.DURATION: func.coalesce(jobs.c.finished_at, self._now) - jobs.c.submitted_at,
         }
         return columns[column]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from orchestrator.core.plans.spending import Amount, ProviderSpending
+from orchestrator.core.plans.spending import Amount, ProviderSpending, sum_providers
 from orchestrator.core.text import format_number, format_time, format_usd
 from orchestrator.status import RunCosts
 
@@ -19,6 +20,7 @@ class CostRow:
     quoted: str
     trained: str
     trained_tokens: str
+    is_total: bool = False  # of all providers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def build_costs_page(costs: RunCosts | None) -> CostsPage:
     most = max((point.usd for point in costs.over_time), default=0.0)
     return CostsPage(
         run=costs.run_name,
-        rows=tuple(_build_row(each) for each in costs.providers),
+        rows=tuple(_build_rows(costs.providers)),
         bars=tuple(
             CostBar(
                 until=format_time(point.until),
@@ -65,6 +67,14 @@ def format_amount(amount: Amount, none: str) -> str:
     if not amount.known:
         return none
     return format_usd(amount.usd) + (f" + {format_number(amount.unknown)} unknown" if amount.unknown else "")
+
+
+def _build_rows(providers: Sequence[ProviderSpending]) -> Iterator[CostRow]:
+    """Yield a row for each provider, and their sum if there are several."""
+    for each in providers:
+        yield _build_row(each)
+    if len(providers) > 1:
+        yield replace(_build_row(sum_providers(providers)), is_total=True)
 
 
 def _build_row(each: ProviderSpending) -> CostRow:

@@ -88,13 +88,14 @@ class DashboardRoutes:
 
     async def render_timeline(self, request: Request) -> Response:
         query = PageQuery.from_parameters(request.query_params)
-        order = timeline_page.parse_order(request.query_params.get("order", ""))
+        order = timeline_page.parse_order(request.query_params.get("sort", ""))
         timeline = await self._call(
             status.find_timeline,
             query.job_filter,
             self._backend.now(),
             run_id=query.run or None,
             limit=timeline_page.MAX_BARS,
+            order=order,
         )
         return build_page_response(
             request, "timeline.html", timeline_page.build_timeline_page(timeline, query, order)

@@ -11,12 +11,14 @@ from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.plans.retirement import days_left
+from orchestrator.core.plans.spending import Amount
 from orchestrator.core.text import (
     format_count,
     format_days_left,
     format_duration,
     format_number,
     format_remaining_time,
+    format_usd,
 )
 from orchestrator.status import HELD, Health, JobListing, RunOverview, RunView
 from orchestrator.web.dashboard.attention import (
@@ -27,11 +29,20 @@ from orchestrator.web.dashboard.attention import (
     build_notices,
     build_warning_notices,
 )
+from orchestrator.web.dashboard.costs_page import format_amount
 from orchestrator.web.dashboard.export_menu import ExportGroup, build_export_groups
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.job_table import ActiveFilter, ColumnHeading, build_active_filters, build_columns
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, build_chips, build_segments
+
+
+@dataclass(frozen=True, slots=True)
+class RunPrice:
+    """Estimated prices as text; jobs without a known price are counted beside the sum of the others."""
+
+    planned: str
+    submitted: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,7 @@ class RunPage(PaginatedView):
     ready: int  # number of models that are ready
     total: int  # number of jobs
     attention_count: int  # number of accounts that need an operator
-    submitted_usd: float | None  # estimated price of all submitted jobs; None: unknown
+    price: RunPrice
     time_left: str | None  # estimate; None: unknown
     first_retirement: str | None  # day on which the first model retires; None: unknown
     retires_in: str
@@ -95,7 +106,7 @@ def build_run_page(
         ready=overview.counts.get(JobState.SUCCEEDED, 0) if overview else 0,
         total=overview.total if overview else 0,
         attention_count=overview.needs_attention if overview else 0,
-        submitted_usd=overview.submitted_usd if overview else None,
+        price=_build_price(overview),
         time_left=format_remaining_time(end - now) if end is not None else None,
         first_retirement=retirement.isoformat() if retirement else None,
         retires_in=format_days_left(days_left(retirement, now)) if retirement else "",
@@ -113,6 +124,27 @@ def build_run_page(
         else (),
         export_groups=build_export_groups(query),
         match_count=job_page.total if job_page else 0,
+    )
+
+
+def _build_price(overview: RunOverview | None) -> RunPrice:
+    if overview is None:
+        return RunPrice("unknown", "unknown")
+    planned = Amount(
+        usd=sum(each.usd for each in overview.state_counts),
+        known=sum(each.count - each.unpriced for each in overview.state_counts),
+        unknown=sum(each.unpriced for each in overview.state_counts),
+    )
+    submitted = overview.submitted_usd
+    created = Amount(
+        usd=sum(each.submitted_usd for each in overview.state_counts),
+        known=planned.known,
+        unknown=sum(each.unknown for each in overview.state_counts),
+    )
+    whole = overview.run.planned_usd
+    return RunPrice(
+        planned=format_amount(planned, "unknown") if whole is None else format_usd(whole),
+        submitted=format_amount(created, "unknown") if submitted is None else format_usd(submitted),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
+from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobColumn, JobSortOrder
 from orchestrator.core.jobs.timeline import PHASE_DESCRIPTIONS, HoldSpan, PhaseSpan
 from orchestrator.core.text import format_exact_duration, format_percent
 from orchestrator.status import RunTimeline, TimelineRow
@@ -14,8 +15,19 @@ from orchestrator.web.dashboard.page_query import PageQuery
 MAX_BARS: Final = 1000  # of one page; a filter selects others
 BAR_LENGTH: Final = 1000  # units of the SVG drawing from the first upload to the last end
 MAX_TICKS: Final = 6
-_TICK_SECONDS: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 7 * 86_400)
-ORDERS: Final[Mapping[str, str]] = {"start": "Start", "duration": "Duration", "account": "Account"}
+_ONE_PERCENT: Final = 0.01
+_TICK_SECONDS: Final = (
+    *(1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1800),
+    *(3600, 2 * 3600, 4 * 3600, 6 * 3600, 12 * 3600),
+    *(86_400, 2 * 86_400, 7 * 86_400),
+)
+DEFAULT_TIMELINE_ORDER: Final = JobSortOrder(JobColumn.START)
+_COLUMN_TITLES: Final[Mapping[JobColumn, str]] = {
+    JobColumn.START: "Start",
+    JobColumn.DURATION: "Duration",
+    JobColumn.ACCOUNT: "Account",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class PhaseLine:
     name: str
     description: str
     share: str
+    share_length: float  # of a bar of BAR_LENGTH
     total: str
     median: str
     longest: str
@@ -67,12 +80,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLink:
-    """A link that sorts the bars."""
+    """A link that sorts the bars; a second click reverses the order."""
 
-    order: str
+    column: str
     label: str
     href: str
-    chosen: bool
+    direction: Literal["ascending", "descending"] | None  # None: the bars are not sorted by this column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +93,24 @@ class TimelinePage:
     """View of the page."""
 
     query: PageQuery
-    order: str
+    order: JobSortOrder
     run: str | None
     summary: str
     lines: tuple[PhaseLine, ...]
+    has_holds: bool  # whether a hold is drawn below a phase that went on meanwhile
     ticks: tuple[Tick, ...]
     bars: tuple[TimelineBar, ...]
     order_links: tuple[OrderLink, ...]
     total: int  # number of matching jobs, also of those without a bar
 
 
-def parse_order(text: str) -> str:
-    """Return the order of the bars that a URL names; an unknown one is the start."""
-    return text if text in ORDERS else "start"
+def parse_order(text: str) -> JobSortOrder:
+    """Return the order of the bars that a URL names; without one, or by another column, it is the start."""
+    order = JobSortOrder.parse(text) if text else DEFAULT_TIMELINE_ORDER
+    return order if order.column in _COLUMN_TITLES else DEFAULT_TIMELINE_ORDER
 
 
-def build_timeline_page(timeline: RunTimeline | None, query: PageQuery, order: str) -> TimelinePage:
+def build_timeline_page(timeline: RunTimeline | None, query: PageQuery, order: JobSortOrder) -> TimelinePage:
     """Build the page with the bars in this order."""
     rows = _sort_rows(timeline.rows if timeline else (), order)
     # A run may wait for days for its approval. The axis begins with the first upload, so that such a wait does not
@@ -109,12 +124,10 @@ def build_timeline_page(timeline: RunTimeline | None, query: PageQuery, order: s
         run=timeline.run_name if timeline else None,
         summary=_summarise(timeline),
         lines=_build_lines(timeline),
+        has_holds=any(row.timeline.holds for row in rows),
         ticks=axis.build_ticks() if rows else (),
         bars=tuple(_build_bar(row, axis) for row in rows),
-        order_links=tuple(
-            OrderLink(order=name, label=label, href=query.href_for("/timeline", order=name), chosen=name == order)
-            for name, label in ORDERS.items()
-        ),
+        order_links=tuple(_build_order_link(column, query, order) for column in _COLUMN_TITLES),
         total=timeline.total if timeline else 0,
     )
 
@@ -137,14 +150,31 @@ class _Axis:
         )
 
 
-def _sort_rows(rows: Sequence[TimelineRow], order: str) -> list[TimelineRow]:
-    match order:
-        case "duration":
-            return sorted(rows, key=lambda row: (-(row.timeline.end - row.timeline.work_start), row.account))
-        case "account":
-            return sorted(rows, key=lambda row: row.account)
+def _build_order_link(column: JobColumn, query: PageQuery, order: JobSortOrder) -> OrderLink:
+    if order.column is column:
+        target = order.select_column(column)
+    else:  # the longest bars first
+        target = JobSortOrder(column, descending=column is JobColumn.DURATION)
+    return OrderLink(
+        column=column,
+        label=_COLUMN_TITLES[column],
+        href=query.with_changes(order=DEFAULT_ORDER).href_for("/timeline", sort=target.text),
+        direction=None if order.column is not column else "descending" if order.descending else "ascending",
+    )
+
+
+def _sort_rows(rows: Sequence[TimelineRow], order: JobSortOrder) -> list[TimelineRow]:
+    """Sort by the exact times of the bars. The database selects the rows by the time of submission."""
+    by_name = sorted(rows, key=lambda row: row.account)
+    match order.column:
+        case JobColumn.DURATION:
+            return sorted(
+                by_name, key=lambda row: row.timeline.end - row.timeline.work_start, reverse=order.descending
+            )
+        case JobColumn.START:
+            return sorted(by_name, key=lambda row: row.timeline.work_start, reverse=order.descending)
         case _:
-            return sorted(rows, key=lambda row: (row.timeline.work_start, row.account))
+            return by_name[:: -1 if order.descending else 1]
 
 
 def _summarise(timeline: RunTimeline | None) -> str:
@@ -153,9 +183,9 @@ def _summarise(timeline: RunTimeline | None) -> str:
         return ""
     most = timeline.phase_totals[0]
     return (
-        f"{format_percent(most.share)} of the time of all accounts is {format_phase(most.phase)}: "
-        f"{format_exact_duration(most.median)} in the median account, at most {format_exact_duration(most.longest)} "
-        f"({most.longest_account})."
+        f"Most time is spent in the phase {format_phase(most.phase)}: {format_share(most.share)} of the time of all "
+        f"accounts, {format_exact_duration(most.median)} in the median account, and at most "
+        f"{format_exact_duration(most.longest)}, in {most.longest_account}."
     )
 
 
@@ -165,7 +195,8 @@ def _build_lines(timeline: RunTimeline | None) -> tuple[PhaseLine, ...]:
             phase=each.phase,
             name=format_phase(each.phase),
             description=PHASE_DESCRIPTIONS[each.phase],
-            share=format_percent(each.share),
+            share=format_share(each.share),
+            share_length=round(BAR_LENGTH * each.share, 1),
             total=format_exact_duration(each.total),
             median=format_exact_duration(each.median),
             longest=format_exact_duration(each.longest),
@@ -174,6 +205,11 @@ def _build_lines(timeline: RunTimeline | None) -> tuple[PhaseLine, ...]:
         )
         for each in (timeline.phase_totals if timeline else ())
     )
+
+
+def format_share(fraction: float) -> str:
+    """Format a share of the time; a small one is not shown as nothing."""
+    return "under 1%" if 0 < fraction < _ONE_PERCENT else format_percent(fraction)
 
 
 def format_phase(phase: str) -> str:

@@ -154,6 +154,7 @@ def _share(provider: str, state: str, jobs: Sequence[JobView]) -> StateCount:
         usd=sum(job.estimated_usd or 0 for job in jobs),
         submitted_usd=sum(usd or 0 for usd in sent),
         unknown=sent.count(None),
+        unpriced=sum(job.estimated_usd is None for job in jobs),
         lasted=None,
         last_submitted=None,
         estimated_finish=None,

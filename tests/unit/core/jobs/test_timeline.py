@@ -52,6 +52,30 @@ def test_open_job_lasts_until_now() -> None:
     assert phases(timeline.spans)[-1] == ("waiting_for_slot", 30)
 
 
+@pytest.mark.parametrize(
+    ("held", "released", "expected"),
+    [
+        (2, 6, [("before_upload", 2), ("on_hold", 4), ("before_upload", 4), ("upload", 5), ("processing", 25)]),
+        (0, None, [("on_hold", 10), ("upload", 5), ("processing", 25)]),
+        (20, 30, [("before_upload", 10), ("upload", 5), ("processing", 25)]),
+    ],
+)
+def test_hold_is_a_phase_while_the_next_step_is_the_services_own(
+    held: float, released: float | None, expected: list[tuple[str, float]]
+) -> None:
+    rows = [(held, "held", None, None), *([(released, "released", None, None)] if released else [])]
+    ordered = sorted([*STEPS[:4], *rows], key=lambda row: row[0])
+    timeline = build_job_timeline(JobState.READY, 0, changes(*ordered), now=40)
+    assert phases(timeline.spans)[: len(expected)] == expected
+    assert timeline.work_start == 10
+
+
+def test_account_on_hold_that_sent_nothing_has_no_work() -> None:
+    timeline = build_job_timeline(JobState.PLANNED, 0, changes((5, "held", None, None)), now=50)
+    assert phases(timeline.spans) == [("before_upload", 5), ("on_hold", 45)]
+    assert timeline.work_start == timeline.end == 50
+
+
 def test_time_before_a_retry_counts_as_stopped() -> None:
     failed = [*STEPS[:2], (20, "gave up", "uploading", "failed"), (50, "retried", "failed", "planned")]
     timeline = build_job_timeline(JobState.PLANNED, 0, changes(*failed), now=60)

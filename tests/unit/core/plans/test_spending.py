@@ -10,9 +10,11 @@ from orchestrator.core.plans.spending import (
     MAX_BUCKETS,
     Amount,
     JobCost,
+    ProviderSpending,
     calculate_trained_usd,
     sum_by_provider,
     sum_over_time,
+    sum_providers,
 )
 
 PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2026, 1, 1), source="test")
@@ -73,3 +75,17 @@ def test_number_of_points_is_limited(step: int) -> None:
     points = sum_over_time([cost(submitted_at=1e9 + step * number) for number in range(200)])
     assert len(points) <= MAX_BUCKETS
     assert points[-1].jobs == 200
+
+
+def test_prices_of_all_providers_are_added_up() -> None:
+    one = ProviderSpending(
+        provider="openai",
+        planned=Amount(usd=2.0, known=2),
+        submitted=Amount(usd=1.0, known=1, unknown=1),
+        quoted=Amount(),
+        trained=Amount(usd=0.5, known=1),
+        trained_tokens=7,
+    )
+    whole = sum_providers([one, one])
+    assert (whole.planned, whole.submitted) == (Amount(usd=4.0, known=4), Amount(usd=2.0, known=2, unknown=2))
+    assert (whole.quoted, whole.trained, whole.trained_tokens) == (Amount(), Amount(usd=1.0, known=2), 14)

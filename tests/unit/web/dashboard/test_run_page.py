@@ -222,14 +222,22 @@ def test_unhealthy_service_is_shown(health: Health, kinds: list[str]) -> None:
 @pytest.mark.parametrize(
     ("jobs", "usd"),
     [
-        ([], 0.0),
-        ([job("a", "planned", estimated_usd=5.0)], 0.0),
-        ([ready("a", estimated_usd=0.5), job("b", "running", estimated_usd=0.25, submitted_at=NOW)], 0.75),
-        ([ready("a", estimated_usd=0.5), ready("b", estimated_usd=None)], None),
+        ([], "$0.00"),
+        ([job("a", "planned", estimated_usd=5.0)], "$0.00"),
+        ([ready("a", estimated_usd=0.5), job("b", "running", estimated_usd=0.25, submitted_at=NOW)], "$0.75"),
+        ([ready("a", estimated_usd=0.5), ready("b", estimated_usd=None)], "$0.50 + 1 unknown"),
+        ([ready("b", estimated_usd=None)], "unknown"),
     ],
 )
-def test_submitted_cost_covers_submitted_jobs(jobs: list[JobView], usd: float | None) -> None:
-    assert build_page(status(*jobs)).submitted_usd == usd
+def test_submitted_price_covers_submitted_jobs(jobs: list[JobView], usd: str) -> None:
+    assert build_page(status(*jobs)).price.submitted == usd
+
+
+def test_known_part_of_an_unknown_price_is_shown() -> None:
+    jobs = [job("a", "planned", estimated_usd=5.0), job("b", "planned", estimated_usd=None)]
+    assert build_page(status(*jobs, planned_usd=None)).price.planned == "$5.00 + 1 unknown"
+    assert build_page(status(*jobs[1:], planned_usd=None)).price.planned == "unknown"
+    assert build_page(status(*jobs[:1], planned_usd=5.0)).price.planned == "$5.00"
 
 
 @pytest.mark.parametrize(
