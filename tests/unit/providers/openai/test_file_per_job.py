@@ -88,7 +88,8 @@ async def test_job_on_a_shared_file_is_left_to_an_operator(files: dict[str, str]
         await Server(files).connect().find_jobs(ORDER)
 
 
-async def test_create_sends_no_sign_that_the_server_does_not_keep() -> None:
+async def test_create_sends_metadata_as_a_second_sign_but_no_suffix() -> None:
     server = Server({"file-1": OWN})
     await server.connect().create_job(ORDER, Deadline(30.0, lambda: 0.0))
-    assert not {"metadata", "suffix"} & server.created[0].keys()
+    assert server.created[0]["metadata"] == {"orchestrator_job": ORDER.tag}
+    assert "suffix" not in server.created[0]
