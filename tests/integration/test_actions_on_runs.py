@@ -77,7 +77,7 @@ async def test_api_action_takes_the_run_by_name_or_id(two_runs: Database) -> Non
         assert "?run=NAME" in refused.json()["hint"]
         for run, code in (("nobody", 409), ("facts", 200)):
             assert (await client.post(f"/api/v1/actions/approve?run={run}", json={})).status_code == code
-        body = {"filter": {}, "expect": 2}
+        body = {"all": True, "expect": 2}
         answer = await client.post(f"/api/v1/actions/cancel?run={TONE.run_id}", json=body)
         assert answer.json()["accounts"] == ["a", "b"]
         for run in ("facts", FACTS.run_id):
