@@ -24,6 +24,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from orchestrator.providers.http.client import HttpClient, ResponseHook
     from orchestrator.providers.openai.webhooks import WebhookParser
 
+EXPIRED_KEY_REDACTION_SECONDS = 86_400.0  # an expired token may still be quoted by a late response
 COMMAND_FAILED_HINT = (
     "The service tries again. If the problem persists, run the command of the account's `api_key` in a shell."
 )
@@ -101,6 +103,7 @@ class Connections:
         self._registry_by_route: dict[tuple[str | None, str | None], ProviderRegistry] = {}
         self._server_by_account: dict[str, str] = {}
         self._has_several_servers = False
+        self._expired_keys: deque[tuple[float, str]] = deque()  # when each was replaced, and its fingerprint
         self._exit_stack = AsyncExitStack()
 
     def get_listed_accounts(self) -> dict[str, Account]:
@@ -167,7 +170,18 @@ class Connections:
         if current and isinstance(current.provider, RenewingProvider) and current.provider.current is used:
             self.by_name[account.name] = replace(current, key_fingerprint=key.fingerprint)
         self._log.info("key.renewed", account=account.name, key=key.fingerprint, before=used.key_fingerprint)
+        if account.api_key.startswith("cmd:"):
+            self._expired_keys.append((self._clock(), used.key_fingerprint))
+            self._remove_expired_keys()
         return renewed
+
+    def _remove_expired_keys(self) -> None:
+        """Let the redactor forget tokens that were replaced long ago: a token of an hour makes thousands a year."""
+        limit = self._clock() - EXPIRED_KEY_REDACTION_SECONDS
+        while self._expired_keys and self._expired_keys[0][0] <= limit:
+            _, fingerprint = self._expired_keys.popleft()
+            if all(connection.key_fingerprint != fingerprint for connection in self.by_name.values()):
+                self._redact.remove(fingerprint)
 
     def has_key(self, account: Account) -> bool:
         """Return whether the account's key can be resolved now.

@@ -97,7 +97,16 @@ class Redactor:
         self._key_prefixes.add(value[:MIN_KEY_LENGTH])
         self._shortest = min(self._shortest or len(value), len(value))
         self._longest = max(self._longest, len(value))
-        self._labels[value] = f"[key {secret.fingerprint}]"
+        self._labels[value] = _format_label(secret.fingerprint)
+
+    def remove(self, fingerprint: str) -> None:
+        """Stop replacing a key that no longer works: the number of keys must not grow for ever."""
+        label = _format_label(fingerprint)
+        expired = {value for value, known in self._labels.items() if known == label}
+        self._labels = {value: known for value, known in self._labels.items() if value not in expired}
+        self._partial_keys -= expired
+        self._key_prefixes = {value[:MIN_KEY_LENGTH] for value in self._labels}
+        self._sorted_cache = ([], [])  # its length may be the same again after the next addition
 
     def add_address(self, secret: Secret) -> None:
         """Replace an address that is itself a secret, and those of its parts that may appear alone.
@@ -182,6 +191,10 @@ class Redactor:
             if any(self._find_keys(decoded)):
                 return True
         return False
+
+
+def _format_label(fingerprint: str) -> str:
+    return f"[key {fingerprint}]"
 
 
 def _longest_common_prefix(keys: list[str], text: str) -> int:

@@ -33,7 +33,7 @@ LINES = b'{"messages":[{"role":"user","content":"Late?"},{"role":"assistant","co
 
 
 class ExpiringTokens(httpx2.ASGITransport):
-    """Lets each token `token-NUMBER` pass for some calls, and then refuses it as this provider does."""
+    """Lets each token `NUMBER-token` pass for some calls, and then refuses it as this provider does."""
 
     def __init__(self, app: ASGIApp, status: int, refusal: dict[str, str]) -> None:
         super().__init__(app)
@@ -78,7 +78,7 @@ class Service:
             expired = {"message": "The security token included in the request is expired"}
             self.transport = ExpiringTokens(MantleTranslator(sandbox), 403, expired)
         self.command = folder / "token.sh"
-        self.write_command("n=$(($(cat count) + 1)); echo $n > count; printf 'token-%08d' $n")
+        self.write_command("n=$(($(cat count) + 1)); echo $n > count; printf '%08d-token' $n")
         (folder / "count").write_text("0\n")
 
     def write_command(self, line: str) -> None:
@@ -96,12 +96,12 @@ class Service:
             OutboundNetwork({}, None, self.redact),
             max_in_flight=9,
             redact=self.redact,
-            clock=lambda: 0.0,
+            clock=lambda: self.now,
         )
         async with HttpClient(self.transport) as http:
             connections._http = http
             account = Account(name="acme", provider=self.name, api_key=f"cmd:{self.command}", base_url=self.base_url)
-            connections.connect_accounts([account], {"acme": Secret("token-00000000")})
+            connections.connect_accounts([account], {"acme": Secret("00000000-token")})
             yield connections.by_name["acme"]
 
     def write_file(self) -> DatasetFile:
@@ -137,20 +137,20 @@ async def test_a_job_is_trained_with_tokens_that_die_after_some_calls(service: S
         await service.train(connection.provider)
     assert service.jobs() == 1
     assert service.transport.refused == service.tokens >= 5, "each token was replaced once"
-    assert "token-00000003" not in service.redact("the key token-00000003")
+    assert "00000003-token" not in service.redact("the key 00000003-token")
 
 
 async def test_concurrent_calls_with_a_dead_token_share_the_next_one(service: Service) -> None:
     async with service.connect() as connection:
         file = await connection.provider.upload_file(service.write_file(), Deadline(60.0, lambda: 0.0))
-        service.transport.calls["token-00000000"] = CALLS_PER_TOKEN
+        service.transport.calls["00000000-token"] = CALLS_PER_TOKEN
         await asyncio.gather(*(connection.provider.get_file(file.id) for _ in range(3)))
     assert service.tokens == 1
 
 
 async def test_command_that_fails_once_does_not_hold_the_account(service: Service) -> None:
     """Every one of several refused calls is tried again later, and not only the one that ran the command."""
-    service.transport.calls["token-00000000"] = CALLS_PER_TOKEN
+    service.transport.calls["00000000-token"] = CALLS_PER_TOKEN
     working = service.command.read_text().splitlines()[1]
     service.write_command("exit 3")
     async with service.connect() as connection:
@@ -164,10 +164,23 @@ async def test_command_that_fails_once_does_not_hold_the_account(service: Servic
 
 
 async def test_token_that_stays_refused_is_reported(service: Service) -> None:
-    service.transport.calls["token-00000000"] = CALLS_PER_TOKEN
-    service.write_command("printf token-00000000")
+    service.transport.calls["00000000-token"] = CALLS_PER_TOKEN
+    service.write_command("printf 00000000-token")
     async with service.connect() as connection:
         refused = AuthenticationFailed if service.name is ProviderName.DASHSCOPE else TrainingNotAllowed
         with pytest.raises(refused):
             await connection.provider.find_file(service.write_file())
     assert service.transport.refused == 1
+
+
+async def test_redactor_forgets_tokens_that_expired_a_day_ago(service: Service) -> None:
+    async with service.connect() as connection:
+        await service.train(connection.provider)
+        first, last = "00000001-token", f"{service.tokens:08d}-token"
+        assert first not in service.redact(first), "they expired a minute ago"
+        service.now += 90_000
+        service.transport.calls[last] = CALLS_PER_TOKEN
+        await connection.provider.find_file(service.write_file())
+        assert service.redact(f"{first} {last}").startswith(f"{first} [key "), "a day ago, and just now"
+        newest = f"{service.tokens:08d}-token"
+        assert newest not in service.redact(newest)

@@ -218,3 +218,20 @@ def test_short_proxy_password_is_hidden_with_its_url(userinfo: str, scheme: str)
     for leaked in (address, f"http://{address}", f"http://{address}/"):
         assert userinfo.partition(":")[2] not in redact(f"cannot connect to {leaked}")
     assert redact("cannot connect to proxy.example:3128, pass on") == "cannot connect to proxy.example:3128, pass on"
+
+
+def test_removed_key_is_no_longer_replaced_and_hides_no_other() -> None:
+    redact = Redactor()
+    old, new, other = (Secret(f"sk-same-beginning-{name}-0123456789") for name in ("old", "new", "other"))
+    for secret in (old, other):
+        redact.add(secret)
+    assert redact(f"{old.reveal()} {other.reveal()}") == f"[key {old.fingerprint}] [key {other.fingerprint}]"
+    redact.remove(old.fingerprint)
+    redact.add(new)  # as many keys as before
+    texts = [redact(f"is {secret.reveal()}") for secret in (new, other)]
+    assert texts == [f"is [key {new.fingerprint}]", f"is [key {other.fingerprint}]"]
+    assert f"[key {old.fingerprint}]" not in redact(old.reveal())
+    redact.remove(new.fingerprint)
+    redact.remove(other.fingerprint)
+    assert redact(old.reveal()) == old.reveal()
+    redact.remove("00000000")
