@@ -175,21 +175,30 @@ def add_file_calls(app: FastAPI, store: Store) -> None:
         return {"id": name, "object": "file", "deleted": True}
 
 
+def build_job(store: Store, body: Record) -> Record:
+    """Build the job that a request describes. Raises ApiError for a request that cannot be fulfilled."""
+    if body.get("model") != BASE_MODEL:
+        raise ApiError(400, f"the only model is {BASE_MODEL}", "model_not_found")
+    method = body.get("method") or {"type": "supervised"}
+    if method.get("type") != "supervised":
+        raise ApiError(400, "the only method is supervised", "unsupported_method")
+    if store.get("file", body.get("training_file", ""))["status"] != "processed":
+        raise ApiError(400, "the training file has an error", "invalid_file")
+    epochs = method.get("supervised", {}).get("hyperparameters", {}).get("n_epochs", "auto")
+    if epochs != "auto" and epochs not in range(1, 51):
+        raise ApiError(400, "n_epochs must be from 1 to 50", "invalid_hyperparameters")
+    used = {"n_epochs": DEFAULT_EPOCHS if epochs == "auto" else epochs}
+    job: Record = {"id": f"ftjob-{uuid4().hex}", "object": "fine_tuning.job", "status": "queued"}
+    job |= {name: body.get(name) for name in ("model", "training_file", "validation_file", "seed", "metadata")}
+    job |= {"user_provided_suffix": body.get("suffix"), "hyperparameters": used, "created_at": int(time.time())}
+    job |= {"fine_tuned_model": None, "trained_epochs": 0, "error": None, "method": {"type": "supervised"}}
+    return job
+
+
 def add_job_calls(app: FastAPI, store: Store, trainer: Trainer) -> None:
     @app.post("/v1/fine_tuning/jobs")
     def create_job(body: Annotated[Record, Body()]) -> Record:
-        if body.get("model") != BASE_MODEL:
-            raise ApiError(400, f"the only model is {BASE_MODEL}", "model_not_found")
-        if body.get("method", {}).get("type", "supervised") != "supervised":
-            raise ApiError(400, "the only method is supervised", "unsupported_method")
-        if store.get("file", body.get("training_file", ""))["status"] != "processed":
-            raise ApiError(400, "the training file has an error", "invalid_file")
-        epochs = body.get("method", {}).get("supervised", {}).get("hyperparameters", {}).get("n_epochs", "auto")
-        used = {"n_epochs": DEFAULT_EPOCHS if epochs == "auto" else int(epochs)}
-        job: Record = {"id": f"ftjob-{uuid4().hex}", "object": "fine_tuning.job", "status": "queued"}
-        job |= {name: body.get(name) for name in ("model", "training_file", "validation_file", "seed", "metadata")}
-        job |= {"user_provided_suffix": body.get("suffix"), "hyperparameters": used, "created_at": int(time.time())}
-        job |= {"fine_tuned_model": None, "trained_epochs": 0, "error": None, "method": {"type": "supervised"}}
+        job = build_job(store, body)
         store.records["events"][job["id"]] = []
         store.add("job", job)  # before the answer, and before the training
         trainer.queue.put(job["id"])
@@ -251,9 +260,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("reference-server"), help="where files and jobs are kept")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds after each epoch, to have time to watch")
     options = parser.parse_args()
-    uvicorn.run(
-        create_app(options.folder, os.environ["SERVER_KEY"], options.pause), host=options.host, port=options.port
-    )
+    if not (key := os.environ.get("SERVER_KEY")):
+        parser.error("set the environment variable SERVER_KEY to the key that clients have to send")
+    uvicorn.run(create_app(options.folder, key, options.pause), host=options.host, port=options.port)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ Model = dict[str, dict[str, int]]
 
 def read_chats(path: Path) -> Iterator[list[str]]:
     """Yield the words of each chat: what comes before the answer, a mark, and the answer."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    # Not `splitlines`, which also splits at characters that a text may contain, such as U+2028.
+    for number, line in enumerate(path.read_text("utf-8").removesuffix("\n").split("\n"), 1):
         try:
             *before, answer = json.loads(line)["messages"]
             context = [word for message in before for word in message["content"].split()]

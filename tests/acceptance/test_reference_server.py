@@ -144,3 +144,12 @@ def read_texts(chats: Path) -> list[str]:
             yield value
 
     return [text for path in chats.glob("*.json") for text in find(json.loads(path.read_text()))]
+
+
+def test_separators_within_a_text_do_not_end_a_line(server: ReferenceServer) -> None:
+    chat = {"messages": [{"role": "user", "content": "a\u2028b"}, {"role": "assistant", "content": "c\x85d"}]}
+    line = json.dumps(chat, ensure_ascii=False).encode() + b"\n"
+    uploaded = HTTP.post(
+        f"{server.url}/files", headers=HEADERS, data={"purpose": "fine-tune"}, files={"file": ("a.jsonl", line)}
+    )
+    assert uploaded.raise_for_status().json()["status"] == "processed"
