@@ -102,13 +102,18 @@ async def apply_plans(
         )
         runs = [await _apply_run(tx, checked, start=start, now=now, cause=cause) for checked in plans]
         await run_queries.set_current(tx, [run.id for run in (*kept, *runs)])
+        deselected: dict[RunId, set[str]] = {}  # accounts that a run has just stopped to select
         for run, checked in zip(runs, plans, strict=True):
-            await _update_open_jobs(tx, checked.plan, accounts, now, cause)
+            deselected[run.id] = await _withdraw_deselected_jobs(tx, checked.plan, accounts, now, cause)
+            await _update_open_jobs(tx, checked.plan, now, cause)
             await job_queries.wake_unsubmitted(tx, run.id, now)
         removed = await account_queries.mark_removed_except(tx, accounts, now)
-        for run in runs:
+        for run, checked in zip(runs, plans, strict=True):
             if (before := _find_predecessor(run, previous)) is not None:
-                await notifications.publish_run_end_after_removal(tx, removed, before.id, run.id, now)
+                names = {*removed, *deselected[run.id]}
+                if before.id != run.id:
+                    names |= set(accounts) - {line.account for line in checked.plan.lines}
+                await notifications.publish_run_end_after_removal(tx, names, before.id, run.id, now)
         return runs
 
 
@@ -189,15 +194,32 @@ def _build_planned_event(job: Job, now: float, cause: str) -> EventData:
     )
 
 
-async def _update_open_jobs(tx: Transaction, plan: Plan, accounts: Collection[str], now: float, cause: str) -> None:
+async def _withdraw_deselected_jobs(
+    tx: Transaction, plan: Plan, accounts: Collection[str], now: float, cause: str
+) -> set[str]:
+    """Hold the unsubmitted jobs of accounts that the run does not select, and take them out of the run.
+
+    The file still lists these accounts, so no removal stops the jobs. Returns the accounts of the jobs that were part
+    of the run until now. A job of which an earlier round was paid stays in the run, with its costs.
+    """
+    planned = {line.job_id for line in plan.lines}
+    linked = await job_queries.get_account_by_job(tx.connection, plan.run_id)
+    withdrawn = []
+    for job in await job_queries.list_replannable(tx.connection, plan.run_id):
+        if job.id in planned or job.account not in accounts or job.state not in UNSUBMITTED_STATES:
+            continue
+        if job.hold is None:
+            await outcomes.record(tx, hold_job(job, NOT_SELECTED_HOLD), at=now, cause=cause)
+        if job.id in linked and not job.earlier_usd:
+            withdrawn.append(job)
+    await job_queries.unlink_from_run(tx, plan.run_id, [job.id for job in withdrawn])
+    return {job.account for job in withdrawn}
+
+
+async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str) -> None:
     """Update the price estimates of open jobs, hold those the plan holds and release those it no longer holds."""
     lines = {line.job_id: line for line in plan.lines}
     replannable = await job_queries.list_replannable(tx.connection, plan.run_id)
-    for job in replannable:
-        # The run does not select the account any more, but the file still lists it: no removal stops the job.
-        is_deselected = job.id not in lines and job.account in accounts
-        if is_deselected and job.hold is None and job.state in UNSUBMITTED_STATES:
-            await outcomes.record(tx, hold_job(job, NOT_SELECTED_HOLD), at=now, cause=cause)
     open_jobs = [job for job in replannable if job.id in lines]
     unsubmitted = {job.id: job.estimated_usd for job in open_jobs if job.state in UNSUBMITTED_STATES}
     prices = {job_id: lines[job_id].usd for job_id, before in unsubmitted.items() if lines[job_id].usd != before}

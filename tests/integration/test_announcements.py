@@ -138,6 +138,39 @@ async def test_run_finishes_when_its_last_open_account_is_removed(database: Data
     )
 
 
+@pytest.mark.parametrize("run", [RUN.id, RunId("run-2")], ids=["the same run", "a run without that provider"])
+async def test_run_finishes_when_it_no_longer_selects_its_last_open_account(database: Database, run: RunId) -> None:
+    done = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
+    await fill(database, [done, a_job("left")])
+    await adopt(database, a_plan("acme", "left"))
+    for _ in range(2):
+        await select_accounts(database, a_plan("acme", run=run))
+    assert [(each["type"], each["data"]["run"]) for each in await list_announcements(database)] == [
+        ("run.finished", run)
+    ]
+    await select_accounts(database, a_plan("acme", "left"))
+    await finish_job(database, "left", JobEvent.FAILED, NOW + 2, failure=FAILURE)
+    assert (await list_topics(database))[1:] == ["job.failed", "run.finished"], "it belongs to the run again"
+
+
+async def test_run_finishes_with_its_last_job_after_an_account_was_deselected(database: Database) -> None:
+    sent = a_job("sent", state=JobState.RUNNING, remote_job_id="ftjob-1")
+    await fill(database, [sent, a_job("left")])
+    await adopt(database, a_plan("sent", "left"))
+    await select_accounts(database, a_plan("sent"))
+    assert await list_announcements(database) == []
+    await finish_job(database, "sent", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:y")
+    assert await list_topics(database) == ["model.ready", "run.finished"]
+
+
+async def select_accounts(database: Database, plan: Plan) -> None:
+    """Apply a plan of a file that lists the accounts `acme`, `sent` and `left`, whichever the run selects."""
+    checked = control.CheckedPlan(plan=plan)
+    await control.apply_plans(
+        database, [checked], accounts=["acme", "sent", "left"], start=True, now=NOW, cause="service"
+    )
+
+
 async def test_run_does_not_finish_while_another_account_is_open(database: Database) -> None:
     done = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
     sent = a_job("sent", state=JobState.RUNNING, remote_job_id="ftjob-1")

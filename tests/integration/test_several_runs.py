@@ -55,8 +55,10 @@ async def test_job_of_an_account_that_the_run_no_longer_selects_is_held(database
     tone, facts = a_plan("tone", 1), a_plan("facts", 2)
     await apply(database, tone, facts)
     await apply(database, a_plan("tone", 1, ["a"]), facts)
-    a, b = await list_jobs(database, tone.run_id)
-    assert a.hold is None
+    [a] = await list_jobs(database, tone.run_id)
+    assert (a.account, a.hold) == ("a", None)
+    async with database.read() as connection:
+        [b] = [job for job in await jobs.list_by_accounts(connection, ["b"]) if job.run_id == tone.run_id]
     assert b.hold is not None
     assert (b.hold.kind, b.wake_at) == (HoldKind.NOT_SELECTED, None)
     assert [job.hold for job in await list_jobs(database, facts.run_id)] == [None, None]

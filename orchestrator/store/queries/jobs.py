@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     String,
     bindparam,
+    delete,
     func,
     insert,
     select,
@@ -198,6 +199,11 @@ async def assign_to_run(tx: Transaction, run_id: RunId, planned: Sequence[Job]) 
         update(jobs).where(jobs.c.id.in_(job_ids), jobs.c.run_id != run_id).values(run_id=run_id)
     )
     return new
+
+
+async def unlink_from_run(tx: Transaction, run_id: RunId, ids: Collection[JobId]) -> None:
+    """Take jobs out of a run: they are not listed, counted or awaited with it before `assign_to_run` adds them."""
+    await tx.connection.execute(delete(run_jobs).where(run_jobs.c.run_id == run_id, run_jobs.c.job_id.in_(list(ids))))
 
 
 async def wake_unsubmitted(tx: Transaction, run_id: RunId, at: float) -> None:

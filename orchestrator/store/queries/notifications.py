@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, insert, literal, select
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.job import Job, RunId
@@ -22,7 +22,7 @@ from orchestrator.core.notifications.notification import (
 )
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.schema.tables import accounts, announcements, jobs
+from orchestrator.store.schema.tables import accounts, announcements, jobs, run_jobs
 
 
 async def publish(tx: Transaction, notification: Notification) -> None:
@@ -58,9 +58,10 @@ async def publish_job_end(tx: Transaction, job: Job, before: JobState, at: float
 async def publish_run_end_after_removal(
     tx: Transaction, names: Collection[str], before: RunId, run: RunId, at: float
 ) -> None:
-    """Publish the end of the run if its only open jobs were in these accounts, which were just removed.
+    """Publish the end of the run if its only open jobs were in these accounts, which do not belong to it any more.
 
-    `before` is the run that was current until now: open jobs in the removed accounts still belong to it.
+    They were just removed from the accounts file, or the run does not select them any more. `before` is the run that
+    was current until now: open jobs in these accounts still belong to it.
     """
     left = jobs.c.account.in_(list(names)) & (jobs.c.run_id == before) & _OPEN & _IS_UNSUBMITTED
     if (await tx.connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
@@ -82,10 +83,15 @@ _IS_UNSUBMITTED = jobs.c.remote_job_id.is_(None)
 
 
 def _select_open_job(run: ColumnElement[str]) -> Select[tuple[str]]:
-    """Select an open job of the run. Unsubmitted jobs of removed accounts do not count: they will never start."""
+    """Select an open job of the run.
+
+    Unsubmitted jobs of removed accounts, and of accounts that the run does not select, do not count: they will never
+    start.
+    """
+    is_linked = exists().where(run_jobs.c.run_id == jobs.c.run_id, run_jobs.c.job_id == jobs.c.id)
     is_abandoned = accounts.c.removed_at.is_not(None) & _IS_UNSUBMITTED
     query = select(jobs.c.id).join(accounts, accounts.c.name == jobs.c.account)
-    return query.where(jobs.c.run_id == run, _OPEN, ~is_abandoned).limit(1)
+    return query.where(jobs.c.run_id == run, _OPEN, ~is_abandoned, is_linked).limit(1)
 
 
 # Built once: compiling a statement takes longer than executing it.
