@@ -127,6 +127,7 @@ def test_unknown_base_model_and_refused_key_are_reported(tmp_path: Path, sandbox
     assert done.code == 1
     assert "sandbox-small" in done.out
     assert "Next: " not in done.out
+    assert "Not ready yet: " in done.out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's terminals")
