@@ -7,7 +7,7 @@ CLIENTS := .venv-clients/.installed
 NODE_CLIENTS := .node-clients/.installed
 CLOCK := .venv-clock/.installed
 
-.PHONY: install demo test browser lint format unit contract integration acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs clean
+.PHONY: install first-hour demo test browser lint format unit contract integration acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs clean
 
 install: $(INSTALLED)
 
@@ -137,6 +137,10 @@ test-container: install
 # Build sdist and wheel into dist/, install the wheel into an empty environment and run the demo there.
 release: install
 	tests/release/run.sh
+
+# Walk the path of a new user, from the wheel to the model ids, in a fresh environment; prints the transcript.
+first-hour: install
+	tests/release/first_hour.sh
 
 # Check the locked packages for known vulnerabilities; needs the package index's own service.
 audit: install

@@ -27,6 +27,9 @@ from orchestrator.store.queries import runs as run_queries
 HOLDS_CLEARED_ON_SYNC: Final = NETWORK_HOLD_KINDS | {HoldKind.KEY_MISSING}
 """Holds whose cause is outside the account (network, missing key): reading the accounts file again lifts them."""
 MAX_LISTED_NAMES: Final = 20
+NO_ACCOUNTS_HINT: Final = (
+    "No account is known yet: `orchestrator run` or `orchestrator serve` reads the accounts file."
+)
 """Account names that an error message lists at most."""
 
 
@@ -157,7 +160,9 @@ def unknown_accounts_error(unknown: Collection[str], known: Collection[str]) -> 
     """Build the error for names that no account has, with the probably intended names and the known ones."""
     wrong = ", ".join(f"{name}{format_suggestion(name, known)}" for name in unknown)
     listed = format_list(sorted(known), limit=MAX_LISTED_NAMES)
-    return ConfigError(f"no account is named {wrong}", hint=f"Known accounts: {listed or 'none yet'}.")
+    return ConfigError(
+        f"no account is named {wrong}", hint=f"Known accounts: {listed}." if listed else NO_ACCOUNTS_HINT
+    )
 
 
 async def _record_key_change(tx: Transaction, before: AccountState | None, after: AccountState, now: float) -> None:

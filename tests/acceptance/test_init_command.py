@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from machine_speed import scale_seconds
-from processes import CHATS, PROGRAM, QUICK_POLLING, Result, SandboxProcess, clean_environ
+from processes import CHATS, PROGRAM, QUICK_POLLING, Result, RunningProgram, SandboxProcess, clean_environ
 from terminal import Terminal
 
 from orchestrator.core.account import ProviderName
@@ -21,11 +21,11 @@ PASTED_KEY = "sk-proj-abcdefghijklmnopqrstuvwx"
 ENVIRON = clean_environ() | QUICK_POLLING | {"NORTH_KEY": "sandbox-north", "TERM": "dumb", "COLUMNS": "80"}
 
 
-def run_command(folder: Path, *arguments: str) -> Result:
+def run_command(folder: Path, *arguments: str, **variables: str) -> Result:
     done = subprocess.run(
         [*PROGRAM, *arguments],
         cwd=folder,
-        env=ENVIRON,
+        env=ENVIRON | variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -65,6 +65,22 @@ def test_new_user_gets_the_model_id_within_three_minutes(tmp_path: Path, sandbox
     models = run_command(tmp_path, "models")
     assert re.search(r"ft:sandbox-small:\S+", models.out), models
     assert time.perf_counter() - started < scale_seconds(MAX_PATH_SECONDS)
+
+
+def test_command_that_the_sandbox_prints_works(tmp_path: Path) -> None:
+    provider = RunningProgram(["sandbox", "--port", "0"], tmp_path, ENVIRON)
+    try:
+        provider.wait_for_output(r"(--base-url http\S+)\n")
+        key, command = re.findall(r"^  (\S.+)$", provider.output().replace("\\\n", ""), flags=re.MULTILINE)
+        name, value = key.removeprefix("export ").split("=")
+        arguments = command.removeprefix("orchestrator ").split()
+        created = run_command(
+            tmp_path, *arguments, "--yes", "--base-model", "sandbox-small", "--dataset", str(CHATS), **{name: value}
+        )
+        assert created.code == 0, created
+        assert "org-acme" in created.out
+    finally:
+        provider.stop()
 
 
 def test_missing_options_are_listed_together(tmp_path: Path) -> None:
@@ -127,6 +143,7 @@ def test_unknown_base_model_and_refused_key_are_reported(tmp_path: Path, sandbox
     assert done.code == 1
     assert "sandbox-small" in done.out
     assert "Next: " not in done.out
+    assert "Not ready yet: " in done.out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's terminals")

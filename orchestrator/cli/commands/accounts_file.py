@@ -43,9 +43,9 @@ AccountNameArgument = Annotated[
     examples="""
         orchestrator init                         # in a terminal: with questions
         orchestrator init --provider together --api-key env:ACME_KEY
-        orchestrator init --yes --provider openai-compatible \\
-            --base-url http://127.0.0.1:8090/v1 --api-key env:SANDBOX_KEY \\
-            --base-model sandbox-small --dataset chats    # try it in the sandbox
+        orchestrator init --yes --provider openai --base-model sandbox-small \\
+            --base-url http://127.0.0.1:8090/v1 --api-key env:SANDBOX_KEY
+            # at `orchestrator sandbox`, with SANDBOX_KEY=sandbox-acme
     """,
 )
 def init(

@@ -72,7 +72,7 @@ def rerun(
     ] = None,
     accounts: AccountsFileOption = None,
 ) -> None:
-    """Generate an accounts file to repeat a run at another provider. Exits 1 if anything is missing."""
+    """Generate an accounts file for a run at another provider. Exits 1 if anything is missing."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers.rerun import print_rerun

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 DEFAULT_DATASET, DEFAULT_RUN, DEFAULT_MAX_TOTAL_USD = "chats", "first-run", 10.0
 UNDECIDED_MODEL = "undecided"  # stands in the draft until the provider has listed its models
 MAX_MODELS_SHOWN = 15
+NOT_READY_MESSAGE = """
+Not ready yet: apply the hints above, then check with `orchestrator plan`.
+`orchestrator run` records the run on hold; only then `waive` and `approve` work.
+Nothing has been uploaded or charged yet.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,7 @@ async def verify_accounts_file(app: App) -> ExitCode:
     verified = await verify_accounts(app, as_json=False)
     planned = await print_plan(app, as_json=False)
     if ExitCode.FAILED in (verified, planned):
+        sys.stdout.write(NOT_READY_MESSAGE)
         return ExitCode.FAILED
     sys.stdout.write("\nNext: `orchestrator run` trains as planned. Nothing has been uploaded or charged yet.\n")
     return ExitCode.DONE

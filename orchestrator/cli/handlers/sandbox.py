@@ -7,10 +7,20 @@ import contextlib
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.session import format_base_url
 from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
+
+INTRODUCTION: Final = """\
+sandbox: {url}
+Any key sandbox-NAME, for example sandbox-acme, is an account of the organization org-NAME.
+To try it, in another terminal:
+  export SANDBOX_KEY=sandbox-acme
+  orchestrator init --provider openai --api-key env:SANDBOX_KEY \\
+      --base-url {url}
+"""
 
 
 def run_sandbox(
@@ -44,10 +54,7 @@ def run_sandbox(
 
 async def _serve_until_stopped(host: str, port: int, settings: SandboxSettings) -> None:
     def print_url(bound_port: int) -> None:
-        sys.stdout.write(
-            f"sandbox: {format_base_url(host, bound_port)}/v1\n"
-            "Any key sandbox-NAME, for example sandbox-acme, is an account of the organization org-NAME.\n"
-        )
+        sys.stdout.write(INTRODUCTION.format(url=f"{format_base_url(host, bound_port)}/v1"))
         sys.stdout.flush()
 
     serving = asyncio.create_task(serve(host, port, settings, print_url))

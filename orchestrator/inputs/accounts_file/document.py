@@ -51,7 +51,7 @@ def read_accounts_file(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigError(
             f"there is no accounts file at {path}",
-            hint=f"Create it from the example: cp accounts.example.toml {path}. Then add your accounts.",
+            hint="Create it with `orchestrator init`, or name an existing file with --accounts.",
         ) from None
     except OSError as fault:
         raise ConfigError(

@@ -405,7 +405,7 @@ def test_a_provider_without_an_address_of_its_own_needs_one(problems: Problems, 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no accounts file") as caught:
         load_accounts_file(tmp_path / "accounts.toml")
-    assert f"cp accounts.example.toml {tmp_path / 'accounts.toml'}" in caught.value.hint
+    assert "`orchestrator init`" in caught.value.hint
 
 
 def test_a_folder_and_a_strange_encoding_are_explained(tmp_path: Path) -> None:
