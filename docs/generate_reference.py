@@ -13,9 +13,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from orchestrator.cli.commands import app
-from orchestrator.core import errors
 from orchestrator.core.account import ProviderName
-from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.core.errors import Failure, list_error_kinds
 from orchestrator.core.hold import HOLD_DESCRIPTIONS
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.remote_state import JOB_FAILED_HINT
@@ -179,7 +178,7 @@ def accounts_page() -> str:
 
 def errors_page() -> str:
     """Every kind of error, in the order of the tree, and every kind of hold."""
-    rows = "\n".join(f"| `{kind}` | {means} | {hint or '–'} |" for kind, means, hint in _kinds(OrchestratorError))
+    rows = "\n".join(f"| `{kind}` | {means} | {hint or '–'} |" for kind, means, hint in list_error_kinds())
     holds = "\n".join(
         f"| `{kind}` | {means.removesuffix('.')} | {hint} |" for kind, (means, hint) in HOLD_DESCRIPTIONS.items()
     )
@@ -215,17 +214,6 @@ def _verbs(group: Any, above: Any, before: str = "") -> Iterator[tuple[str, Any,
 def _help(command: Any, context: Any) -> str:
     text: str = command.get_help(context)
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).strip()
-
-
-def _kinds(kind: type[OrchestratorError]) -> Iterator[tuple[str, str, str]]:
-    for below in kind.__subclasses__():
-        if below.__module__ == errors.__name__:
-            yield below("").kind, _first_sentence(below), below.default_hint
-            yield from _kinds(below)
-
-
-def _first_sentence(kind: type[OrchestratorError]) -> str:
-    return " ".join((kind.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
 
 
 if __name__ == "__main__":

@@ -335,3 +335,13 @@ class Failure:
         """
         message = redact.truncate(self.message, MAX_MESSAGE_LENGTH)
         return replace(self, message=message.encode(errors="replace").decode().replace("\0", ""))
+
+
+def list_error_kinds(base: type[OrchestratorError] = OrchestratorError) -> list[tuple[str, str, str]]:
+    """List kind, meaning and next step of each error of this module, in the order of the tree."""
+    kinds: list[tuple[str, str, str]] = []
+    for each in base.__subclasses__():
+        if each.__module__ == __name__:
+            meaning = " ".join((each.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
+            kinds += [(each.kind, meaning, each.default_hint), *list_error_kinds(each)]
+    return kinds

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.core import text
 from orchestrator.web import template_filters
+from orchestrator.web.help_topics import find_help_href
 
 _PACKAGE_FOLDER: Final = Path(__file__).parent
 STATIC_FOLDER: Final = _PACKAGE_FOLDER / "static"
@@ -36,6 +37,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["assets"] = ASSETS_FINGERPRINT
+_environment.globals["find_help_href"] = find_help_href
 _environment.filters |= {
     "usd": text.format_usd,
     "number": text.format_number,

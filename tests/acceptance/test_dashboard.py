@@ -49,6 +49,7 @@ PAGES = {
     "dataset": f"/datasets/{TRAINING.sha256}",
     "runs": "/runs",
     "deliveries": "/deliveries",
+    "help": "/help",
     "confirm": "/confirm?verb=cancel&all=1",
 }
 

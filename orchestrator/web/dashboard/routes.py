@@ -34,6 +34,7 @@ from orchestrator.web.dashboard import (
 from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
 from orchestrator.web.headers import build_etag, not_modified_response
+from orchestrator.web.help_topics import HELP_PATH, HELP_SECTIONS
 from orchestrator.web.page_renderer import ASSETS_FINGERPRINT, render_page
 from orchestrator.web.problem import ProblemError
 
@@ -58,6 +59,7 @@ class DashboardRoutes:
             "/dataset": self.redirect_to_current_dataset,
             "/accounts/{name}": self.render_account,
             "/export": self.export_models,
+            HELP_PATH: self.render_help,
             "/confirm": self.render_confirm_dialog,
         }
         for path, page in pages.items():
@@ -146,6 +148,10 @@ class DashboardRoutes:
             "runs.html",
             history_pages.build_run_list_page(await self._call(status.list_runs, self._backend.now())),
         )
+
+    async def render_help(self, request: Request) -> Response:
+        """Render the explanations of all terms of the dashboard."""
+        return build_page_response(request, "help.html", HELP_SECTIONS)
 
     async def render_deliveries(self, request: Request) -> Response:
         """Render the requested page of the list, or the last one if the number is too large."""
