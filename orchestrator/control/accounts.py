@@ -51,7 +51,7 @@ class ListedAccount:
         # they were, or an upgrade would verify every account again.
         # So are the place and the bucket of an account.
         proxy = [account.proxy] if account.proxy else []
-        proxy += [place for place in (account.region, account.bucket, account.storage_url) if place]
+        proxy += [place for place in (account.region, account.bucket, account.storage_url, account.role_arn) if place]
         if self.missing_key:  # two accounts without a key are not the same account
             proxy.append(f"no key: {account.name}")
         return digest(

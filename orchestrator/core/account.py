@@ -22,6 +22,7 @@ class ProviderName(StrEnum):
     DASHSCOPE = "dashscope"
     BEDROCK_MANTLE = "bedrock-mantle"
     VERTEX = "vertex"
+    BEDROCK = "bedrock"
 
 
 class BudgetPeriod(StrEnum):
@@ -63,6 +64,7 @@ class Account:
     proxy: str | None = None  # address without password, reference, or DIRECT_KEYWORDS; None: the environment's proxy
     region: str | None = None  # where the provider trains; part of its address
     bucket: str | None = None  # for the training files, where the provider reads them from a bucket
+    role_arn: str | None = None  # the role with which AWS reads the bucket during a training
     storage_url: str | None = None  # address of the bucket's storage; None: the usual one
     allow_http: bool = False  # permits a `base_url` with http:// in a private network
 

@@ -253,6 +253,27 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
             "whether a chat may begin with the model's turn (such chats are refused)",
         ),
     ),
+    ProviderName.BEDROCK: Capabilities(
+        job_lookup=JobLookup.CLIENT_ID,
+        options=("method", "n_epochs", "learning_rate"),
+        seed=False,
+        suffix_length=63,
+        events=False,
+        has_model_lookup=True,
+        price_source=PriceSource.PRICE_FILE,
+        servable=False,
+        serving="needs a custom model deployment, which is charged by token",
+        minimum_examples=1,
+        maximum_bytes=1 * GB,
+        wire_format=WireFormat.BEDROCK_CONVERSATION,
+        multipart_threshold_bytes=OBJECT_PART_BYTES,
+        unconfirmed=(
+            "the minimum and the maximum number of examples",
+            "the maximum file size",
+            "the regions in which a model can be deployed on demand",
+            "whether tools or images are accepted (such chats are refused)",
+        ),
+    ),
 }
 
 LOCAL_OPTIONS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that are never sent to a provider

@@ -28,6 +28,7 @@ CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
         "region",
         "bucket",
         "storage_url",
+        "role_arn",
     }
 )
 """Options of `[[accounts]]` that are an error for a provider that does not list them in `account_options`."""
@@ -225,6 +226,21 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         litellm_options={"vertex_project": "project", "vertex_location": "region"},
         litellm_short_model=True,
         sillytavern_api="vertexai",
+    ),
+    ProviderName.BEDROCK: ProviderInfo(
+        capabilities=CAPABILITIES[ProviderName.BEDROCK],
+        default_base_url="https://bedrock.{region}.amazonaws.com",
+        base_url_needs_path=False,
+        litellm_prefix="bedrock",
+        inference_url=None,  # LiteLLM knows it from the region
+        serves_at_base_url=False,
+        required_account_options={
+            "region": 'region = "us-east-1", or another region that trains the base model',
+            "bucket": 'bucket = "…", a bucket of S3 in this region',
+            "role_arn": 'role_arn = "arn:aws:iam::…:role/…", with which Bedrock reads and writes the bucket',
+        },
+        account_options=frozenset({"region", "bucket", "storage_url", "role_arn"}),
+        litellm_options={"aws_region_name": "region"},
     ),
 }
 

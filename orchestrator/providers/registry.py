@@ -39,6 +39,8 @@ class ProviderRegistry:
                 return self._dashscope
             case ProviderName.VERTEX:
                 return self._vertex
+            case ProviderName.BEDROCK:
+                return self._bedrock
         assert_never(name)
 
     @cached_property
@@ -68,6 +70,12 @@ class ProviderRegistry:
     @cached_property
     def _vertex(self) -> ProviderFactory:
         from orchestrator.providers.vertex.vertex_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
+
+    @cached_property
+    def _bedrock(self) -> ProviderFactory:
+        from orchestrator.providers.bedrock.bedrock_provider import build_provider_factory
 
         return build_provider_factory(self._http, self._redact)
 

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from fake_aws import access_key
+from fake_bedrock import MODELS as BEDROCK_MODELS
+from fake_bedrock import REGION as BEDROCK_REGION
+from fake_bedrock import ROLE, create_bedrock
 from fake_dashscope import MODELS as DASHSCOPE_MODELS
 from fake_dashscope import create_dashscope
 from fake_fireworks import MODELS as FIREWORKS_MODELS
@@ -51,16 +55,21 @@ BLOCKS = {
     "bedrock-mantle": ("openai.gpt-oss-20b", "/v1", "n_epochs = 3"),
     "dashscope": (DASHSCOPE_MODELS[0], "/api/v1", "n_epochs = 3\nbatch_size = 8\ncontext_length = 2048"),
     "vertex": (VERTEX_MODELS[0], "", "n_epochs = 3\nlora_rank = 8"),
+    "bedrock": (BEDROCK_MODELS[0], "", "n_epochs = 3\nlearning_rate = 1e-5"),
 }
 ACCOUNT_OPTIONS = {
     "vertex": 'project = "proj-{name}"\nbucket = "bucket-{name}"\nstorage_url = "{url}"\n' + f'region = "{REGION}"\n',
+    "bedrock": 'bucket = "bucket-{name}"\nstorage_url = "{url}/s3"\n'
+    + f'region = "{BEDROCK_REGION}"\nrole_arn = "{ROLE}"\n',
 }
-DEPLOYED = {"azure", "nebius", "together", "fireworks", "dashscope"}
+KEYS: dict[str, Callable[[str], str]] = {"bedrock": access_key}
+DEPLOYED = {"azure", "nebius", "together", "fireworks", "dashscope", "bedrock"}
 FAKES: dict[str, Callable[[Callable[[], float]], tuple[ASGIApp, FakeWorld]]] = {
     "together": create_together,
     "fireworks": create_fireworks,
     "dashscope": create_dashscope,
     "vertex": create_vertex,
+    "bedrock": create_bedrock,
 }
 
 
@@ -139,7 +148,7 @@ async def test_two_accounts_at_each_provider_pay_for_one_job_each(tmp_path: Path
             provider.book.replace(TROUBLE)
         names = [f"{provider}-{number}" for provider in BLOCKS for number in (1, 2)]
         for name in names:
-            (tmp_path / f"{name}.key").write_text(f"sandbox-{name}")
+            (tmp_path / f"{name}.key").write_text(KEYS.get(name.rpartition("-")[0], "sandbox-{}".format)(name))
         (tmp_path / "accounts.toml").write_text(accounts_file(providers))
 
         def half_created() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from provider_bench import (
     AzureBench,
+    BedrockBench,
     CompatibleBench,
     DashScopeBench,
     FireworksBench,
@@ -81,3 +82,9 @@ class TestVertex(ProviderContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> ProviderBench:
         return VertexBench(tmp_path)
+
+
+class TestBedrock(ProviderContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> ProviderBench:
+        return BedrockBench(tmp_path)

@@ -118,7 +118,7 @@ class Refused(Exception):
 class FakeWorld:
     """One provider: its accounts, its faults, its time. `error` puts a refusal into the provider's words."""
 
-    error: Callable[[Refused], Any]
+    error: Callable[[Refused], Any]  # bytes are sent as they are; a Reply may have headers
     clock: Callable[[], float]
     file_seconds: float = 0.2
     training_seconds: float = 1.0
@@ -189,6 +189,14 @@ REFUSALS_BY_FAULT: dict[str, Callable[[Fault], Refused]] = {
 }
 
 
+async def identify_by_bearer(request: Request) -> str:
+    """The account of a key in a header."""
+    try:
+        return authenticate(request.headers).name
+    except SandboxApiError as refusal:
+        raise Refused(401, refusal.response.body["error"]["message"], "unauthenticated") from None
+
+
 @dataclass(slots=True)
 class FaultGate:
     """One operation as an ASGI application. `public` ones need no key."""
@@ -197,14 +205,14 @@ class FaultGate:
     operation: str
     handler: Handler
     public: bool = False
+    identify: Callable[[Request], Awaitable[str]] = identify_by_bearer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            name = "" if self.public else authenticate(request.headers).name
-        except SandboxApiError as refusal:
-            message = refusal.response.body["error"]["message"]
-            return await self._send(self._refuse(Refused(401, message, "unauthenticated")), send)
+            name = "" if self.public else await self.identify(request)
+        except Refused as refused:
+            return await self._send(self._refuse(refused), send)
         faults = self.world.book.draw(name, self.operation)
         if "slow" in faults:
             await asyncio.sleep(faults["slow"].wait_seconds)
@@ -230,13 +238,17 @@ class FaultGate:
             return self._refuse(refused)
 
     def _refuse(self, refused: Refused) -> Reply:
-        return Reply(self.world.error(refused), refused.status, refused.headers)
+        error = self.world.error(refused)
+        if isinstance(error, Reply):
+            return Reply(error.body, refused.status, error.headers | refused.headers)
+        return Reply(error, refused.status, refused.headers)
 
     async def _send(self, reply: Reply, send: Send, *, half: bool = False) -> None:
-        body = b"" if reply.body is None else json.dumps(reply.body).encode()
+        raw = isinstance(reply.body, bytes)
+        body = reply.body if raw else b"" if reply.body is None else json.dumps(reply.body).encode()
         named = {"content-length": str(len(body)), "x-request-id": f"req_{uuid4().hex}", **reply.headers}
         if body:
-            named["content-type"] = "application/json"
+            named.setdefault("content-type", "application/json")
         headers = [(name.encode(), value.encode()) for name, value in named.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send(

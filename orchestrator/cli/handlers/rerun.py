@@ -80,6 +80,7 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
         "suffix_length",
         "region",
         "bucket",
+        "role_arn",
         "storage_url",
     ):
         if (value := getattr(account, name)) is not None:

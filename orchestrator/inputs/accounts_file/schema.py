@@ -153,6 +153,12 @@ def _validate_bucket(value: str) -> str:
     return value
 
 
+def _validate_role_arn(value: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", value):
+        raise ValueError('must be the ARN of a role, such as "arn:aws:iam::123456789012:role/BedrockTraining"')
+    return value
+
+
 def _validate_storage_url(value: str, info: ValidationInfo) -> str:
     return _validate_address(value, "the chats", allow_http=bool(info.data.get("allow_http")))
 
@@ -302,6 +308,7 @@ class AccountTable(_OptionsTable):
     hyperparameter_format: Annotated[HyperparameterFormat, Field(strict=False)] | None = None
     region: Annotated[str, AfterValidator(_validate_region)] | None = None
     bucket: Annotated[str, AfterValidator(_validate_bucket)] | None = None
+    role_arn: Annotated[str, AfterValidator(_validate_role_arn)] | None = None
     storage_url: Annotated[str, AfterValidator(_validate_storage_url)] | None = None
     labels: list[NonBlankText] | None = None
 

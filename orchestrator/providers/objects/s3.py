@@ -50,6 +50,11 @@ class S3Bucket:
                 found = await self._client.send("HEAD", name, headers={"x-amz-checksum-mode": "ENABLED"})
         except RemoteNotFound:
             return None
+        if found.status != httpx2.codes.OK or "etag" not in found.headers:  # from something else than S3
+            raise ProviderUnavailable(
+                f"the response about {self.format_address(name)} has the status {found.status} and no ETag",
+                account=self.account_name,
+            )
         size = int(found.headers["content-length"])
         return StoredObject(name=name, bytes=size, checksum=found.headers.get("x-amz-checksum-sha256"))
 

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx2
+from fake_aws import access_key
+from fake_bedrock import MODELS as BEDROCK_MODELS
+from fake_bedrock import REGION as BEDROCK_REGION
+from fake_bedrock import ROLE, FakeBedrock, create_bedrock
 from fake_dashscope import MODELS as DASHSCOPE_MODELS
 from fake_dashscope import create_dashscope
 from fake_fireworks import MODELS as FIREWORKS_MODELS
@@ -32,6 +36,7 @@ from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
+from orchestrator.providers.bedrock import bedrock_provider
 from orchestrator.providers.dashscope import dashscope_provider
 from orchestrator.providers.fireworks import fireworks_provider
 from orchestrator.providers.http.client import HttpClient
@@ -45,7 +50,9 @@ from orchestrator.sandbox import Fault, SandboxSettings, create_app
 START = 1_800_000_000.0
 TAG = "0123456789abcdef.0"
 PART = 100  # bytes
-CREATION = re.compile(r"/fine_tuning/jobs$|/fine-tunes$|/(supervisedFineTuningJobs|dpoJobs)$|/tuningJobs$")
+CREATION = re.compile(
+    r"/fine_tuning/jobs$|/fine-tunes$|/(supervisedFineTuningJobs|dpoJobs)$|/tuningJobs$|/model-customization-jobs$"
+)
 LINES = "".join(
     json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": "It."}]})
     + "\n"
@@ -76,7 +83,7 @@ class Wire(httpx2.ASGITransport):
     change: Callable[[httpx2.Request, Any], Any] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if self.instead is not None and request.method == "GET":
+        if self.instead is not None and request.method in ("GET", "HEAD"):
             return self.instead
         if self.created is not None and request.method == "POST" and CREATION.search(request.url.path):
             return self.created
@@ -100,6 +107,7 @@ class ProviderBench(ABC):
     lists_models: ClassVar[bool] = True
     pages: ClassVar[bool] = True
     account_options: ClassVar[Mapping[str, str]] = {}  # `{name}` is the account's
+    names_files: ClassVar[bool] = True  # whether the answer about a file has its id
     empty_list_is_empty_object: ClassVar[bool] = False  # an empty list has no key at all
     checks_files: ClassVar[bool] = True  # False: a file that was stored can be used at once
 
@@ -155,7 +163,7 @@ class ProviderBench(ABC):
         self.wire.change = None
 
     def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
-        secret = Secret(key or f"sandbox-{account}")
+        secret = Secret(key or self.key_of(account))
         self.redact.add(secret)
         entry = Account(
             name=account,
@@ -166,6 +174,10 @@ class ProviderBench(ABC):
             **{option: value.format(name=account) for option, value in self.account_options.items()},  # type: ignore[arg-type]
         )
         return self.connect(entry, secret)
+
+    def key_of(self, account: str) -> str:
+        """The key of an account."""
+        return f"sandbox-{account}"
 
     def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
         """The answer about one object with another id."""
@@ -385,6 +397,35 @@ class VertexBench(TogetherBench):
         if "size" not in body:
             return super().change_id(body, change)
         return body | {"name": change(f"gs://bucket-acme/{body['name']}").removeprefix("gs://bucket-acme/")}
+
+
+class BedrockBench(VertexBench):
+    name = ProviderName.BEDROCK
+    base_model = BEDROCK_MODELS[0]
+    lists_models = True
+    pages = False
+    names_files = False
+    empty_list_is_empty_object = False
+    account_options: ClassVar[Mapping[str, str]] = {
+        "region": BEDROCK_REGION,
+        "bucket": "bucket-{name}",
+        "role_arn": ROLE,
+        "storage_url": "http://localhost/s3",
+    }
+
+    def application(self) -> ASGIApp:
+        app, self.world = create_bedrock(lambda: self.now, training_seconds=60, reads_lines=False)
+        self.bedrock: FakeBedrock = app.state.bedrock
+        return app
+
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
+        return bedrock_provider.build_provider_factory
+
+    def key_of(self, account: str) -> str:
+        return access_key(account)
+
+    def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
+        return body | {"jobArn": change(body["jobArn"])}
 
 
 def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> httpx2.Response:

@@ -401,8 +401,10 @@ class ProviderContract:
 
         with bench.changing(swap):
             about_job = await error(provider.get_job(job.id), ProviderUnavailable)
+            assert f"is about {other.id} instead of {job.id}" in about_job.message
+            if not bench.names_files:
+                return
             about_file = await error(provider.get_file(file.id), ProviderUnavailable)
-        assert f"is about {other.id} instead of {job.id}" in about_job.message
         assert f"is about {file.id}0 instead of {file.id}" in about_file.message
 
     @pytest.mark.parametrize("status", [202, 204, 300, 302, 307, 408, 425, 460, 499, 500, 520, 599])
@@ -416,7 +418,7 @@ class ProviderContract:
     async def test_refusal_without_json_keeps_its_text_and_path(self, bench: ProviderBench, status: int) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
-        page = b"<html>Blocked by  policy 7: sandbox-acme " + b"x" * 10_000
+        page = f"<html>Blocked by  policy 7: {bench.key_of('acme')} ".encode() + b"x" * 10_000
         with bench.answering_creates(page, status), pytest.raises((RequestRejected, TrainingNotAllowed)) as caught:
             await provider.create_job(order, bench.deadline())
         assert "<html>Blocked by policy 7: [key " in caught.value.message

@@ -111,10 +111,13 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
     azure = account("azure", "azure", base_url="https://acme.openai.azure.com/openai/v1/")
     fireworks = account("fireworks", "fireworks", base_url="https://api.fireworks.ai/v1", organization="acme")
     dashscope = account("dashscope", "dashscope", base_url="https://dashscope.aliyuncs.com/api/v1")
+    bedrock = account("bedrock", "bedrock", region="us-east-1")
     vertex = account("vertex", "vertex", project="acme-1", region="us-central1")
     found = {
         each["model_info"]["id"]: each["litellm_params"]
-        for each in litellm(models(*SIX, accounts=(azure, fireworks, dashscope, vertex)), include_unservable=True)
+        for each in litellm(
+            models(*SIX, accounts=(azure, fireworks, dashscope, vertex, bedrock)), include_unservable=True
+        )
     }
     assert {name: params["model"].partition("/")[0] for name, params in found.items()} == {
         "openai": "openai",
@@ -126,11 +129,13 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
         "dashscope": "dashscope",
         "bedrock-mantle": "openai",
         "vertex": "vertex_ai",
+        "bedrock": "bedrock",
     }
     assert found["azure"]["api_base"] == "https://acme.openai.azure.com"
     assert found["dashscope"]["api_base"] == "https://dashscope.aliyuncs.com/compatible-mode/v1"
     assert found["fireworks"]["api_base"].endswith("/inference/v1")
     assert "organization" not in found["fireworks"]
+    assert found["bedrock"]["aws_region_name"] == "us-east-1"
     assert (found["vertex"]["vertex_project"], found["vertex"]["vertex_location"]) == ("acme-1", "us-central1")
 
 

@@ -15,6 +15,7 @@ from orchestrator.inputs.accounts_file.loader import parse_accounts_file
 
 TEXTS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
 FURTHER_OPTIONS = {"project": "proj", "region": "us-central1", "bucket": "bucket"}
+FURTHER_OPTIONS |= {"role_arn": "arn:aws:iam::123456789012:role/Training"}
 PATH = Path("/nowhere/accounts.toml")
 
 

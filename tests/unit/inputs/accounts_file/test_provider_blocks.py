@@ -32,8 +32,10 @@ VALUES = {
 def read(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> AccountsFile:
     path = tmp_path / "accounts.toml"
     address = 'base_url = "https://h/v1"\norganization = "acme"\n'
-    if provider == ProviderName.VERTEX:
+    if provider in (ProviderName.VERTEX, ProviderName.BEDROCK):
         address += 'project = "acme-1"\nregion = "us-central1"\nbucket = "acme-chats"\n'
+    if provider == ProviderName.BEDROCK:
+        address += 'role_arn = "arn:aws:iam::123456789012:role/Training"\n'
     block = "\n".join(lines)
     path.write_text(
         f'[run]\nname = "t"\nseed = 7\n[run.{provider}]\nbase_model = "m"\n{block}\n'

@@ -1,0 +1,217 @@
+"""Amazon Bedrock's model customization, for Amazon Nova.
+
+The name of a job is the service's, and a job is read by its name: so it is found again exactly, and a create that is
+sent twice creates one job. A name is never given free, and a taken name is looked up and never changed.
+
+Source: the service model of botocore 1.44 and the vendor's documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.errors import ProviderError, RemoteNotFound, RequestRejected, UnknownOutcome
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.providers import PROVIDERS, find_base_url
+from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteJobStatus, RemoteModel
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.aws_signature import AwsCredentials, AwsSigner, check_botocore_installed
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.bedrock.bedrock_client import BedrockClient
+from orchestrator.providers.bedrock.mapping import build_job_body, build_job_name, read_hyperparameters, to_remote_job
+from orchestrator.providers.bedrock.responses import (
+    CREATED_DECODER,
+    CUSTOM_MODEL_DECODER,
+    JOB_DECODER,
+    JOB_PAGE_DECODER,
+    MODEL_DECODER,
+    MODEL_PAGE_DECODER,
+    BedrockJob,
+)
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.http.response_decoder import check_id
+from orchestrator.providers.objects.bucket import (
+    find_uploaded_file,
+    get_object_name,
+    get_uploaded_file,
+    upload_to_bucket,
+)
+from orchestrator.providers.objects.content_hashes import ContentHashes
+from orchestrator.providers.objects.s3 import S3Bucket
+from orchestrator.providers.upload_stream import check_upload_size
+
+INFO: Final = PROVIDERS[ProviderName.BEDROCK]
+JOBS_PATH: Final = "/model-customization-jobs"
+DEFAULT_STORAGE_URL: Final = "https://s3.{region}.amazonaws.com"
+FINE_TUNING: Final = "FINE_TUNING"
+TAKEN_CODES: Final = frozenset({"ValidationException", "ConflictException"})
+"""Codes of a refused create that may mean that the name is taken: the text says so, and texts do not decide."""
+
+
+def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
+    """Build the factory for accounts at Bedrock. Raises ConfigError if the signer is not installed."""
+    check_botocore_installed()
+    hashes = ContentHashes()
+
+    def connect(account: Account, key: Secret) -> BedrockProvider:
+        region = account.region or ""
+        credentials = AwsCredentials.parse(key, redact)
+        client = BedrockClient(
+            http, find_base_url(account) or "", AwsSigner(credentials, region, "bedrock", account.name), redact
+        )
+        bucket = S3Bucket(
+            http,
+            account.storage_url or DEFAULT_STORAGE_URL.replace("{region}", region),
+            account.bucket or "",
+            signer=AwsSigner(credentials, region, "s3", account.name),
+            redact=redact,
+            hashes=hashes,
+        )
+        return BedrockProvider(account, client, bucket)
+
+    return connect
+
+
+class BedrockProvider:
+    """One AWS account in one region."""
+
+    capabilities: Capabilities = INFO.capabilities
+
+    def __init__(self, account: Account, client: BedrockClient, bucket: S3Bucket) -> None:
+        self._account = account
+        self._client = client
+        self._bucket = bucket
+
+    async def verify(self) -> AccountIdentity:
+        """List one job: the signature and the right to list are verified, but no owner is named."""
+        async with self._client.read_call():
+            await self._client.get_decoded(JOB_PAGE_DECODER, JOBS_PATH, maxResults="1")
+        return AccountIdentity()
+
+    async def find_model(self, name: str) -> RemoteModel | None:
+        """Return a base model, or a finished model by its ARN."""
+        encoded = quote(name, safe="")
+        try:
+            async with self._client.read_call():
+                if name.startswith("arn:"):
+                    custom = await self._client.get_decoded(CUSTOM_MODEL_DECODER, f"/custom-models/{encoded}")
+                    check_id(name, custom.model_arn, "/custom-models")
+                    return RemoteModel(id=name)
+                found = (await self._client.get_decoded(MODEL_DECODER, f"/foundation-models/{encoded}")).model_details
+        except RemoteNotFound:
+            return None
+        except RequestRejected as refusal:
+            if refusal.code == "ValidationException":  # not a name that a model could have
+                return None
+            raise
+        kinds = found.customizations_supported
+        return RemoteModel(id=found.model_id, tunable=None if kinds is None else FINE_TUNING in kinds)
+
+    async def list_models(self) -> list[str]:
+        """Return the names of the models that can be fine-tuned in the region."""
+        async with self._client.read_call():
+            page = await self._client.get_decoded(
+                MODEL_PAGE_DECODER, "/foundation-models", byCustomizationType=FINE_TUNING
+            )
+        return [model.model_id for model in page.model_summaries]
+
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
+        return await find_uploaded_file(self._bucket, dataset_file)
+
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        check_upload_size(dataset_file, self.capabilities, self._account.name)
+        return await upload_to_bucket(self._bucket, dataset_file, deadline)
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        return await get_uploaded_file(self._bucket, file_id)
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        job = await self._find_own_job(order)
+        return [job] if job else []
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        body = build_job_body(order, self._account)
+        try:
+            async with self._client.write_call(deadline):
+                created = await self._client.post_decoded(CREATED_DECODER, JOBS_PATH, body)
+        except RequestRejected as refusal:
+            if refusal.code not in TAKEN_CODES:
+                raise
+            existing = await self._find_existing_job(order)
+            if existing is None:
+                raise
+            return existing
+        return RemoteJob(  # the response has nothing but the ARN
+            id=created.job_arn,
+            status=RemoteJobStatus.PENDING,
+            raw_status="InProgress",
+            training_file=order.training_file,
+            base_model=order.spec.base_model,
+            servable=self.capabilities.servable,
+            hyperparameters=read_hyperparameters(body.get("hyperParameters")),
+        )
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        return self._to_remote_job(await self._get_job(remote_job_id))
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        async def request_stop() -> None:
+            async with self._client.read_call():
+                await self._client.post(f"{JOBS_PATH}/{quote(remote_job_id, safe='')}/stop", {})
+
+        return await cancel_and_get_job(request_stop(), lambda: self.get_job(remote_job_id))
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        return []
+
+    async def delete_file(self, file_id: str) -> None:
+        await self._bucket.delete_object(get_object_name(file_id))
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        await self._bucket.cancel_upload(upload_id)
+
+    async def _get_job(self, identifier: str) -> BedrockJob:
+        """Return a job by its ARN or its name."""
+        async with self._client.read_call():
+            path = f"{JOBS_PATH}/{quote(identifier, safe='')}"
+            job = await self._client.get_decoded(JOB_DECODER, path)
+            if identifier != job.job_name:
+                check_id(identifier, job.job_arn, path)
+            return job
+
+    async def _find_own_job(self, order: JobOrder) -> RemoteJob | None:
+        """Return the job with the order's name. Raises RequestRejected if somebody else has used the name."""
+        name = build_job_name(order)
+        try:
+            job = await self._get_job(name)
+        except RemoteNotFound:
+            return None
+        if job.client_request_token not in (None, name):
+            raise RequestRejected(
+                f"the name {name} is used by a job that this program did not create, and names cannot be freed",
+                hint="`orchestrator retry` the account: another attempt has another name.",
+                account=self._account.name,
+            )
+        return self._to_remote_job(job)
+
+    async def _find_existing_job(self, order: JobOrder) -> RemoteJob | None:
+        """Return the job whose name a refused create may have found taken. Raises UnknownOutcome if that fails."""
+        try:
+            return await self._find_own_job(order)
+        except RequestRejected:
+            raise
+        except ProviderError as error:
+            raise UnknownOutcome(
+                f"the create was refused, and whether the job exists cannot be read: {error.message}",
+                account=self._account.name,
+                request_id=error.request_id,
+            ) from error
+
+    def _to_remote_job(self, job: BedrockJob) -> RemoteJob:
+        return to_remote_job(job, servable=self.capabilities.servable)
