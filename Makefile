@@ -7,7 +7,7 @@ CLIENTS := .venv-clients/.installed
 NODE_CLIENTS := .node-clients/.installed
 CLOCK := .venv-clock/.installed
 
-.PHONY: install first-hour demo test browser lint format unit contract integration acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs clean
+.PHONY: install first-hour demo test browser lint format unit contract integration acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs images clean
 
 install: $(INSTALLED)
 
@@ -152,6 +152,10 @@ test-pythons: install
 
 docs: install
 	$(BIN)/mkdocs build --strict --site-dir test-artifacts/site
+
+# The pictures of docs/images/, after a visible change of the dashboard.
+images: install browser
+	$(BIN)/python docs/generate_images.py
 
 clean:
 	rm -rf .venv .venv-clients .venv-clock .venv-litellm .node-clients data dist build test-artifacts
