@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from browser import ARTIFACTS, WatchedPage, open_page
 from large_run import OUTLIERS, show_large_run
+from machine_speed import scale_seconds
 from playwright.async_api import Browser, Page, Route, expect
 from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succeeded_job
 
@@ -115,6 +116,12 @@ async def test_search_includes_text_typed_during_a_pending_request(
     await expect(page.locator("#q")).to_have_value("ACME-U")
 
 
+RECORD_TEXTS = """button => {
+    window.buttonTexts = [];
+    new MutationObserver(() => window.buttonTexts.push(button.textContent)).observe(button, {childList: true});
+}"""
+
+
 @pytest.mark.parametrize("clipboard", [True, False], ids=["secure page", "plain http"])
 async def test_a_model_id_is_copied(dashboard: ServedDashboard, watched: WatchedPage, clipboard: bool) -> None:
     page = watched.page
@@ -122,8 +129,9 @@ async def test_a_model_id_is_copied(dashboard: ServedDashboard, watched: Watched
     if not clipboard:
         await page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     button = page.get_by_role("button", name="Copy model id of acme-eu")
+    await button.evaluate(RECORD_TEXTS)  # the button shows "Copied" for 1.5 s only
     await button.click()
-    await expect(button).to_have_text("Copied")
+    await page.wait_for_function("window.buttonTexts.includes('Copied')", timeout=scale_seconds(60) * 1000)
     await expect(page.locator("#toast")).to_have_text(re.compile("^Copied ft:sandbox-small"))
     await page.locator("#q").focus()
     await page.keyboard.press("Control+V")

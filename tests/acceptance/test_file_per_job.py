@@ -16,7 +16,7 @@ def test_job_is_found_by_its_own_file_and_the_file_is_deleted_afterwards(site: S
     [job] = site.status()["jobs"]
     [remote], [file] = sandbox.jobs("lab"), sandbox.files("lab")
     assert file["filename"].endswith(f"-{job['job']}-0.jsonl")
-    assert (remote["training_file"], remote["metadata"], remote["user_provided_suffix"]) == (file["id"], None, None)
+    assert (remote["training_file"], remote["user_provided_suffix"]) == (file["id"], None)
     model = site.run("models", "--json").json
 
     shutil.rmtree(site.data)
