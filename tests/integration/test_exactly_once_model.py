@@ -29,6 +29,7 @@ from model_world import (
     ENDED,
     FRIENDLY,
     CallFate,
+    FileLookupProvider,
     ManualClock,
     MemoryDatabase,
     ModelWorld,
@@ -108,6 +109,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     """One job; any number of replicas that handle it at once, each for as long as it lives."""
 
     datasets: Path
+    provider: type[WorldProvider] = WorldProvider
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +120,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.database = cast(Database, self.memory)
         self.reconciler = build_reconciler(
             self.database,
-            {ACCOUNT.name: ProviderConnection(ACCOUNT, "12345678", WorldProvider(self.world))},
+            {ACCOUNT.name: ProviderConnection(ACCOUNT, "12345678", self.provider(self.world))},
             load=self.memory.load,
             identify=identify,
             redact=Redactor(),
@@ -286,8 +288,9 @@ class ExactlyOnce(RuleBasedStateMachine):
         tags = Counter(made.key for made in self.world.jobs if made.ours)
         assert all(count == 1 for count in tags.values()), f"paid twice: {tags}"
         assert len(self.open_remote_jobs) <= 1, f"two at once: {self.open_remote_jobs}"
-        usable = [made.thing.id for made in self.world.files if made.thing.status is not RemoteFileStatus.REFUSED]
-        assert len(usable) <= 1, f"uploaded twice: {usable}"
+        files = [made for made in self.world.files if made.thing.status is not RemoteFileStatus.REFUSED]
+        usable = Counter(made.key for made in files)  # by name: each round may have a file of its own
+        assert all(count == 1 for count in usable.values()), f"uploaded twice: {usable}"
         if self.ended is not None:
             assert (job.state, job.fine_tuned_model) == (self.ended.state, self.ended.fine_tuned_model)
         self.ended = job if job.state in TERMINAL_STATES else None
@@ -373,6 +376,34 @@ def test_job_never_has_two_remote_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
     chosen = SEARCH if os.environ.get("HYPOTHESIS_PROFILE") == "search" else QUICK
     run_state_machine_as_test(ExactlyOnce, settings=chosen)
+
+
+class ExactlyOnceByFile(ExactlyOnce):
+    """One job at a provider where each job, and each round of it, is found by a file of its own."""
+
+    provider = FileLookupProvider
+
+
+def test_retry_of_a_job_that_is_found_by_its_file_uploads_and_creates_again() -> None:
+    """On the file of the round before, its remote job, which has failed, would be found and adopted."""
+    machine = ExactlyOnceByFile()
+    machine.adopt(start=True, head_start=1)
+    machine.work_undisturbed(1)
+    machine.advance_provider(False, RemoteJobStatus.FAILED, False)
+    machine.work_undisturbed(1)
+    machine.request_action("retry")
+    for _ in range(4):
+        machine.work_undisturbed(1)
+        machine.world.check_files(RemoteFileStatus.READY)
+    assert [made.key for made in machine.world.jobs] == [f"{JOB}.0", f"{JOB}.1"]
+    assert len({made.key for made in machine.world.files}) == len(machine.world.files) == 2
+    machine.teardown()
+
+
+def test_job_that_is_found_by_its_file_never_has_two_remote_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
+    chosen = SEARCH if os.environ.get("HYPOTHESIS_PROFILE") == "search" else QUICK
+    run_state_machine_as_test(ExactlyOnceByFile, settings=chosen)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from orchestrator.core.account import AccountIdentity, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities, JobLookup
+from orchestrator.core.dataset import filename_has_tag
 from orchestrator.core.errors import (
     AuthenticationFailed,
     JobLimitReached,
@@ -455,6 +456,21 @@ class WorldProvider:
         if luck.fate is CallFate.OTHER and isinstance(mine.thing, RemoteJob):
             return replace(mine.thing, id="ftjob-other", training_file="file-other")
         return mine.thing
+
+
+class FileLookupProvider(WorldProvider):
+    """A provider that shows of a remote job only its training file, which is uploaded for one job alone."""
+
+    capabilities = replace(CAPABILITIES[ProviderName.OPENAI], job_lookup=JobLookup.TRAINING_FILE)
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        def look() -> list[RemoteJob]:
+            files = self._world.visible_objects(self._world.files)
+            own = {made.thing.id for made in files if filename_has_tag(made.key, order.tag)} | {order.training_file}
+            jobs = self._world.visible_objects(self._world.jobs)
+            return [made.thing for made in jobs if made.thing.training_file in own]
+
+        return await self._read(look, malformed=self._world.malformed_list)
 
 
 class StrictLog:
