@@ -119,6 +119,8 @@ def test_fish_completes_commands_options_and_names(
         ("account remove acme-u", ["acme-us"]),
         ("validate --accounts other.toml", []),
         ("logs --run x", []),
+        ("status --run ", ["support-tone"]),
+        ("approve --run sup", ["support-tone"]),
     ],
 )
 def test_suggestions_are_those_of_the_accounts_file(

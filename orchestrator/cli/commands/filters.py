@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.commands.name_completion import complete_accounts
+from orchestrator.cli.commands.name_completion import complete_accounts, complete_runs
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
@@ -22,11 +22,21 @@ AccountOption = Annotated[
 ]
 RunOption = Annotated[
     str | None,
-    typer.Option("--run", metavar="NAME", help="Only this run, if the accounts file describes several."),
+    typer.Option(
+        "--run",
+        metavar="NAME",
+        help="Only this run, if the accounts file describes several.",
+        autocompletion=complete_runs,
+    ),
 ]
 ActionRunOption = Annotated[
     str | None,
-    typer.Option("--run", metavar="NAME", help="The run; required if the accounts file describes several."),
+    typer.Option(
+        "--run",
+        metavar="NAME",
+        help="The run; required if the accounts file describes several.",
+        autocompletion=complete_runs,
+    ),
 ]
 StateOption = Annotated[JobState | None, typer.Option("--state", help="Only jobs in this state.")]
 ProviderOption = Annotated[ProviderName | None, typer.Option("--provider", help="Only accounts at this provider.")]
