@@ -27,6 +27,7 @@ from orchestrator.status.job_line_cache import StatusCacheConfig
 from orchestrator.status.losses import LastLoss, LossOverview, find_loss_overview, get_loss_curves, list_job_losses
 from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
 from orchestrator.status.moderation import describe_moderation, format_iso
+from orchestrator.status.run_matrix import MatrixRow, RunMatrix, get_run_matrix
 from orchestrator.status.run_overview import (
     HELD,
     JobListing,
@@ -67,12 +68,14 @@ __all__ = [
     "JobView",
     "LastLoss",
     "LossOverview",
+    "MatrixRow",
     "MetricsSnapshot",
     "ProblemGroup",
     "RunCosts",
     "RunEvent",
     "RunJob",
     "RunListItem",
+    "RunMatrix",
     "RunOverview",
     "RunTimeline",
     "RunView",
@@ -96,6 +99,7 @@ __all__ = [
     "get_latest_event_id",
     "get_loss_curves",
     "get_metrics_snapshot",
+    "get_run_matrix",
     "get_status",
     "list_accounts",
     "list_current_runs",

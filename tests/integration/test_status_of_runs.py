@@ -136,3 +136,24 @@ async def test_release_of_an_account_has_the_price_of_all_its_runs(database: Dat
     for run in (None, "style"):
         preview = await status.preview_action(database, OperatorAction.RELEASE, JobFilter(), NOW, run_name=run)
         assert (preview.accounts, preview.usd) == (("a",), 3.0), run
+
+
+async def test_matrix_has_every_account_with_its_job_in_each_run(database: Database) -> None:
+    await apply(database, TONE, FACTS, STYLE)
+    await record(database, fail_job(await get_job(database, TONE.run_id, "b"), ProviderError("bad"), now=NOW))
+    matrix = await status.get_run_matrix(database, JobFilter(), NOW, limit=10)
+    assert matrix.run_ids[0] == FACTS.run_id
+    assert (matrix.total, matrix.counts) == (2, {"planned": 4, "failed": 1})
+    states = {
+        row.account: {run: job and job.state for run, job in zip(matrix.run_ids, row.jobs, strict=True)}
+        for row in matrix.rows
+    }
+    assert states == {
+        "a": {FACTS.run_id: "planned", TONE.run_id: "planned", STYLE.run_id: "planned"},
+        "b": {FACTS.run_id: "planned", TONE.run_id: "failed", STYLE.run_id: None},
+    }
+    failed = await status.get_run_matrix(database, JobFilter(state="failed"), NOW, limit=10)
+    assert [(row.account, len(list(filter(None, row.jobs)))) for row in failed.rows] == [("b", 2)]
+    assert failed.counts == matrix.counts
+    second = await status.get_run_matrix(database, JobFilter(), NOW, limit=1, skip=1)
+    assert ([row.account for row in second.rows], second.total) == (["b"], 2)

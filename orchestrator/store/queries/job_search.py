@@ -101,6 +101,12 @@ async def count(connection: StoreConnection, run: Run, job_filter: JobFilter, no
     return total
 
 
+async def list_accounts(connection: StoreConnection, run: Run, job_filter: JobFilter, now: float) -> list[str]:
+    """Return the accounts of the matching jobs, in no order."""
+    query = JobsQuery(run, now).select_jobs(job_filter, jobs.c.account).distinct()
+    return list((await connection.execute(query)).scalars())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionCandidate:
     """A job with what decides whether an operator action applies to it."""

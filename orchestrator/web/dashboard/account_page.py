@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.core.account import Account
@@ -16,6 +16,7 @@ from orchestrator.core.providers import ConsoleResource, find_console_url
 from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
 from orchestrator.status import AccountView, EventData, RunJob
 from orchestrator.web.dashboard.job_row import JobRow
+from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.template_filters import format_identifier
 
 
@@ -57,7 +58,7 @@ class AccountPage:
     provider: str
     facts: tuple[tuple[str, str], ...]
     hold: Failure | None  # of the account, unless the job already shows the same one
-    run: RunJob | None  # the newest job with its run; None before the first
+    run: RunJob | None  # the newest job, or that of the selected run, with its run; None before the first
     row: JobRow | None
     ids: tuple[ResourceId, ...]
     cost: tuple[tuple[str, str], ...]
@@ -65,8 +66,16 @@ class AccountPage:
     actions: tuple[OperatorAction, ...]
     needs_remote_job: bool  # the job is held as ambiguous: an operator must select its remote job
     history: tuple[HistoryRow, ...]
+    other_current_jobs: tuple[RunJob, ...]
     earlier_jobs: tuple[RunJob, ...]
+    query: PageQuery  # selects the run in actions if there are several
     has_curve: bool
+
+
+def select_run(account: AccountView, run: str) -> AccountView:
+    """Return the account with its job in this run (name or id) first; without such a job it stays as it is."""
+    jobs = sorted(account.jobs, key=lambda each: run in {each.run_name, each.run}, reverse=True)
+    return replace(account, jobs=tuple(jobs))
 
 
 def build_account_page(
@@ -76,8 +85,12 @@ def build_account_page(
     has_curve: bool,
     find_price: FindPrice = lambda _provider, _model: None,
     listed: Account | None = None,
+    run: str = "",
 ) -> AccountPage:
-    """Build the page of an account; it shows the newest job in detail. `listed` is it in the accounts file."""
+    """Build the page of an account; it shows the first job in detail. `listed` is it in the accounts file.
+
+    `run` is the run of the actions if there are several current runs.
+    """
     newest = account.jobs[0] if account.jobs else None
     return AccountPage(
         name=account.name,
@@ -92,7 +105,9 @@ def build_account_page(
         actions=_available_actions(newest, account.hold) if newest and newest.current else (),
         needs_remote_job=newest is not None and newest.job.held and newest.job.state == JobState.SUBMITTING,
         history=tuple(_build_history_row(entry) for entry in account.events),
-        earlier_jobs=account.jobs[1:],
+        other_current_jobs=tuple(each for each in account.jobs[1:] if each.current),
+        earlier_jobs=tuple(each for each in account.jobs[1:] if not each.current),
+        query=PageQuery(run=newest.run_name if newest and newest.current and run else ""),
         has_curve=has_curve,
     )
 

@@ -53,10 +53,10 @@ def needs_operator(job: JobView, run: RunView | None) -> bool:
     return job.held or job.state == JobState.FAILED
 
 
-def build_attention_items(groups: Sequence[ProblemGroup]) -> tuple[AttentionItem, ...]:
-    """Build one item per cause, most frequent first."""
+def build_attention_items(groups: Sequence[ProblemGroup], run: str = "") -> tuple[AttentionItem, ...]:
+    """Build one item per cause, most frequent first; `run` is the run of the page's URL."""
     kinds = Counter(group.error.kind for group in groups)
-    return tuple(_build_attention_item(group, only_one=kinds[group.error.kind] == 1) for group in groups)
+    return tuple(_build_attention_item(group, run, only_one=kinds[group.error.kind] == 1) for group in groups)
 
 
 def build_notices(run: RunView | None, health: Health) -> Iterator[Notice]:
@@ -68,8 +68,14 @@ def build_notices(run: RunView | None, health: Health) -> Iterator[Notice]:
         yield Notice(failure=failure)
     if health.problem:
         yield Notice(failure=health.problem)
-    for hold in run.holds if run else ():
-        yield _build_run_notice(hold, describe_moderation(run.moderation) if run else None)
+    if run:
+        yield from build_run_notices(run)
+
+
+def build_run_notices(run: RunView) -> Iterator[Notice]:
+    """Yield the holds of the run as a whole."""
+    for hold in run.holds:
+        yield _build_run_notice(hold, describe_moderation(run.moderation))
 
 
 def build_delivery_notices(failed_count: int) -> Iterator[Notice]:
@@ -102,8 +108,10 @@ def build_warning_notices(warnings: Sequence[ProblemGroup]) -> Iterator[Notice]:
         )
 
 
-def _build_attention_item(group: ProblemGroup, *, only_one: bool) -> AttentionItem:
+def _build_attention_item(group: ProblemGroup, run: str, *, only_one: bool) -> AttentionItem:
     error, same_message = group.error, group.message_count <= 1
+    # Two groups of the same kind are distinguished by their message, if all accounts of the group have the same.
+    text = "" if only_one or not same_message else error.message
     return AttentionItem(
         kind=error.kind,
         tone=STATE_TONES[HELD if group.held else JobState.FAILED],
@@ -112,8 +120,7 @@ def _build_attention_item(group: ProblemGroup, *, only_one: bool) -> AttentionIt
         same_message=same_message,
         count=group.count,
         accounts=group.accounts,
-        # Two groups of the same kind are distinguished by their message, if all accounts of the group have the same.
-        query=PageQuery(error=error.kind, text="" if only_one or not same_message else error.message),
+        query=PageQuery(run=run, error=error.kind, text=text),
         action=_find_remedy(group),
     )
 

@@ -67,6 +67,11 @@ class ActionRequest:
         )
 
     @property
+    def run(self) -> str | None:
+        """Name or id of the run of the page; None if there is only one, or the page shows all runs."""
+        return self.query.run or None
+
+    @property
     def job_filter(self) -> JobFilter:
         """All accounts that match the filter of the page, or the selected ones."""
         return self.query.job_filter if self.selects_all else JobFilter(accounts=self.accounts)

@@ -19,6 +19,7 @@ from orchestrator.web.dashboard import difference_page, examples_view, history_p
 from orchestrator.web.dashboard.examples_view import ExampleQuery, ExamplesView
 from orchestrator.web.dashboard.page_query import reject_nul
 from orchestrator.web.dashboard.routes import build_page_response
+from orchestrator.web.dashboard.run_choice import RunChoiceLoader
 from orchestrator.web.dataset_access import describe_missing_index, open_dataset
 from orchestrator.web.problem import ProblemError
 
@@ -28,7 +29,9 @@ class DatasetRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self.router = APIRouter(include_in_schema=False, dependencies=[Depends(reject_nul)])
+        self.router = APIRouter(
+            include_in_schema=False, dependencies=[Depends(reject_nul), Depends(RunChoiceLoader(backend))]
+        )
         self.router.add_api_route("/datasets/{sha256}", self.render_dataset, methods=["GET"])
         self.router.add_api_route("/datasets/{sha256}/difference", self.render_difference, methods=["GET"])
         self.router.add_api_route(

@@ -65,7 +65,8 @@ class DatasetPage:
 
 def build_run_list_page(summaries: tuple[RunListItem, ...]) -> RunListPage:
     """Build the list of runs, newest first."""
-    return RunListPage(rows=tuple(_build_row(item) for item in summaries))
+    has_several = sum(item.current for item in summaries) > 1
+    return RunListPage(rows=tuple(_build_row(item, has_several_current=has_several) for item in summaries))
 
 
 def build_dataset_page(view: DatasetView) -> DatasetPage:
@@ -94,11 +95,11 @@ def _group_findings(findings: FindingSummary) -> Iterator[FindingGroup]:
         yield FindingGroup(code=code, count=count, hint=first[0].hint if first else "", first=first)
 
 
-def _build_row(summary: RunListItem) -> RunRow:
+def _build_row(summary: RunListItem, *, has_several_current: bool = True) -> RunRow:
     return RunRow(
         run=summary.run,
         current=summary.current,
-        href="/" if summary.current else PageQuery(run=summary.run.id).href,
+        href="/" if summary.current and not has_several_current else PageQuery(run=summary.run.id).href,
         created=format_timestamp(summary.run.created_at),
         ready=summary.counts.get(JobState.SUCCEEDED, 0),
         total=summary.total,

@@ -87,6 +87,11 @@ class PageQuery:
         return {name: value for name, value in values.items() if value}
 
     @property
+    def run_only(self) -> Self:
+        """The query of the same run without a filter."""
+        return type(self)(run=self.run)
+
+    @property
     def href(self) -> str:
         """URL of the run page with this filter."""
         return self.href_for("/")

@@ -27,12 +27,19 @@ from orchestrator.web.dashboard import (
     curves_page,
     deliveries_page,
     history_pages,
+    overview_page,
     plan_page,
     run_page,
     timeline_page,
 )
 from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
+from orchestrator.web.dashboard.run_choice import (
+    OVERVIEW_PATH,
+    RunChoiceLoader,
+    get_page_query,
+    get_run_choice,
+)
 from orchestrator.web.headers import build_etag, not_modified_response
 from orchestrator.web.help_topics import HELP_PATH, HELP_SECTIONS
 from orchestrator.web.page_renderer import ASSETS_FINGERPRINT, render_page
@@ -46,9 +53,12 @@ class DashboardRoutes:
         self._backend = backend
         self._call = backend.call_with_database
         self._executor = ActionExecutor(backend)
-        self.router = APIRouter(include_in_schema=False, dependencies=[Depends(reject_nul)])
+        self.router = APIRouter(
+            include_in_schema=False, dependencies=[Depends(reject_nul), Depends(RunChoiceLoader(backend))]
+        )
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/": self.render_run,
+            OVERVIEW_PATH: self.render_overview,
             "/plan": self.render_plan,
             "/timeline": self.render_timeline,
             "/costs": self.render_costs,
@@ -67,6 +77,9 @@ class DashboardRoutes:
         self.router.add_api_route("/act", self.perform_action, methods=["POST"])
 
     async def render_run(self, request: Request) -> Response:
+        """Render the page of a run. With several current runs, the bare address leads to their overview."""
+        if get_run_choice(request).links and not request.url.query:
+            return RedirectResponse(OVERVIEW_PATH, 303)
         overview, listing, query = await self._get_run_and_jobs(request)
         deliveries = await self._call(status.count_deliveries)
         view = run_page.build_run_page(
@@ -80,6 +93,35 @@ class DashboardRoutes:
         )
         return build_page_response(request, "run.html", view)
 
+    async def render_overview(self, request: Request) -> Response:
+        query = replace(PageQuery.from_parameters(request.query_params), run="")
+        matrix = await self._get_matrix(query)
+        if query.page > count_pages(matrix.total):
+            query = replace(query, page=count_pages(matrix.total))
+            matrix = await self._get_matrix(query)
+        found = [
+            await self._call(status.find_run_overview, self._backend.now(), run_id=run) for run in matrix.run_ids
+        ]
+        deliveries = await self._call(status.count_deliveries)
+        view = overview_page.build_overview_page(
+            [each for each in found if each is not None],
+            matrix,
+            await self._backend.check_health(),
+            query,
+            self._backend.now(),
+            failed_deliveries=deliveries[DeliveryStatus.FAILED],
+        )
+        return build_page_response(request, "overview.html", view)
+
+    async def _get_matrix(self, query: PageQuery) -> status.RunMatrix:
+        return await self._call(
+            status.get_run_matrix,
+            query.job_filter,
+            self._backend.now(),
+            limit=ROWS_PER_PAGE,
+            skip=(query.page - 1) * ROWS_PER_PAGE,
+        )
+
     async def render_plan(self, request: Request) -> Response:
         overview, listing, query = await self._get_run_and_jobs(request)
         return build_page_response(
@@ -89,7 +131,7 @@ class DashboardRoutes:
         )
 
     async def render_timeline(self, request: Request) -> Response:
-        query = PageQuery.from_parameters(request.query_params)
+        query = get_page_query(request)
         order = timeline_page.parse_order(request.query_params.get("sort", ""))
         timeline = await self._call(
             status.find_timeline,
@@ -104,18 +146,18 @@ class DashboardRoutes:
         )
 
     async def render_costs(self, request: Request) -> Response:
-        run = request.query_params.get("run", "")
+        run = get_page_query(request).run
         found = await self._call(status.find_costs, self._backend.find_price, run_id=run or None)
         return build_page_response(request, "costs.html", costs_page.build_costs_page(found))
 
     async def render_curves(self, request: Request) -> Response:
-        query = PageQuery.from_parameters(request.query_params)
+        query = get_page_query(request)
         view = curves_page.build_curves_page(await self._find_loss_overview(query), query)
         return build_page_response(request, "curves.html", view)
 
     async def get_chart_data(self, request: Request) -> Response:
         """Return the points of the loss chart as JSON: of one account, of a few, or the summary of many."""
-        query, account = PageQuery.from_parameters(request.query_params), request.query_params.get("account", "")
+        query, account = get_page_query(request), request.query_params.get("account", "")
         overview = None if account else await self._find_loss_overview(query)
         if overview and curves_page.shows_summary(overview):
             data = curves_page.build_summary_data(overview)
@@ -136,7 +178,7 @@ class DashboardRoutes:
         name = request.query_params.get("format", "")
         if name not in set(ExportFormat):
             raise ProblemError(404, f"There is no export format {name}.", f"Choose {', '.join(ExportFormat)}.")
-        query = PageQuery.from_parameters(request.query_params)
+        query = get_page_query(request)
         listing = await self._get_job_page(query, limit=MAX_EXPORTED_ACCOUNTS, skip=0)
         if listing is None:
             raise ProblemError(404, f"There is no run {query.run or 'yet'}.", "`/runs` lists the runs.")
@@ -168,15 +210,18 @@ class DashboardRoutes:
             deliveries_page.build_deliveries_page(counts, deliveries, query, self._backend.now()),
         )
 
-    async def redirect_to_current_dataset(self) -> Response:
-        """Redirect to the dataset of the current run."""
-        overview = await self._call(status.find_run_overview, self._backend.now())
+    async def redirect_to_current_dataset(self, request: Request) -> Response:
+        """Redirect to the dataset of the current run, of several that of the selected one."""
+        run = get_page_query(request).run
+        overview = await self._call(status.find_run_overview, self._backend.now(), run_id=run or None)
         return RedirectResponse(f"/datasets/{overview.run.dataset_sha256}" if overview else "/", 303)
 
     async def render_account(self, request: Request, name: str) -> Response:
         account = await self._call(status.find_account, name, self._backend.now())
         if account is None:
             raise ProblemError(404, f"There is no account {name}.", "The start page lists the accounts.")
+        run = get_page_query(request).run
+        account = account_page.select_run(account, run)
         curve = await self._call(status.list_job_losses, account.jobs[0].job.job) if account.jobs else ()
         return build_page_response(
             request,
@@ -187,6 +232,7 @@ class DashboardRoutes:
                 has_curve=bool(curve),
                 find_price=self._backend.find_price,
                 listed=self._backend.get_accounts().get(name),
+                run=run,
             ),
         )
 
@@ -222,12 +268,17 @@ class DashboardRoutes:
         match ACTION_INFO[action].scope:
             case ActionScope.RUN:
                 await self._executor.apply_to_run(
-                    action, principal, reason=request.reason, expect_usd=request.expect_usd
+                    action, principal, run=request.run, reason=request.reason, expect_usd=request.expect_usd
                 )
                 return 0
             case ActionScope.ACCOUNTS:
                 accounts = await self._executor.apply_to_matching(
-                    action, principal, request.job_filter, expect=request.expect, reason=request.reason
+                    action,
+                    principal,
+                    request.job_filter,
+                    run=request.run,
+                    expect=request.expect,
+                    reason=request.reason,
                 )
                 return len(accounts)
             case ActionScope.JOB:
@@ -245,10 +296,10 @@ class DashboardRoutes:
             return confirm_dialog.build_unselected_dialog(request)
         match ACTION_INFO[request.action].scope:
             case ActionScope.RUN:
-                overview = await self._call(status.find_run_overview, self._backend.now())
+                overview = await self._call(status.find_run_overview, self._backend.now(), run_id=request.run)
                 return confirm_dialog.build_run_dialog(request, overview)
             case ActionScope.ACCOUNTS:
-                preview = await self._executor.preview(request.action, request.job_filter)
+                preview = await self._executor.preview(request.action, request.job_filter, run=request.run)
                 return confirm_dialog.build_accounts_dialog(request, preview)
             case ActionScope.JOB:
                 return confirm_dialog.build_adoption_dialog(request)
@@ -262,7 +313,7 @@ class DashboardRoutes:
         self, request: Request
     ) -> tuple[status.RunOverview | None, status.JobListing | None, PageQuery]:
         """Return the run, the requested page of its jobs or the last one, and the query with the actual page."""
-        query = PageQuery.from_parameters(request.query_params)
+        query = get_page_query(request)
         overview = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
         if overview is None and query.run:
             raise ProblemError(404, f"There is no run {query.run}.", "`/runs` lists the runs.")
@@ -299,8 +350,8 @@ _PAGE_CACHE_CONTROL: Final = "no-store"  # after a logout the browser's back but
 
 def build_page_response(request: Request, template: str, view: Any, *, status_code: int = 200) -> Response:
     """Render a page, or answer 304. The client is part of the entity tag: only operators see the buttons."""
-    client = (request.state.principal, request.state.csrf)
-    tag = build_etag(f"{ASSETS_FINGERPRINT} {client} {view!r}".encode())
+    client, choice = (request.state.principal, request.state.csrf), get_run_choice(request)
+    tag = build_etag(f"{ASSETS_FINGERPRINT} {client} {choice!r} {view!r}".encode())
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return not_modified_response(request, tag, _PAGE_CACHE_CONTROL) or render_page(
         request,
@@ -310,5 +361,6 @@ def build_page_response(request: Request, template: str, view: Any, *, status_co
         view=view,
         tag=tag,
         here=here,
+        choice=choice,
         confirm_href=build_confirm_href,
     )

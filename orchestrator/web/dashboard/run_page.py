@@ -95,7 +95,7 @@ def build_run_page(
     """Build the start page; `job_page` has the rows that `query` selects, `accounts` those of the accounts file."""
     run = overview.run if overview else None
     end = overview.estimate_end(now) if overview and overview.current else None
-    headline, tone = _headline(overview)
+    headline, tone = describe_progress(overview)
     retirement = overview.first_retirement if overview else None
     return RunPage(
         query=query,
@@ -118,7 +118,7 @@ def build_run_page(
         providers=tuple(sorted({each.provider for each in overview.state_counts})) if overview else (),
         labels=overview.labels if overview else (),
         notices=tuple(_list_notices(overview, health, failed_deliveries)),
-        attention_items=build_attention_items(overview.problem_groups) if overview else (),
+        attention_items=build_attention_items(overview.problem_groups, query.run) if overview else (),
         rows=tuple(JobRow.from_job(job, run, now, accounts.get(job.account)) for job in job_page.jobs)
         if job_page
         else (),
@@ -164,7 +164,7 @@ def _format_range(overview: RunOverview, now: float) -> str:
     return f"estimated; {format_duration(earliest)} to {format_duration(latest)}"
 
 
-def _headline(overview: RunOverview | None) -> tuple[str, str]:
+def describe_progress(overview: RunOverview | None) -> tuple[str, str]:
     """Return a summary of the run's state in a few words, and its tone."""
     if overview is None:
         return "No run yet", "calm"

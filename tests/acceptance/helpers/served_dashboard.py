@@ -134,6 +134,15 @@ class ServedDashboard:
         await tx.connection.execute(insert(account_table), rows)
         await jobs.assign_to_run(tx, run.id, wanted)
 
+    async def add_run(self, run: Run, run_jobs: Sequence[Job]) -> None:
+        """Another current run over the same accounts."""
+
+        async def add(tx: Transaction) -> None:
+            await runs.save(tx, run)
+            await jobs.assign_to_run(tx, run.id, run_jobs)
+
+        await self._database.write(add)
+
     async def write(self, change: Callable[[Transaction], Awaitable[Any]]) -> None:
         """Change the database in one transaction."""
         await self._database.write(change)
@@ -200,6 +209,11 @@ class ServedDashboard:
         async with self._database.read() as connection:
             [job] = await jobs.list_by_accounts(connection, [account])
         return job
+
+    async def list_jobs(self, account: str) -> list[Job]:
+        """The account's jobs in all runs."""
+        async with self._database.read() as connection:
+            return await jobs.list_by_accounts(connection, [account])
 
     async def load_run(self) -> Run:
         async with self._database.read() as connection:

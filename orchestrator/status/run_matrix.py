@@ -1,0 +1,66 @@
+"""Matrix of accounts and current runs: the job of each account in each run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.status.views import JobView, job_view
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, job_search, runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixRow:
+    """An account with its job in each run; None where the run does not select the account."""
+
+    account: str
+    provider: str
+    labels: tuple[str, ...]
+    jobs: tuple[JobView | None, ...]
+    """In the order of the runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMatrix:
+    """A page of the accounts of all current runs."""
+
+    run_ids: tuple[str, ...]
+    """The current runs, the one with the highest priority first."""
+    rows: tuple[MatrixRow, ...]
+    """By account name."""
+    total: int
+    """Number of matching accounts on all pages."""
+    counts: dict[str, int]
+    """Jobs of all runs that match the filter apart from its state, by state; jobs on hold count as "held"."""
+
+
+async def get_run_matrix(
+    database: Database, job_filter: JobFilter, now: float, *, limit: int, skip: int = 0
+) -> RunMatrix:
+    """Return a page of the accounts that have a matching job in one of the current runs, with all their jobs."""
+    jobs: dict[tuple[str, str], JobView] = {}
+    counts: dict[str, int] = {}
+    async with database.read_long() as connection:
+        current = await runs.list_current(connection)
+        names: set[str] = set()
+        for run in current:
+            names |= set(await job_search.list_accounts(connection, run, job_filter, now))
+            for share in await job_search.get_state_counts(connection, run, job_filter.without_state, now):
+                counts[share.state] = counts.get(share.state, 0) + share.count
+        page = sorted(names)[skip : skip + limit]
+        for run in current if page else ():
+            loaded = await job_search.list_page(
+                connection, run, JobFilter(accounts=tuple(page)), now, limit=2 * len(page)
+            )
+            notes = await events.get_latest_notes(connection, [job.id for job, _ in loaded])
+            for job, state in loaded:
+                jobs[job.account, run.id] = job_view(job, run, state, notes.get(job.id), now)
+    run_ids = tuple(run.id for run in current)
+    rows = tuple(_build_row(name, [jobs.get((name, run)) for run in run_ids]) for name in page)
+    return RunMatrix(run_ids=run_ids, rows=rows, total=len(names), counts=counts)
+
+
+def _build_row(account: str, jobs: list[JobView | None]) -> MatrixRow:
+    first = next(job for job in jobs if job is not None)
+    return MatrixRow(account=account, provider=first.provider, labels=tuple(first.labels), jobs=tuple(jobs))
