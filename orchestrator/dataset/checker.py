@@ -36,11 +36,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.text import format_count, format_list
@@ -91,6 +91,13 @@ class AcceptedExample(NamedTuple):
     line: bytes
 
 
+class ExampleObserver(Protocol):
+    """Receives each accepted example; the HTML report is built from it."""
+
+    def add(self, example: Example, line: bytes, codes: Sequence[str], tokens: tuple[int, bool] | None) -> None:
+        """Receive an example, its canonical line, the codes of its warnings, and its tokens and if they are exact."""
+
+
 class DatasetChecker:
     """Checks the files of a dataset in one pass: first exhaust `iter_accepted`, then call `build_result`."""
 
@@ -101,9 +108,11 @@ class DatasetChecker:
         progress: ReadProgressCallback | None = None,
         *,
         validation: bool = False,
+        observer: ExampleObserver | None = None,
     ) -> None:
         """Prepare the pass. `validation`: the files are a validation set, so names like "test" are no warning."""
         self._is_validation = validation
+        self._observer = observer
         self.token_counter = TokenCounter(rules.base_models, rules.tokenizers)
         self._paths = path
         self._rules = rules
@@ -191,9 +200,13 @@ class DatasetChecker:
 
     def _accept(self, example: Example) -> AcceptedExample:
         line, texts = encode_canonical(example.body), list(iter_texts(example.body))
-        for issue in check_style(example.body, texts, line):
+        issues = list(check_style(example.body, texts, line))
+        for issue in issues:
             self._collector.add_issue(example, issue)
         self.token_counter.accept_example()
+        if self._observer:
+            codes = [issue.code.slug for issue in issues]
+            self._observer.add(example, line, codes, self.token_counter.find_last_count())
         urls = [image.url for image in iter_images(example.body)] if b"image_url" in line else []
         self._image_examples += bool(urls)
         self._corpus_checker.add(example, line, texts, urls)
@@ -253,6 +266,7 @@ def check_dataset(
     *,
     training: Path | None = None,
     progress: ReadProgressCallback | None = None,
+    observer: ExampleObserver | None = None,
 ) -> CheckResult:
     """Check the dataset at `path` (a folder, a file or several) without uploading or writing anything.
 
@@ -261,16 +275,19 @@ def check_dataset(
     """
     rules = rules or DatasetRules()
     if training is None:
-        return _check_training_set(path, rules, progress)
-    checker = DatasetChecker(path, build_validation_rules(rules), progress, validation=True)
+        return _check_training_set(path, rules, progress, observer)
+    checker = DatasetChecker(path, build_validation_rules(rules), progress, validation=True, observer=observer)
     places = {sha256(line).digest(): example for example, line in checker.iter_accepted()}
     return checker.build_result(*_overlap_findings(places, training, rules))
 
 
 def _check_training_set(
-    path: DatasetPaths, rules: DatasetRules, progress: ReadProgressCallback | None
+    path: DatasetPaths,
+    rules: DatasetRules,
+    progress: ReadProgressCallback | None,
+    observer: ExampleObserver | None,
 ) -> CheckResult:
-    checker, keys = DatasetChecker(path, rules, progress), array("Q")
+    checker, keys = DatasetChecker(path, rules, progress, observer=observer), array("Q")
     for _, line in checker.iter_accepted():
         if rules.validation_path is not None:
             keys.append(line_key(rules.seed, line))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from clock import todays_environ
 from playwright.async_api import async_playwright
 
@@ -15,6 +17,7 @@ from orchestrator.dataset.example import create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.moderation.runner import ModerationResult
 from orchestrator.dataset.output.html_report import to_html
+from orchestrator.dataset.output.report_examples import ReportExamples
 from orchestrator.dataset.rules import DatasetRules
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +32,13 @@ async def test_report_opens_without_errors_or_external_requests(tmp_path: Path, 
     for chat in (ROOT / "chats").iterdir():
         shutil.copy(chat, tmp_path)
     (tmp_path / "bad.json").write_text('[{"role": "bot", "content": "<img src=x onerror=alert(1)> a@b.co"}]')
-    (tmp_path / "report.html").write_text(
-        to_html(
-            check_dataset(tmp_path, DatasetRules(base_models=("gpt-4.1-2025-04-14",))),
-            title="chats",
-            moderation=MODERATED,
-        ),
-        encoding="utf-8",
-    )
+    attack = [{"role": "user", "content": "<script>attacked = 1</script>"}, {"role": "assistant", "content": "No."}]
+    (tmp_path / "attack.json").write_text(json.dumps(attack))
+    examples = ReportExamples()
+    rules = DatasetRules(base_models=("gpt-4.1-2025-04-14",))
+    result = check_dataset(tmp_path, rules, observer=examples)
+    page_text = to_html(result, title="chats", moderation=MODERATED, examples=examples)
+    (tmp_path / "report.html").write_text(page_text, encoding="utf-8")
     said: list[str] = []
     loaded: list[str] = []
     async with async_playwright() as playwright:
@@ -55,9 +57,14 @@ async def test_report_opens_without_errors_or_external_requests(tmp_path: Path, 
             "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
         )
         bars = await page.locator("svg rect").count()
+        chats, attacked = await page.locator(".example .message").count(), await page.evaluate("window.attacked")
         wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
         await page.screenshot(path=ROOT / "test-artifacts" / f"report-{scheme}.png", full_page=True)
+        found = (await Axe().run(page)).response["violations"]
         await browser.close()
+    assert [each["id"] for each in found] == []
+    assert chats > 5
+    assert attacked is None
     assert said == []
     assert [url.rsplit("/", 1)[-1] for url in loaded] == ["report.html"]
     assert contrast(*colours) > 7

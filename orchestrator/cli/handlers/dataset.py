@@ -19,23 +19,27 @@ from orchestrator.cli.session import CommandSession
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Severity
+from orchestrator.core.plans.price import calculate_training_usd
 from orchestrator.core.spec import Method
-from orchestrator.core.text import format_count, format_list
+from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
+from orchestrator.dataset.output.report_examples import ReportExamples
 from orchestrator.dataset.polish.polisher import PolishedFile, PolishOptions, polish_dataset, write_polished_files
 from orchestrator.dataset.provider_rules import list_text_only_roles
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 from orchestrator.inputs.accounts_file.loader import load_accounts_file
+from orchestrator.inputs.prices import load_prices
 from orchestrator.planning.desired_state import build_dataset_rules
 from orchestrator.settings import Settings
 from orchestrator.system.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from orchestrator.dataset.moderation.runner import ModerationResult
+    from orchestrator.dataset.output.html_report import JobPrice
 
 DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 COLOUR_RESET = "\x1b[0m"
@@ -54,10 +58,12 @@ def check_chats(
 ) -> ExitCode:
     """Print every finding. Returns FAILED if there is an error or, with `strict`, a warning."""
     rules, chats = load_rules_and_chats(session.settings, paths, method, run=run)
+    examples = ReportExamples() if report else None
     with reading_progress("checking") as report_progress:
-        result = check_dataset(chats, rules, training=training, progress=report_progress)
-    if report:
-        _write_html_report(session, result, chats, rules.validation_path, report)
+        result = check_dataset(chats, rules, training=training, progress=report_progress, observer=examples)
+    if report and examples:
+        price = _find_job_price(session.settings, rules, sum(examples.tokens), run)
+        _write_html_report(session, result, [*chats, *filter(None, [rules.validation_path])], examples, price, report)
     _print_findings(result, output_format)
     return ExitCode.FAILED if result.errors or (strict and result.warnings) else ExitCode.DONE
 
@@ -73,14 +79,36 @@ def _print_findings(result: CheckResult, output_format: FindingFormat) -> None:
 
 
 def _write_html_report(
-    session: CommandSession, result: CheckResult, chats: Sequence[Path], validation: Path | None, target: Path
+    session: CommandSession,
+    result: CheckResult,
+    chats: Sequence[Path],
+    examples: ReportExamples,
+    price: JobPrice | None,
+    target: Path,
 ) -> None:
     from orchestrator.dataset.output.html_report import to_html
 
     title = format_list([str(path) for path in chats], limit=3)
-    moderation = _find_moderation(session, [*chats, *filter(None, [validation])])
-    write_text(to_html(result, title=title, moderation=moderation), target)
+    moderation = _find_moderation(session, chats)
+    write_text(to_html(result, title=title, moderation=moderation, examples=examples, price=price), target)
     sys.stderr.write(f"Report: {target}\n")
+
+
+def _find_job_price(settings: Settings, rules: DatasetRules, tokens: int, run: str | None) -> JobPrice | None:
+    """Return the price of one job with the first base model, by the price file; None if it is not known."""
+    from orchestrator.dataset.output.html_report import JobPrice
+
+    if not rules.base_models or not settings.accounts_file.exists():
+        return None
+    prices = load_prices(settings.prices_file)
+    for provider, spec in load_accounts_file(settings.accounts_file).get_run(run).specs.items():
+        price = prices.find(provider, spec.base_model)
+        usd = calculate_training_usd(tokens, spec.n_epochs, price)
+        if spec.base_model == rules.base_models[0] and price is not None and usd is not None:
+            epochs = format_count(int(spec.n_epochs), "epoch")
+            note = f"Estimated price of one job with {spec.base_model} at {provider}, {epochs}: {format_usd(usd)} "
+            return JobPrice(usd, f"{note}(price file, {price.as_of}).")
+    return None
 
 
 def _find_moderation(session: CommandSession, chats: Sequence[Path]) -> ModerationResult | None:

@@ -57,15 +57,17 @@ def build_histograms(
     tokens: Distribution, turns: Distribution, *, usd: float | None, price_note: str, estimated: bool
 ) -> tuple[Histogram, ...]:
     """Build the histograms of tokens, cost and turns. `usd` is the price of all tokens; None if it is not known."""
-    if not tokens.counts:
+    if not turns.counts:
         return ()
+    turn_note = "A turn is a user message with its answers."
+    turn_histogram = _build_count_histogram("turns", "Turns per example", "turns", turns, turn_note)
+    if not tokens.counts:  # no base model is known
+        return (turn_histogram,)
     note = "Partly estimated: no provider documents the tokens of pictures and tools." if estimated else ""
     return (
         _build_count_histogram("tokens", "Tokens per example", "tokens", tokens, note),
         _build_cost_histogram(tokens, usd, price_note),
-        _build_count_histogram(
-            "turns", "Turns per example", "turns", turns, "A turn is a user message with its answers."
-        ),
+        turn_histogram,
     )
 
 
@@ -96,7 +98,7 @@ def _build_cost_histogram(tokens: Distribution, usd: float | None, note: str) ->
         key="cost",
         title="Cost by length",
         unit="tokens",
-        y_title="Planned price" if priced else "Share of the tokens",
+        y_title="Price" if priced else "Share of the tokens",
         note=note,
         summary=f"Examples of {format_number(tokens.percentile_95)} tokens or more: {long:.0%} of the cost."
         if long

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.dataset.browse.distribution import build_distribution
+from orchestrator.dataset.browse.histogram import Histogram, build_histograms
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.moderation.runner import ModerationResult
+from orchestrator.dataset.output.example_renderer import render_examples, render_histogram
 from orchestrator.dataset.output.formatters import format_tokens
+from orchestrator.dataset.output.report_examples import SHOWN_PER_CODE, SHOWN_WITHOUT_FINDING, ReportExamples
 from orchestrator.dataset.summary import CheckResult, FileSummary, LengthHistogram, Summary
 
 MAX_SHOWN_FINDINGS = 50  # of each code; the text output has all
 MAX_SHOWN_FILES = 500
 
 
-def to_html(result: CheckResult, *, title: str, moderation: ModerationResult | None = None) -> str:
-    """Render the page: totals, histograms, roles, findings by code with excerpts, moderation, and files."""
+@dataclass(frozen=True, slots=True)
+class JobPrice:
+    """The estimated price of one job, and the sentence that says where it comes from."""
+
+    usd: float
+    note: str
+
+
+def to_html(
+    result: CheckResult,
+    *,
+    title: str,
+    moderation: ModerationResult | None = None,
+    examples: ReportExamples | None = None,
+    price: JobPrice | None = None,
+) -> str:
+    """Render the page: totals, histograms, roles, findings by code with excerpts, examples, moderation, and files."""
     summary = result.summary
     has_errors = result.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
@@ -27,7 +47,8 @@ def to_html(result: CheckResult, *, title: str, moderation: ModerationResult | N
         verdict="This dataset has errors and cannot be used." if has_errors else "This dataset can be used.",
         verdict_class="error" if has_errors else "good",
         cards=_render_cards(result),
-        histograms=_render_histograms(result),
+        histograms=_render_histograms(result, examples, price),
+        examples=_render_examples(examples),
         contents=_render_figure("Tokens of one epoch", _render_tokens(summary))
         + _render_figure("Messages by role", _render_counts(summary.roles))
         + _render_figure("Examples by format", _render_counts(summary.formats))
@@ -52,13 +73,35 @@ def _render_cards(result: CheckResult) -> str:
     return "".join(cards)
 
 
-def _render_histograms(result: CheckResult) -> str:
+def _render_histograms(result: CheckResult, examples: ReportExamples | None, price: JobPrice | None) -> str:
+    if examples is not None and examples.turns:
+        return "".join(map(render_histogram, _build_histograms(examples, price)))
     lengths = _render_figure("Examples by characters", _render_bars(result.summary.lengths))
     tokens = (
         _render_figure(f"Examples by tokens ({name})", _render_bars(bars))
         for name, bars in result.summary.token_lengths.items()
     )
     return lengths + "".join(tokens)
+
+
+def _build_histograms(examples: ReportExamples, price: JobPrice | None) -> tuple[Histogram, ...]:
+    return build_histograms(
+        build_distribution(examples.tokens),
+        build_distribution(examples.turns),
+        usd=price.usd if price else None,
+        price_note=price.note if price else "The price is not known: the bars are shares of the tokens.",
+        estimated=examples.is_estimated,
+    )
+
+
+def _render_examples(examples: ReportExamples | None) -> str:
+    if examples is None or not examples.shown:
+        return ""
+    note = (
+        f"Up to {SHOWN_PER_CODE} examples of each warning, and {SHOWN_WITHOUT_FINDING} without one. Keys, e-mail "
+        "addresses and telephone numbers are replaced."
+    )
+    return f'<h2>Examples</h2><p class="quiet">{note}</p>{render_examples(examples.shown)}'
 
 
 def _render_bars(histogram: LengthHistogram) -> str:

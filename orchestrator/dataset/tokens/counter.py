@@ -67,6 +67,10 @@ class TokenCounter:
             if not exact:
                 self._estimated_encodings.add(name)
 
+    def find_last_count(self) -> tuple[int, bool] | None:
+        """Return the tokens of the last example for the first base model, and if they are exact."""
+        return next(iter(self._last_counts.values()), None)
+
     def totals(self, chosen: Iterable[bool] | None = None) -> dict[str, int | None]:
         """Return the tokens by base model, of all or of the chosen examples; None where not known exactly."""
         sums = self._sums(chosen)
