@@ -63,7 +63,7 @@ def check_chats(
         result = check_dataset(chats, rules, training=training, progress=report_progress, observer=examples)
     if report and examples:
         price = _find_job_price(session.settings, rules, sum(examples.tokens), run)
-        _write_html_report(session, result, [*chats, *filter(None, [rules.validation_path])], examples, price, report)
+        _write_html_report(session, result, chats, rules.validation_path, examples, price, report)
     _print_findings(result, output_format)
     return ExitCode.FAILED if result.errors or (strict and result.warnings) else ExitCode.DONE
 
@@ -82,6 +82,7 @@ def _write_html_report(
     session: CommandSession,
     result: CheckResult,
     chats: Sequence[Path],
+    validation: Path | None,
     examples: ReportExamples,
     price: JobPrice | None,
     target: Path,
@@ -89,7 +90,7 @@ def _write_html_report(
     from orchestrator.dataset.output.html_report import to_html
 
     title = format_list([str(path) for path in chats], limit=3)
-    moderation = _find_moderation(session, chats)
+    moderation = _find_moderation(session, [*chats, *filter(None, [validation])])
     write_text(to_html(result, title=title, moderation=moderation, examples=examples, price=price), target)
     sys.stderr.write(f"Report: {target}\n")
 
