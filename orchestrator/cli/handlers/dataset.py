@@ -62,7 +62,8 @@ def check_chats(
     with reading_progress("checking") as report_progress:
         result = check_dataset(chats, rules, training=training, progress=report_progress, observer=examples)
     if report and examples:
-        _write_html_report(session, result, chats, rules, examples, report)
+        price = _find_job_price(session.settings, rules, sum(examples.tokens), run)
+        _write_html_report(session, result, chats, rules.validation_path, examples, price, report)
     _print_findings(result, output_format)
     return ExitCode.FAILED if result.errors or (strict and result.warnings) else ExitCode.DONE
 
@@ -81,27 +82,27 @@ def _write_html_report(
     session: CommandSession,
     result: CheckResult,
     chats: Sequence[Path],
-    rules: DatasetRules,
+    validation: Path | None,
     examples: ReportExamples,
+    price: JobPrice | None,
     target: Path,
 ) -> None:
     from orchestrator.dataset.output.html_report import to_html
 
     title = format_list([str(path) for path in chats], limit=3)
-    moderation = _find_moderation(session, [*chats, *filter(None, [rules.validation_path])])
-    price = _find_job_price(session.settings, rules, sum(examples.tokens))
+    moderation = _find_moderation(session, [*chats, *filter(None, [validation])])
     write_text(to_html(result, title=title, moderation=moderation, examples=examples, price=price), target)
     sys.stderr.write(f"Report: {target}\n")
 
 
-def _find_job_price(settings: Settings, rules: DatasetRules, tokens: int) -> JobPrice | None:
+def _find_job_price(settings: Settings, rules: DatasetRules, tokens: int, run: str | None) -> JobPrice | None:
     """Return the price of one job with the first base model, by the price file; None if it is not known."""
     from orchestrator.dataset.output.html_report import JobPrice
 
     if not rules.base_models or not settings.accounts_file.exists():
         return None
     prices = load_prices(settings.prices_file)
-    for provider, spec in load_accounts_file(settings.accounts_file).get_run().specs.items():
+    for provider, spec in load_accounts_file(settings.accounts_file).get_run(run).specs.items():
         price = prices.find(provider, spec.base_model)
         usd = calculate_training_usd(tokens, spec.n_epochs, price)
         if spec.base_model == rules.base_models[0] and price is not None and usd is not None:

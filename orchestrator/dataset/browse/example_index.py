@@ -11,13 +11,14 @@ import json
 import mmap
 import os
 import struct
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from orchestrator.dataset.browse.distribution import Distribution, build_distribution
 
@@ -27,6 +28,15 @@ _PREFIX: Final = struct.Struct("<8sI")  # magic, and size of the header
 _MAGIC: Final = b"orchidx\n"
 _ROW: Final = struct.Struct("<QIIIIQQQ")
 _MAX_HEADER_BYTES: Final = 1 << 16
+# Type, first position and distance of a field, if the rows are read as an array of this type.
+_COLUMNS: Final[dict[str, tuple[Literal["I", "Q"], int, int]]] = {
+    "tokens": ("I", 3, 12),
+    "turns": ("I", 4, 12),
+    "flags": ("I", 5, 12),
+    "findings": ("Q", 3, 6),
+    "prompt_hash": ("Q", 4, 6),
+    "line_hash": ("Q", 5, 6),
+}
 TOKENS_ESTIMATED: Final = 1  # flag of a row
 
 
@@ -96,21 +106,23 @@ class ExampleIndex:
         """Return the bit of a finding code; None if examples cannot have it."""
         return 1 << self.header.codes.index(code) if code in self.header.codes else None
 
+    def list_column(self, name: str) -> list[int]:
+        """Return one field of all rows. Much faster than a loop over the rows: the values are copied in C."""
+        code, start, step = _COLUMNS[name]
+        if sys.byteorder == "big":  # the file is little-endian
+            return [getattr(row, name) for row in self]
+        return self._rows.cast("B").cast(code)[start::step].tolist()
+
     def find_numbers(self, mask: int) -> array[int]:
         """Return the examples with any of these findings, counted from 0."""
-        rows = enumerate(_ROW.iter_unpack(self._rows))
-        return array("I", (number for number, row in rows if row[5] & mask))
+        return array("I", (number for number, row in enumerate(self.list_column("findings")) if row & mask))
 
     @cached_property
     def totals(self) -> IndexTotals:
-        """The distributions, in one pass over the rows."""
-        tokens, turns, masks = array("I"), array("I"), Counter[int]()
-        estimated = False
-        for _, _, row_tokens, row_turns, flags, findings, _, _ in _ROW.iter_unpack(self._rows):
-            tokens.append(row_tokens)
-            turns.append(row_turns)
-            masks[findings] += 1
-            estimated = estimated or bool(flags & TOKENS_ESTIMATED)
+        """The distributions, in one pass over the columns."""
+        tokens, turns = self.list_column("tokens"), self.list_column("turns")
+        estimated = any(flags & TOKENS_ESTIMATED for flags in set(self.list_column("flags")))
+        masks = Counter(self.list_column("findings"))
         by_code = {
             code: sum(count for mask, count in masks.items() if mask >> bit & 1)
             for bit, code in enumerate(self.header.codes)

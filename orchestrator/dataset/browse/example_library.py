@@ -96,11 +96,11 @@ class OpenDataset:
 
 def find_difference(old: ExampleIndex, new: ExampleIndex) -> DatasetDifference:
     """Compare two datasets. Equal lines are the same example, however often and in whatever order they appear."""
-    old_lines = Counter(row.line_hash for row in old)
+    old_lines = Counter(old.list_column("line_hash"))
     candidates = array("I")
-    for number, row in enumerate(new):
-        if old_lines[row.line_hash] > 0:
-            old_lines[row.line_hash] -= 1
+    for number, line in enumerate(new.list_column("line_hash")):
+        if old_lines.get(line, 0):
+            old_lines[line] -= 1
         else:
             candidates.append(number)
     left = _group_by_prompt(old, old_lines)
@@ -123,10 +123,11 @@ def find_difference(old: ExampleIndex, new: ExampleIndex) -> DatasetDifference:
 def _group_by_prompt(index: ExampleIndex, left: Counter[int]) -> dict[int, list[int]]:
     """Return the numbers of the examples whose lines are counted in `left`, by prompt, the last first."""
     grouped: dict[int, list[int]] = {}
-    for number in reversed(range(len(index)) if +left else ()):
-        if left[(row := index.get_row(number)).line_hash] > 0:
-            left[row.line_hash] -= 1
-            grouped.setdefault(row.prompt_hash, []).append(number)
+    lines = index.list_column("line_hash") if +left else []
+    for number in reversed(range(len(lines))):
+        if left.get(lines[number], 0):
+            left[lines[number]] -= 1
+            grouped.setdefault(index.get_row(number).prompt_hash, []).append(number)
     return grouped
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ from orchestrator.dataset.browse.chat_view import list_texts
 from orchestrator.dataset.browse.example_index import ExampleIndex
 
 _LINES_PER_CLOCK_READ: Final = 100
+# Without a pause, a long search delays every other thread of the service by the switch interval of the interpreter.
+_LINES_PER_PAUSE: Final = 500
+_PAUSE_SECONDS: Final = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,10 @@ class ExampleSearch:
         matches, needle = _build_line_filter(self._text), self._text.casefold()
         with self._path.open("rb") as file:
             for number, (row, line) in enumerate(zip(self._index, file, strict=False)):
-                if self.is_stopped or (number % _LINES_PER_CLOCK_READ == 0 and now() > deadline):
+                if number % _LINES_PER_CLOCK_READ == 0 and (self.is_stopped or now() > deadline):
                     return
+                if number % _LINES_PER_PAUSE == 0:
+                    sleep(_PAUSE_SECONDS)
                 # The line also contains key names and pictures, so a match is confirmed on the texts.
                 if (not mask or row.findings & mask) and matches(line) and _contains(line, needle):
                     self._numbers.append(number)

@@ -46,30 +46,6 @@ from orchestrator.web.page_renderer import ASSETS_FINGERPRINT, render_page
 from orchestrator.web.problem import ProblemError
 
 
-class RunChoiceLoader:
-    """Dependency of all pages that loads the current runs, so that each page can offer a choice of them."""
-
-    def __init__(self, backend: WebBackend) -> None:
-        self._backend = backend
-
-    async def __call__(self, request: Request) -> None:
-        """Store the choice with the request."""
-        current = await self._backend.call_with_database(status.list_current_runs)
-        request.state.run_choice = build_run_choice(current, request.url.path, request.query_params.get("run", ""))
-
-
-def get_run_choice(request: Request) -> RunChoice:
-    """Return the choice of runs of this request."""
-    choice: RunChoice = request.state.run_choice
-    return choice
-
-
-def get_page_query(request: Request) -> PageQuery:
-    """Return the query of the page; with several current runs it names the first one unless the URL names a run."""
-    query = PageQuery.from_parameters(request.query_params)
-    return query if query.run else replace(query, run=get_run_choice(request).selected)
-
-
 class DashboardRoutes:
     """Serves whole pages. The script polls the same URL, replaces the live part, and gets 304 if nothing changed."""
 

@@ -40,6 +40,8 @@ def test_row_has_place_size_tokens_turns_and_findings(tmp_path: Path) -> None:
     assert index.list_codes(first) == ()
     assert index.list_codes(second) == ("email-address",)
     assert index.get_row(1) == second
+    for name in ("tokens", "turns", "flags", "findings", "prompt_hash", "line_hash"):
+        assert index.list_column(name) == [getattr(first, name), getattr(second, name)]
     assert index.totals.findings == {"email-address": 1}
     assert index.totals.tokens.total == first.tokens + second.tokens
     assert index.totals.turns.counts == (2,)
