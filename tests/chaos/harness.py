@@ -51,6 +51,7 @@ POINTS = tuple(
     }.items()
     for when in whens
 )
+UPLOAD_STATES = ("planned", "uploading", "processing")
 SEEDS_PER_ROUND = 10  # the seeds of the runs that exist at the same time
 FAULTS: list[dict[str, Any]] = [
     {"kind": "slow", "seconds": 0.1},
@@ -81,6 +82,7 @@ class Chaos:
         self.points = 0
         self._runs_at_once = runs
         self._rounds = 1
+        self._command = "run"
         self._slots = 3 if runs == 1 else 2
         self._job_usd = 0.0
         self._sampler = JobSampler(self._list_sandbox_jobs)
@@ -136,6 +138,7 @@ class Chaos:
 
     def crash_at(self, point: str, patience: float) -> bool:
         """Start a replica that kills itself at the point, and the others; False when it never came there."""
+        self._command = "upload" if self._runs_at_once > 1 and point.startswith(UPLOAD_STATES) else "run"
         replicas = [self._start(CHAOS_CRASH_AT=point), *(self._start() for _ in range(self._replicas - 1))]
         with contextlib.suppress(subprocess.TimeoutExpired):
             replicas[0].wait(patience)
@@ -147,8 +150,19 @@ class Chaos:
         self._start_next_run_if_finished(replicas)
         return crashed
 
+    def finish_uploads(self, patience: float) -> None:
+        """Let several runs upload all files, so that they compete for slots: before, a run keeps none."""
+        if self._runs_at_once > 1:
+            self._command = "upload"
+            self._wait_for_end(patience)
+        self._command = "run"
+
     def finish(self, patience: float) -> ChaosResult:
         """Let the service end its work, and count."""
+        self._wait_for_end(patience)
+        return self._collect_result()
+
+    def _wait_for_end(self, patience: float) -> None:
         replicas = [self._start() for _ in range(self._replicas)]
         try:
             for replica in replicas:
@@ -160,7 +174,6 @@ class Chaos:
             for replica in replicas:
                 replica.kill()
                 replica.wait()
-        return self._collect_result()
 
     def _report_unfinished_work(self, patience: float) -> None:
         """Print the jobs that are not finished, and keep the service's log and what the sandbox holds."""
@@ -175,7 +188,7 @@ class Chaos:
     def _start_next_run_if_finished(self, replicas: list[subprocess.Popen[bytes]]) -> None:
         """When all was done before the kill, other seeds make other runs."""
         done = {0} if self._runs_at_once == 1 else {0, 1}  # 1: the job without a budget is held
-        if any(replica.returncode in done for replica in replicas):
+        if self._command == "run" and any(replica.returncode in done for replica in replicas):
             self._rounds += 1
             self._write_accounts()
 
@@ -245,7 +258,7 @@ class Chaos:
     def _start(self, **extra: str) -> subprocess.Popen[bytes]:
         with (self._folder / "service.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", "run"],
+                [sys.executable, "-m", "orchestrator", self._command],
                 cwd=self._folder,
                 env=self._environment() | extra,
                 stdout=log,
@@ -289,9 +302,9 @@ class Chaos:
         )
 
     def _list_runs(self) -> list[tuple[int, int]]:
-        """Return the seed and the priority of each run, the highest priority first."""
+        """Return the seed and the priority of each run; the oldest has the lowest priority."""
         first = self._rounds * SEEDS_PER_ROUND
-        return [(first + number, 10 * (self._runs_at_once - number)) for number in range(self._runs_at_once)]
+        return [(first + number, 10 * number) for number in range(self._runs_at_once)]
 
     def _write_accounts(self) -> None:
         entries = "".join(
@@ -322,7 +335,11 @@ class Chaos:
 
 def run_experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> ChaosResult:
     """A kill at each named point, then so many at random, then the end."""
-    missed = [point for point in points if not chaos.crash_at(point, patience=scale_seconds(60))]
+    before = [point for point in points if point.startswith(UPLOAD_STATES)]
+    after = [point for point in points if point not in before]
+    missed = [point for point in before if not chaos.crash_at(point, patience=scale_seconds(60))]
+    chaos.finish_uploads(patience=scale_seconds(600))
+    missed += [point for point in after if not chaos.crash_at(point, patience=scale_seconds(60))]
     if missed:
         print("points not reached:", ", ".join(missed))
     enough = chaos.kills + rounds
