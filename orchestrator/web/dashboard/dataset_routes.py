@@ -18,7 +18,8 @@ from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard import difference_page, examples_view, history_pages
 from orchestrator.web.dashboard.examples_view import ExampleQuery, ExamplesView
 from orchestrator.web.dashboard.page_query import reject_nul
-from orchestrator.web.dashboard.routes import RunChoiceLoader, build_page_response
+from orchestrator.web.dashboard.routes import build_page_response
+from orchestrator.web.dashboard.run_choice import RunChoiceLoader
 from orchestrator.web.dataset_access import describe_missing_index, open_dataset
 from orchestrator.web.problem import ProblemError
 

@@ -34,7 +34,12 @@ from orchestrator.web.dashboard import (
 )
 from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
-from orchestrator.web.dashboard.run_choice import OVERVIEW_PATH, RunChoice, build_run_choice
+from orchestrator.web.dashboard.run_choice import (
+    OVERVIEW_PATH,
+    RunChoiceLoader,
+    get_page_query,
+    get_run_choice,
+)
 from orchestrator.web.headers import build_etag, not_modified_response
 from orchestrator.web.help_topics import HELP_PATH, HELP_SECTIONS
 from orchestrator.web.page_renderer import ASSETS_FINGERPRINT, render_page

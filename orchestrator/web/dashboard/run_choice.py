@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
+from fastapi import Request
+
+from orchestrator import status
 from orchestrator.status import CurrentRun
+from orchestrator.web.backend import WebBackend
+from orchestrator.web.dashboard.page_query import PageQuery
 
 OVERVIEW_PATH: Final = "/overview"
 _RUN_PATHS: Final = frozenset({"/", "/plan", "/timeline", "/costs", "/curves"})
@@ -67,3 +72,27 @@ def _build_href(run: CurrentRun, path: str, page: str) -> str:
     if page.startswith(_DATASET_PATH):
         return f"{_DATASET_PATH}{run.dataset_sha256}"
     return f"{path}?{urlencode({'run': run.name})}"
+
+
+class RunChoiceLoader:
+    """Dependency of all pages that loads the current runs, so that each page can offer a choice of them."""
+
+    def __init__(self, backend: WebBackend) -> None:
+        self._backend = backend
+
+    async def __call__(self, request: Request) -> None:
+        """Store the choice with the request."""
+        current = await self._backend.call_with_database(status.list_current_runs)
+        request.state.run_choice = build_run_choice(current, request.url.path, request.query_params.get("run", ""))
+
+
+def get_run_choice(request: Request) -> RunChoice:
+    """Return the choice of runs of this request."""
+    choice: RunChoice = request.state.run_choice
+    return choice
+
+
+def get_page_query(request: Request) -> PageQuery:
+    """Return the query of the page; with several current runs it names the first one unless the URL names a run."""
+    query = PageQuery.from_parameters(request.query_params)
+    return query if query.run else replace(query, run=get_run_choice(request).selected)
