@@ -67,7 +67,7 @@ def init(
 ) -> None:
     """Create an accounts file, verify the key and show the plan. Checks the dataset as well.
 
-    Asks in a terminal for each required option that is missing. Exits 1 if the run would be held.
+    Prompts in a terminal for each required option that is missing. Exits 1 if the run would be held.
     """
     with command_session(log_level="warning", accounts_file=accounts) as session:
         from orchestrator.cli.handlers.init import InitOptions, create_accounts_file
