@@ -67,7 +67,7 @@ async def _fill(folder: Path, state: str, spread: float, database: str) -> None:
     os.chdir(folder)
     settings = load_settings({"ORCHESTRATOR_DATABASE_URL": database} if database else {})
     async with open_app(settings, Redactor()) as app:
-        await app.apply_accounts_file(start=True)
+        await app.accounts_file_applier.apply(start=True, cause="service")
         if database:  # the wake-ups of jobs that have not begun
             await app.database.write(lambda tx: tx.connection.execute(text("TRUNCATE pgqueuer, pgqueuer_log")))
         await app.database.write(lambda tx: _move(tx, state, spread))
