@@ -197,7 +197,7 @@ class DashboardRoutes:
 
     async def render_deliveries(self, request: Request) -> Response:
         """Render the requested page of the list, or the last one if the number is too large."""
-        query, counts = get_page_query(request), await self._call(status.count_deliveries)
+        query, counts = PageQuery.from_parameters(request.query_params), await self._call(status.count_deliveries)
         delivery_status = deliveries_page.find_status_filter(query)
         query = replace(
             query, page=min(query.page, count_pages(deliveries_page.count_matches(counts, delivery_status)))
