@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from orchestrator.store.db import postgresql
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Measure the machine once for all workers, and scale the time limit of a test unless a person has set one."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job: programs would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     set_time_factor(config.getoption("numprocesses", None) or 1)
     if config.option.timeout is None and "PYTEST_TIMEOUT" not in os.environ:
         config.option.timeout = scale_seconds(float(config.getini("timeout")))

@@ -85,11 +85,7 @@ class ConformanceTester:
         http = create_http_client(MAX_CONNECTIONS, NetworkConfig(rules, self.network.ssl_context))
         try:
             with write_dataset(self.account, self.spec, token_hex(8)) as (file, tag):
-                report = await check_contract(self._build_trial(http, file, tag), train=self.options.train)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # Ctrl-C, and a call returned all the same
-                raise asyncio.CancelledError
-            return report
+                return await check_contract(self._build_trial(http, file, tag), train=self.options.train)
         finally:
             await http.aclose()
 
