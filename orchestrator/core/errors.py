@@ -26,7 +26,8 @@ OrchestratorError              `message` states what went wrong and where; `hint
 │   │   ├── ProxyRefused
 │   │   └── UploadAddressRefused
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
-│       └── RemoteNotFound     the provider does not have the file or job (any more)
+│       ├── RemoteNotFound     the provider does not have the file or job (any more)
+│       └── DeploymentNameTaken    the name of a deployment belongs to somebody else's: nothing is sent
 ├── AmbiguousRemoteJob         two remote jobs could belong to one job: an operator chooses, a create never decides
 ├── UploadSizeMismatch         the provider reports another size than was sent: an operator checks before the training
 ├── IllegalTransition          a bug of the program
@@ -271,6 +272,13 @@ class RemoteNotFound(RequestRejected):
 
     kind: ClassVar[str] = "remote_missing"
     default_hint = "Check in the provider's console what happened to it, then `orchestrator retry` the account."
+
+
+class DeploymentNameTaken(RequestRejected):
+    """The provider has a deployment with this name that is not ours. Nothing was sent."""
+
+    kind: ClassVar[str] = "deployment_name_taken"
+    default_hint = "Delete the other deployment in the provider's console, then request this one again."
 
 
 class AmbiguousRemoteJob(OrchestratorError):

@@ -1,0 +1,1 @@
+"""Deployments: what makes a finished model callable, what it costs, and when it is stopped."""

@@ -1,0 +1,124 @@
+"""What deployments cost: per hour, per token, planned and so far. An unknown price is None, never a guess."""
+
+# Costs are upper bounds, so that a budget stops before the money is spent: all replicas count, from the moment of the
+# create (several providers bill from the first answered request on), and a begun minute counts as a whole one.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
+from orchestrator.core.hold import Hold, HoldKind
+
+BILLING_STEP_SECONDS: Final = 60.0
+ROUNDING_TOLERANCE_SECONDS: Final = 0.001  # of times that were added up as floating-point numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentPrice:
+    """The price of one way of deploying a model. None: unknown. A way per token has 0 USD per hour."""
+
+    kind: DeploymentKind
+    usd_per_hour: float | None  # of one replica
+    usd_per_million_input: float | None = None
+    usd_per_million_output: float | None = None
+    source: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentOption:
+    """One way in which a provider can serve a model."""
+
+    price: DeploymentPrice
+    hardware: str | None = None
+    shape: str | None = None
+    config: str | None = None
+    precision: str | None = None
+
+
+def calculate_hosting_usd(usd_per_hour: float | None, seconds: float, replicas: int = 1) -> float | None:
+    """Calculate the price of hosting in US dollars; begun minutes are whole ones. None: the price is unknown."""
+    if usd_per_hour is None:
+        return None
+    steps = max(0, ceil((seconds - ROUNDING_TOLERANCE_SECONDS) / BILLING_STEP_SECONDS))
+    return usd_per_hour * replicas * steps * BILLING_STEP_SECONDS / SECONDS_PER_HOUR
+
+
+def calculate_token_usd(price: DeploymentPrice, input_tokens: int, output_tokens: int) -> float | None:
+    """Calculate the price of calls in US dollars; None if a price that is needed is unknown."""
+    parts = [(input_tokens, price.usd_per_million_input), (output_tokens, price.usd_per_million_output)]
+    total = 0.0
+    for tokens, usd_per_million in parts:
+        if tokens and usd_per_million is None:
+            return None
+        total += tokens * (usd_per_million or 0.0) / 1_000_000
+    return total
+
+
+def estimate_deployment_usd(spec: DeploymentSpec, usd_per_hour: float | None) -> float | None:
+    """Estimate what a deployment costs until it expires, without its calls; None: the price is unknown."""
+    return calculate_hosting_usd(usd_per_hour, spec.keep_seconds, spec.billed_replicas)
+
+
+def calculate_committed_usd(deployment: Deployment) -> float | None:
+    """Return what the deployment can cost from its create to its expiry or end; 0 before the create."""
+    if deployment.create_started_at is None:
+        return 0.0
+    end = deployment.ended_at if deployment.ended_at is not None else deployment.expires_at
+    return _calculate_until(deployment, end)
+
+
+def calculate_cost_so_far(deployment: Deployment, now: float) -> float | None:
+    """Return what the deployment has cost at most until `now`, without its calls."""
+    if deployment.create_started_at is None:
+        return 0.0
+    return _calculate_until(deployment, now if deployment.ended_at is None else deployment.ended_at)
+
+
+def _calculate_until(deployment: Deployment, end: float | None) -> float | None:
+    if end is None or deployment.create_started_at is None:
+        return None
+    seconds = end - deployment.create_started_at
+    return calculate_hosting_usd(deployment.usd_per_hour, seconds, deployment.spec.billed_replicas)
+
+
+def sort_deployment_options(options: Iterable[DeploymentOption]) -> list[DeploymentOption]:
+    """Sort the ways of deploying a model: without an hourly price first, then the cheapest, unknown prices last."""
+
+    def rank(option: DeploymentOption) -> tuple[bool, float, str, str, str]:
+        price = option.price.usd_per_hour
+        texts = (option.config or "", option.shape or "", option.hardware or "")
+        return (price is None, price or 0.0, *texts)
+
+    return sorted(options, key=rank)
+
+
+def find_price_hold(
+    spec: DeploymentSpec, usd_per_hour: float | None, *, left_usd: float | None, is_approved: bool
+) -> Hold | None:
+    """Return the hold of a deployment whose price is unknown or above what is left; None if it may be created.
+
+    `left_usd` is the smaller rest of the account's budget and the run's limit; None: no limit. An approval accepts an
+    unknown price and one above the limit of the run.
+    """
+    if is_approved:
+        return None
+    estimate = estimate_deployment_usd(spec, usd_per_hour)
+    if estimate is None:
+        return Hold(
+            HoldKind.PRICE_UNKNOWN,
+            f"the price per hour of the deployment is unknown, and it would run for {spec.keep_hours:g} hours",
+            "Look the price up at the provider, then approve the deployment or withdraw it.",
+        )
+    if left_usd is not None and estimate > left_usd:
+        return Hold(
+            HoldKind.OVER_BUDGET,
+            f"the deployment would cost {estimate:.2f} USD ({usd_per_hour:.2f} USD an hour for {spec.keep_hours:g} "
+            f"hours and {spec.billed_replicas} replicas), and {left_usd:.2f} USD are left",
+            "Lower `keep_hours` or `max_replicas`, raise `budget_usd` or `max_total_usd`, or withdraw it.",
+        )
+    return None

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from core_values import NOW
+from deployment_values import DEPLOYMENT_SPEC, KEEP_SECONDS, a_deployment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.deployment.cost import (
+    DeploymentOption,
+    DeploymentPrice,
+    calculate_committed_usd,
+    calculate_cost_so_far,
+    calculate_hosting_usd,
+    calculate_token_usd,
+    estimate_deployment_usd,
+    find_price_hold,
+    sort_deployment_options,
+)
+from orchestrator.core.deployment.deployment_spec import DeploymentKind
+from orchestrator.core.deployment.lifecycle import DeploymentState
+
+READY = a_deployment(DeploymentState.READY, usd_per_hour=6.0, create_started_at=NOW, expires_at=NOW + KEEP_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "replicas", "usd"),
+    [(0, 1, 0), (1, 1, 0.1), (60, 1, 0.1), (60.01, 1, 0.2), (3600, 1, 6), (3600, 3, 18), (-5, 1, 0)],
+)
+def test_begun_minutes_are_whole_ones(seconds: float, replicas: int, usd: float) -> None:
+    assert calculate_hosting_usd(6.0, seconds, replicas) == pytest.approx(usd)
+
+
+def test_forgotten_deployment_of_a_month() -> None:
+    assert calculate_hosting_usd(1.70, 720 * 3600) == pytest.approx(1224.0)
+
+
+@given(st.floats(0, 100), st.floats(0, 1e7), st.floats(0, 1e7), st.integers(1, 8))
+def test_hosting_is_never_below_the_exact_price_and_grows(
+    usd: float, first: float, more: float, replicas: int
+) -> None:
+    low = calculate_hosting_usd(usd, first, replicas)
+    high = calculate_hosting_usd(usd, first + more, replicas)
+    assert low is not None
+    assert high is not None
+    assert low <= high + 1e-9
+    assert low >= usd * replicas * (first - 0.001) / 3600 - 1e-6
+
+
+def test_tokens_are_priced_by_direction_and_an_unknown_price_is_none() -> None:
+    price = DeploymentPrice(
+        kind=DeploymentKind.TOKEN, usd_per_hour=0.0, usd_per_million_input=0.40, usd_per_million_output=1.60
+    )
+    assert calculate_token_usd(price, 760_000, 380_000) == pytest.approx(0.912)
+    unknown = replace(price, usd_per_million_output=None)
+    assert calculate_token_usd(unknown, 1000, 1) is None
+    assert calculate_token_usd(unknown, 1_000_000, 0) == pytest.approx(0.40)
+
+
+def test_estimate_counts_all_replicas_until_the_expiry() -> None:
+    spec = replace(DEPLOYMENT_SPEC, keep_hours=10.0, min_replicas=0, max_replicas=2)
+    assert estimate_deployment_usd(spec, 4.0) == pytest.approx(80)
+    assert estimate_deployment_usd(spec, 0.0) == 0
+    assert estimate_deployment_usd(spec, None) is None
+
+
+def test_committed_cost_runs_to_the_expiry_and_the_cost_so_far_to_now() -> None:
+    assert calculate_committed_usd(READY) == pytest.approx(12)
+    assert calculate_cost_so_far(READY, NOW + 600) == pytest.approx(1)
+    ended = replace(READY, state=DeploymentState.STOPPED, ended_at=NOW + 1800)
+    assert calculate_committed_usd(ended) == pytest.approx(3)
+    assert calculate_cost_so_far(ended, NOW + 9e9) == pytest.approx(3)
+    assert calculate_committed_usd(a_deployment()) == 0
+    assert calculate_cost_so_far(replace(READY, usd_per_hour=None), NOW + 1) is None
+
+
+def test_ways_without_an_hourly_price_come_first_and_unknown_prices_last() -> None:
+    def option(usd: float | None, config: str) -> DeploymentOption:
+        return DeploymentOption(price=DeploymentPrice(kind=DeploymentKind.HOUR, usd_per_hour=usd), config=config)
+
+    options = [option(None, "a"), option(4.0, "b"), option(0.0, "c"), option(1.7, "d"), option(1.7, "c")]
+    in_order = [(each.price.usd_per_hour, each.config) for each in sort_deployment_options(options)]
+    assert in_order == [(0.0, "c"), (1.7, "c"), (1.7, "d"), (4.0, "b"), (None, "a")]
+
+
+def test_unknown_price_holds_until_it_is_approved() -> None:
+    hold = find_price_hold(DEPLOYMENT_SPEC, None, left_usd=None, is_approved=False)
+    assert hold is not None
+    assert (hold.kind, "2 hours" in hold.reason) == ("price_unknown", True)
+    assert find_price_hold(DEPLOYMENT_SPEC, None, left_usd=1.0, is_approved=True) is None
+
+
+def test_price_above_what_is_left_holds_and_names_the_dollars() -> None:
+    hold = find_price_hold(DEPLOYMENT_SPEC, 6.0, left_usd=11.99, is_approved=False)
+    assert hold is not None
+    assert hold.kind == "over_budget"
+    assert "12.00 USD" in hold.reason
+    assert "11.99 USD" in hold.reason
+    assert find_price_hold(DEPLOYMENT_SPEC, 6.0, left_usd=12.0, is_approved=False) is None
+    assert find_price_hold(DEPLOYMENT_SPEC, 0.0, left_usd=0.0, is_approved=False) is None
