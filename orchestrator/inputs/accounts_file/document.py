@@ -17,6 +17,7 @@ from orchestrator.system.regular_file import read_regular_file
 
 Options = dict[str, Any]
 TABLE_NAMES = ("run", "runs", "accounts", "webhooks", "alerts")
+DEPLOYMENT_TABLE = "deployment"
 KNOWN_TABLES = "[run], [run.PROVIDER], [[runs]], [runs.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
 
 
@@ -27,6 +28,7 @@ class RunDocument:
     table: TablePath  # ("run",) or ("runs", 0)
     options: Options
     provider_blocks: Mapping[ProviderName, Options]
+    deployments: Mapping[ProviderName, Options]  # `[run.PROVIDER.deployment]`; a block without it deploys nothing
 
     @property
     def is_entry(self) -> bool:
@@ -127,7 +129,8 @@ def _extract_runs(values: Options, problems: ProblemCollector) -> tuple[RunDocum
 def _build_run_document(table: TablePath, values: Options, problems: ProblemCollector) -> RunDocument:
     options = dict(values)
     blocks = _extract_provider_blocks(table, options, problems)
-    return RunDocument(table, options, blocks)
+    deployments = _extract_deployments(table, blocks, problems)
+    return RunDocument(table, options, blocks, deployments)
 
 
 def _extract_provider_blocks(
@@ -138,10 +141,25 @@ def _extract_provider_blocks(
     for name in ProviderName:
         block = run.pop(name, None)
         if isinstance(block, dict):
-            blocks[name] = block
+            blocks[name] = dict(block)
         elif block is not None:
             problems.add(table, name, f"must be a table: write [{table[0]}.{name}] on a line of its own")
     return blocks
+
+
+def _extract_deployments(
+    table: TablePath, blocks: Mapping[ProviderName, Options], problems: ProblemCollector
+) -> dict[ProviderName, Options]:
+    """Remove the deployment's table from each block and return them."""
+    deployments: dict[ProviderName, Options] = {}
+    for name, block in blocks.items():
+        deployment = block.pop(DEPLOYMENT_TABLE, None)
+        if isinstance(deployment, dict):
+            deployments[name] = deployment
+        elif deployment is not None:
+            why = f"must be a table: write [{table[0]}.{name}.{DEPLOYMENT_TABLE}] on a line of its own"
+            problems.add((*table, name), DEPLOYMENT_TABLE, why)
+    return deployments
 
 
 def _extract_entries(values: Options, name: str, problems: ProblemCollector) -> tuple[Options, ...]:

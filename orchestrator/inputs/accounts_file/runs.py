@@ -10,10 +10,19 @@ from typing import Any, get_args
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, unsupported_reason
+from orchestrator.core.deployment.deployment_offers import find_spec_problems
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.spec import Method, RunOptions, TrainingSpec
-from orchestrator.inputs.accounts_file.document import AccountsDocument, Options, RunDocument
+from orchestrator.inputs.accounts_file.document import DEPLOYMENT_TABLE, AccountsDocument, Options, RunDocument
 from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
-from orchestrator.inputs.accounts_file.schema import RunsTable, RunTable, SpecTable, is_account_name, validate_table
+from orchestrator.inputs.accounts_file.schema import (
+    DeploymentTable,
+    RunsTable,
+    RunTable,
+    SpecTable,
+    is_account_name,
+    validate_table,
+)
 from orchestrator.inputs.paths import resolve_path
 
 ALL_ACCOUNTS = "*"
@@ -30,6 +39,7 @@ class RunDefinition:
     specs: Mapping[ProviderName, TrainingSpec]  # by provider block
     accounts: tuple[Account, ...]  # those that the run selects
     tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
+    deployments: Mapping[ProviderName, DeploymentSpec] = field(default_factory=dict)  # none without an explicit table
     is_entry: bool = False  # whether it is a [[runs]] entry, not [run]
 
     @property
@@ -54,6 +64,7 @@ class ValidatedRun:
     document: RunDocument
     options: RunTable | None
     blocks: Mapping[ProviderName, SpecTable | None]
+    deployments: Mapping[ProviderName, DeploymentTable | None]
 
 
 def validate_runs(path: Path, tables: AccountsDocument, problems: ProblemCollector) -> list[ValidatedRun]:
@@ -75,7 +86,11 @@ def validate_runs(path: Path, tables: AccountsDocument, problems: ProblemCollect
         if run.is_entry:
             _check_selectors(run, tables, problems)
             _check_blocks_of_accounts(run, tables, problems)
-        validated.append(ValidatedRun(run, options, blocks))
+        deployments = {
+            name: _validate_deployment((*run.table, name, DEPLOYMENT_TABLE), name, options_of_deployment, problems)
+            for name, options_of_deployment in run.deployments.items()
+        }
+        validated.append(ValidatedRun(run, options, blocks, deployments))
     return validated
 
 
@@ -97,6 +112,9 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
         },
         accounts=tuple(account for account in accounts if _is_selected(selectors, account.name, account.labels)),
         tokenizers={name: _resolve_path(path, file) for name, file in files.items() if file},
+        deployments={
+            name: DeploymentSpec(**explicit_options(table)) for name, table in validated.deployments.items()
+        },
         is_entry=validated.document.is_entry,
     )
 
@@ -126,6 +144,8 @@ def list_run_warnings(
                     f"{_format_block(document, name)} trains without a seed, because {name} does not support one: "
                     "its models may differ more from each other"
                 )
+        for name in run.deployments:
+            yield f"{_format_block(document, name)} has a deployment, which this version does not create yet"
     in_a_run = {account.name for _, run in runs for account in run.accounts}
     for account in accounts:
         if account.name not in in_a_run:
@@ -210,6 +230,19 @@ def _check_block(
     method = block.get("method")
     if method in get_args(Method) and method not in offers.methods:
         problems.add(table, "method", f"must be one of {', '.join(offers.methods)} at {provider}")
+
+
+def _validate_deployment(
+    table: TablePath, provider: ProviderName, options: dict[str, Any], problems: ProblemCollector
+) -> DeploymentTable | None:
+    """Return the validated options, or None after adding every problem, also of options that the provider lacks."""
+    validated = validate_table(DeploymentTable, options, table, problems)
+    if validated is None:
+        return None
+    faults = list(find_spec_problems(provider, DeploymentSpec(**explicit_options(validated))))
+    for option, why in faults:
+        problems.add(table, option, why)
+    return None if faults else validated
 
 
 def _check_tokenizer(path: Path, table: TablePath, block: Mapping[str, Any], problems: ProblemCollector) -> None:

@@ -11,18 +11,12 @@ from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.core.account import BudgetPeriod, HyperparameterFormat, ProviderName
+from orchestrator.core.deployment.deployment_offers import MAX_KEEP_HOURS
+from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.notifications.notification import Topic
 from orchestrator.core.providers import PROVIDERS
@@ -36,6 +30,8 @@ _MISSING_HINTS = {
     "name": 'add name = "…"',
     "provider": f"add provider = one of {', '.join(ProviderName)}",
     "api_key": 'add api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"',
+    "kind": 'add kind = "token" or "hour": how the deployment is billed',
+    "keep_hours": "add keep_hours = the hours after which the service stops the deployment",
     "base_model": 'add base_model = "…", the model to fine-tune',
     "url": 'add url = "…", the address that notifications are sent to',
     "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs the notifications',
@@ -286,6 +282,20 @@ class SpecTable(_OptionsTable):
     pin_auto: bool | None = None
 
 
+class DeploymentTable(_OptionsTable):
+    """`[run.PROVIDER.deployment]`: the union for all providers; `core.deployment` has what each one supports."""
+
+    kind: Annotated[DeploymentKind, Field(strict=False)]
+    keep_hours: Annotated[float, Field(gt=0, le=MAX_KEEP_HOURS)]
+    hardware: PrintableName | None = None
+    shape: PrintableName | None = None
+    config: PrintableName | None = None
+    min_replicas: Annotated[int, Field(ge=0)] | None = None
+    max_replicas: Annotated[int, Field(ge=1)] | None = None
+    idle_stop_minutes: Annotated[int, Field(ge=1)] | None = None
+    precision: PrintableName | None = None
+
+
 class AccountTable(_OptionsTable):
     """One `[[accounts]]` entry."""
 
@@ -331,6 +341,7 @@ class AlertTable(_OptionsTable):
 TABLE_SCHEMAS: tuple[tuple[str, type[_OptionsTable]], ...] = (
     ("[run]", RunTable),
     ("[run.PROVIDER]", SpecTable),
+    ("[run.PROVIDER.deployment]", DeploymentTable),
     ("[[runs]]", RunsTable),
     ("[[accounts]]", AccountTable),
     ("[[webhooks]]", WebhookTable),
