@@ -19,7 +19,7 @@ from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database, migrations_folder, newest_revision
 from orchestrator.store.db.engine import DatabaseEngine, make_engine
-from orchestrator.store.queries import accounts, replicas, runs
+from orchestrator.store.queries import accounts, events, replicas, runs
 from orchestrator.store.schema.mapping import account_state_to_row, job_to_row, run_to_row
 from orchestrator.store.schema.tables import metadata
 
@@ -73,6 +73,7 @@ def shape(connection: Connection) -> dict[str, object]:
             ask.get_pk_constraint(table),
             sorted(ask.get_foreign_keys(table), key=str),
             sorted(ask.get_indexes(table), key=str),
+            sorted(ask.get_check_constraints(table), key=str),
         )
         for table in ask.get_table_names()
     }
@@ -177,6 +178,23 @@ async def test_run_in_progress_of_the_ninth_revision_goes_on(database_url: str) 
     await make_reconciler(database, {"acme": provider}).handle(job.id)
     after = await read_job(database, "acme")
     assert (after.state, after.remote_job_id, provider.created) == (JobState.QUEUED, "ftjob-1", [])
+    await database.close()
+
+
+async def test_history_of_the_tenth_revision_is_kept_and_its_replicas_go_on_writing(database_url: str) -> None:
+    engine = make_engine(database_url, without_timeouts=True)
+    columns = "at, cause, account, note"
+    async with engine.write() as connection:
+        await connection.run_sync(migrate, "up", "0010")
+        await connection.execute(text(f"INSERT INTO events ({columns}) VALUES ({NOW}, 'service', 'acme', 'old')"))
+    database = Database(database_url)
+    await database.migrate()
+    async with engine.write() as connection:  # a replica of the version before, which does not know deployments
+        await connection.execute(text(f"INSERT INTO events ({columns}) VALUES ({NOW}, 'service', 'acme', 'late')"))
+    await engine.dispose()
+    async with database.read() as read:
+        history = await events.list_by_account(read, "acme")
+    assert [(event.note, event.deployment_id) for event in history] == [("old", None), ("late", None)]
     await database.close()
 
 

@@ -53,6 +53,7 @@ class EventData:
     request_id: str | None = None
     """The provider's id of the request, for its support."""
     message: str | None = None
+    deployment_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

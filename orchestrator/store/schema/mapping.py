@@ -9,6 +9,9 @@ from typing import Any
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.account_state import AccountState
+from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
+from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
@@ -16,14 +19,16 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.store.schema.tables import accounts, jobs, runs
+from orchestrator.store.schema.tables import accounts, deployments, jobs, runs
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 RUN_FIELDS = tuple(field.name for field in fields(Run))
 ACCOUNT_STATE_FIELDS = tuple(field.name for field in fields(AccountState))
+DEPLOYMENT_FIELDS = tuple(field.name for field in fields(Deployment))
 INTERNED_FIELDS = ("base_model", "remote_status", "replica", "run_id")
 """What thousands of jobs say in the same words, kept once."""
 JOB_COLUMNS = tuple(jobs.c[name] for name in JOB_FIELDS)
+DEPLOYMENT_COLUMNS = tuple(deployments.c[name] for name in DEPLOYMENT_FIELDS)
 RUN_COLUMNS = tuple(runs.c[name] for name in RUN_FIELDS)
 ACCOUNT_STATE_COLUMNS = tuple(accounts.c[name] for name in ACCOUNT_STATE_FIELDS)
 
@@ -87,4 +92,25 @@ def account_state_to_row(account_state: AccountState) -> dict[str, Any]:
     values = {name: getattr(account_state, name) for name in ACCOUNT_STATE_FIELDS}
     values["hold"] = account_state.hold.as_dict() if account_state.hold else None
     values["labels"] = list(account_state.labels)
+    return values
+
+
+def deployment_from_row(row: Sequence[Any]) -> Deployment:
+    """Build a deployment from the values of `DEPLOYMENT_COLUMNS`."""
+    values = dict(zip(DEPLOYMENT_FIELDS, row, strict=True))
+    values["provider"] = ProviderName(values["provider"])
+    values["spec"] = DeploymentSpec.from_dict(values["spec"])
+    values["state"] = DeploymentState(values["state"])
+    values["stop_reason"] = StopReason(values["stop_reason"]) if values["stop_reason"] else None
+    values["hold"] = Hold.from_dict(values["hold"])
+    values["failure"] = Failure(**values["failure"]) if values["failure"] else None
+    return Deployment(**values)
+
+
+def deployment_to_row(deployment: Deployment) -> dict[str, Any]:
+    """Return the columns of a deployment."""
+    values = {name: getattr(deployment, name) for name in DEPLOYMENT_FIELDS}
+    values["spec"] = deployment.spec.as_dict()
+    values["hold"] = deployment.hold.as_dict() if deployment.hold else None
+    values["failure"] = asdict(deployment.failure) if deployment.failure else None
     return values

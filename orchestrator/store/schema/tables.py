@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     Float,
@@ -141,6 +142,49 @@ run_jobs = Table(
     Index(None, "job_id"),
 )
 
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id")),
+    Column("account", ForeignKey("accounts.name"), nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("checkpoint", Text),
+    Column("spec", _json, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("wake_at", Float),
+    Column("intent_until", Float),
+    Column("expires_at", Float),
+    Column("stop_reason", String(32)),
+    Column("hold", _json),
+    Column("failure", _json),
+    Column("missing_since", Float),
+    Column("remote_id", Text),
+    Column("remote_status", Text),
+    Column("model_string", Text),
+    Column("base_url", Text),
+    Column("usd_per_hour", Float),
+    Column("price_source", Text),
+    Column("approved_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("state_since", Float, nullable=False),
+    Column("create_started_at", Float),
+    Column("ready_at", Float),
+    Column("ended_at", Float),
+    Column("replica", String(32)),
+    Index(None, "wake_at"),
+    Index(None, "account", "state"),
+    Index(None, "job_id"),
+    # What may exist at a provider has an end, whichever program wrote the row.
+    CheckConstraint(
+        "state IN ('wanted', 'stopped', 'gone', 'failed') OR expires_at IS NOT NULL", name="ck_deployments_expires"
+    ),
+)
+
 losses = Table(
     "losses",
     metadata,
@@ -216,6 +260,7 @@ events = Table(
     Column("remote_job_id", Text),
     Column("request_id", Text),
     Column("message", Text),
+    Column("deployment_id", String(32)),
     Index(None, "job_id"),
     Index(None, "account"),
 )
