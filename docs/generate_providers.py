@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.providers import PROVIDERS
 
 PAGE = Path(__file__).with_name("providers.md")
@@ -49,6 +50,24 @@ the base model as not tunable, or if the estimated price exceeds the account's b
 (`servable`), with the missing step as `serving_hint`. `retires_on` and `days_left` show how long a model can be
 called; `gone_at` is the time at which the service first found that the provider no longer has the model. Finished
 models are checked once a day.
+
+## Deployments
+
+What `[run.PROVIDER.deployment]` accepts, from `orchestrator/core/deployment/deployment_offers.py`. The models of
+providers without a row are callable by themselves. `kind` and `keep_hours` are always required. This version reads and
+checks the table; it does not create deployments yet.
+
+| provider | kind | provider's term | options | removed by the provider after |
+|---|---|---|---|---|
+{deployments}
+
+A deployment is found again by:
+
+{deployment_lookups}
+
+Not offered, although the provider has it:
+
+{not_offered}
 
 ## Links to the provider's console
 
@@ -103,10 +122,39 @@ def page() -> str:
         offers="\n".join(_row(name, to_cell) for name, to_cell in ROWS.items()),
         options="\n".join(_row(f"`{name}`", lambda o, name=name: _yes(name in o.options)) for name in options),
         serving="\n".join(f"* **{name}**: {offers.serving}." for name, offers in everyone),
+        deployments="\n".join(_list_deployment_rows()),
+        deployment_lookups="\n".join(
+            f"* **{name}**: {offer.lookup}." for name, offer in DEPLOYMENT_OFFERS.items() if offer.lookup
+        ),
+        not_offered="\n".join(
+            f"* **{name}**: {offer.not_offered}." for name, offer in DEPLOYMENT_OFFERS.items() if offer.not_offered
+        ),
         console="\n".join(_list_console_rows()),
-        unconfirmed="\n".join(f"* **{name}**: {'; '.join(offers.unconfirmed)}." for name, offers in everyone),
+        unconfirmed="\n".join(f"* **{name}**: {'; '.join(_list_unconfirmed(name))}." for name in CAPABILITIES),
         example=EXAMPLE.read_text(encoding="utf-8").strip(),
     )
+
+
+def _list_deployment_rows() -> Iterator[str]:
+    for name, offer in DEPLOYMENT_OFFERS.items():
+        for kind, each in offer.kinds.items():
+            options = ", ".join(
+                f"`{option}` (required)" if option in each.required else f"`{option}`" for option in each.options
+            )
+            ends = []
+            if each.lifetime_hours is not None:
+                ends.append(f"{each.lifetime_hours:g} h")
+            if each.idle_lifetime_hours is not None:
+                ends.append(f"{each.idle_lifetime_hours / 24:g} days without calls")
+            yield f"| {name} | {kind} | {each.provider_term} | {options or '–'} | {', '.join(ends) or '–'} |"
+
+
+def _list_unconfirmed(name: ProviderName) -> Iterator[str]:
+    yield from CAPABILITIES[name].unconfirmed
+    offer = DEPLOYMENT_OFFERS[name]
+    for kind in offer.kinds.values():
+        yield from (f"deployments, {kind.provider_term}: {each}" for each in kind.unconfirmed)
+    yield from (f"deployments: {each}" for each in offer.unconfirmed)
 
 
 def _list_console_rows() -> Iterator[str]:

@@ -15,6 +15,7 @@ OrchestratorError              `message` states what went wrong and where; `hint
 │   │   │   └── DailyLimitReached  a limit per day: wait for the next day; does not count as an attempt
 │   │   ├── JobLimitReached    too many jobs are running: wait until one ends; does not count as an attempt
 │   │   ├── FileNotReady       the provider is still checking the file: wait; does not count as an attempt
+│   │   ├── DeploymentNotReady the deployment does not answer calls yet: it is starting, waking or not routed
 │   │   └── ProviderUnavailable
 │   ├── UnknownOutcome         the reply to a create was lost: look the job up, never send the create again
 │   ├── AccountError           hold the account until an operator or a time releases it
@@ -174,6 +175,13 @@ class FileNotReady(TemporaryError):
 
     kind: ClassVar[str] = "not_ready"
     default_hint = "No action needed: the service tries again when the file is ready."
+
+
+class DeploymentNotReady(TemporaryError):
+    """The deployment does not answer calls yet: it is starting, waking, or not reachable by its name."""
+
+    kind: ClassVar[str] = "deployment_not_ready"
+    default_hint = "No action needed: the service calls it again until it answers."
 
 
 class ProviderUnavailable(TemporaryError):

@@ -9,7 +9,8 @@
 # * The two calls that create something take a `Deadline`. Their intent in the database lasts until then, and another
 #   replica may take the job over afterwards, so a request that is sent later could be the second paid one.
 # * Optional abilities are protocols of their own (`ModerationProvider`, `QuoteProvider`, `MultipartUploadProvider`),
-#   announced by `capabilities`; callers check the capability before the call.
+#   announced by `capabilities`; callers check the capability before the call. `DeploymentProvider` is announced by
+#   `DEPLOYMENT_OFFERS` (core/deployment): its create has the rules of `create_job`.
 
 from __future__ import annotations
 
@@ -21,6 +22,9 @@ from typing import Final, Protocol
 
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities, WireFormat
+from orchestrator.core.deployment.cost import DeploymentOption
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
+from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
@@ -173,6 +177,65 @@ class QuoteProvider(Protocol):
 
     async def quote(self, order: JobOrder) -> Quote | None:
         """Return the provider's estimate of the job's price; None if there is none. Creates nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentOrder:
+    """A remote deployment to create or to find."""
+
+    tag: str  # identifies the deployment at the provider, in its name, its tags or its description
+    name: str  # that carries the tag, short enough for the provider (`format_deployment_name`)
+    model: str  # the provider's id of the fine-tuned model, or of a checkpoint
+    base_model: str
+    spec: DeploymentSpec
+    expires_at: float  # epoch seconds; written at the provider where it has a place for it, for a lost database
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSearch:
+    """What a provider has that may be the deployment of an order."""
+
+    found: tuple[RemoteDeployment, ...]  # with the order's tag, to the last page of the list
+    named: RemoteDeployment | None = None  # with the order's name, whether it is ours or not
+
+
+class DeploymentProvider(Protocol):
+    """A provider with kinds of deployments in `DEPLOYMENT_OFFERS`.
+
+    Every method may raise any `ProviderError`. As with jobs, no method retries, waits or decides.
+    """
+
+    async def list_deployment_options(self, base_model: str) -> list[DeploymentOption] | None:
+        """Return the ways in which models of this base model can be deployed, with their prices; none: it cannot.
+
+        None: the provider does not report it. Is called before the training, so that nothing is trained for which
+        there is no deployment. Creates nothing.
+        """
+
+    async def find_deployments(self, order: DeploymentOrder) -> DeploymentSearch:
+        """Return the deployments with the order's tag, and the one with its name, to the last page of the list."""
+
+    async def create_deployment(self, order: DeploymentOrder, deadline: Deadline) -> RemoteDeployment:
+        """Create the deployment; sent at most once. Raises UnknownOutcome if it may have been created.
+
+        Must not be called while `find_deployments` returns a deployment with this name: a create under an existing
+        name can change that deployment. Raises JobLimitReached while another operation of the account is in progress.
+        """
+
+    async def get_deployment(self, remote_id: str) -> RemoteDeployment:
+        """Return the current state of a deployment. Raises RemoteNotFound."""
+
+    async def call_deployment(self, remote: RemoteDeployment) -> None:
+        """Make one call of one token. Raises DeploymentNotReady while the deployment does not answer yet."""
+
+    async def remove_deployment(self, remote: RemoteDeployment) -> None:
+        """Make one step of the removal: stop a deployment that cannot be deleted while it runs, else delete it.
+
+        Succeeds if it does not exist. The removal is complete when `find_deployments` returns nothing.
+        """
+
+    async def list_own_deployments(self) -> list[RemoteDeployment]:
+        """Return every deployment of this program in the account, also those that no database knows."""
 
 
 ProviderFactory = Callable[[Account, Secret], Provider]

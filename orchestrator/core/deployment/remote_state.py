@@ -23,7 +23,7 @@ from orchestrator.core.deployment.transitions import (
     retry_deployment_later,
     start_stop,
 )
-from orchestrator.core.errors import Failure, ProviderError, RemoteNotFound, UnknownOutcome
+from orchestrator.core.errors import DeploymentNotReady, Failure, ProviderError, RemoteNotFound, UnknownOutcome
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.retry_policy import (
     FailJob,
@@ -91,6 +91,9 @@ def interpret_deployment_error(
     # In CREATING a 404 is the refusal of the create: it names the model, not the deployment.
     if isinstance(error, RemoteNotFound) and deployment.state in AT_PROVIDER_DEPLOYMENT_STATES:
         return record_missing(deployment, now=now)
+    if isinstance(error, DeploymentNotReady) and deployment.state in AT_PROVIDER_DEPLOYMENT_STATES:
+        # No failed attempt: a first start takes up to hours, and forty polls of it must not stop it.
+        return record_refusal(deployment, failure, now=now, wake_at=get_next_poll(deployment, now, jitter))
     decision = decide_retry(error, deployment.attempts, now, jitter)
     maybe_sent = isinstance(error, UnknownOutcome)
     match decision:

@@ -19,6 +19,7 @@ from orchestrator.core.deployment.remote_state import (
 from orchestrator.core.errors import (
     AuthenticationFailed,
     DeploymentNameTaken,
+    DeploymentNotReady,
     ProviderError,
     ProviderUnavailable,
     RemoteNotFound,
@@ -101,6 +102,9 @@ def test_name_of_somebody_elses_is_refused() -> None:
         ("creating", RemoteNotFound("model"), 0, "stopping"),
         ("starting", ProviderUnavailable("503"), 3, "starting"),
         ("starting", RequestRejected("400"), 0, "stopping"),
+        ("starting", DeploymentNotReady("503"), MAX_RETRY_ATTEMPTS, "starting"),  # a start takes up to hours
+        ("ready", DeploymentNotReady("503"), 0, "degraded"),
+        ("degraded", DeploymentNotReady("503"), 0, "degraded"),
         ("ready", RemoteNotFound("404"), 0, "ready"),  # until a second look-up confirms it
         ("stopping", RequestRejected("400"), MAX_RETRY_ATTEMPTS, "stopping"),
         ("stopping", AuthenticationFailed("401"), MAX_RETRY_ATTEMPTS, "stopping"),
@@ -142,3 +146,9 @@ def test_polls_get_rare_while_nothing_changes() -> None:
         for state, since in [("starting", 0), ("starting", 9000), ("ready", 0), ("ready", 90_000)]
     ]
     assert delays == [5, 60, 300, 3600]
+
+
+def test_start_is_polled_at_its_own_pace_and_counts_no_attempts() -> None:
+    starting = a_deployment(DeploymentState.STARTING, attempts=3, state_since=NOW - 100)
+    after = interpret_deployment_error(starting, DeploymentNotReady("503"), now=NOW, jitter=0.5).deployment
+    assert (after.attempts, after.wake_at) == (0, NOW + 20)
