@@ -48,6 +48,7 @@ class RemoteDeployment:
     message: str | None = None  # why it failed, or what it waits for
     created_at: float | None = None
     expires_at: float | None = None  # when the provider removes it by itself
+    stop_at: float | None = None  # our own expiry, where it was written at the provider with the create
     request_id: str | None = None  # of the request that returned this
 
     @property

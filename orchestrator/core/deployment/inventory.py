@@ -1,0 +1,109 @@
+"""Compares what a provider has with our tag with what the database has, after a lost database or a wrong end."""
+
+# The provider is the truth about what is billed. Its list is read at the start and once a day. Three differences can
+# be found, and none leads to a deployment that runs on without an end:
+#
+#   unknown     no record has its id: the database was lost, or is another one. It gets a record, and an expiry: the
+#               one that was written at the provider, else ADOPTION_SECONDS from now. It is not stopped at once,
+#               because somebody may use it, and because the plan may request it again in the next minute.
+#   reappeared  its record has ended: it is removed.
+#   leftover    it has the tag of an earlier round: the record is about another one, so it is reported and can only be
+#               removed by its own id.
+#
+# A deployment that is wanted or being created is none of these: its own look-up finds it before a create.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId
+from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
+from orchestrator.core.deployment.remote_deployment import RemoteDeployment
+from orchestrator.core.deployment.transitions import DeploymentOutcome, record_reappearance
+
+ADOPTION_SECONDS: Final = 3600.0
+"""How long a deployment without a record is kept if the provider does not show when it was to be stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryDifferences:
+    """What the provider has and the database does not expect."""
+
+    unknown: tuple[Deployment, ...] = ()  # new records
+    reappeared: tuple[DeploymentOutcome, ...] = ()
+    leftovers: tuple[RemoteDeployment, ...] = ()
+
+
+def compare_inventory(
+    account: str,
+    provider: ProviderName,
+    listed: Iterable[RemoteDeployment],
+    recorded: Iterable[Deployment],
+    *,
+    now: float,
+) -> InventoryDifferences:
+    """Compare the deployments that the provider lists with our tag with the account's records."""
+    by_id = {each.id: each for each in recorded}
+    unknown: dict[DeploymentId, Deployment] = {}
+    reappeared: dict[DeploymentId, DeploymentOutcome] = {}
+    leftovers = []
+    for remote in sorted(listed, key=lambda each: (each.created_at or 0.0, each.id)):
+        tag = parse_deployment_tag(remote.tag or "")
+        if tag is None:  # not ours
+            continue
+        known = by_id.get(tag[0])
+        if known is None and tag[0] not in unknown:
+            unknown[tag[0]] = _adopt(account, provider, remote, tag, now)
+        elif known is None or known.tag != remote.tag:
+            leftovers.append(remote)
+        elif known.state in TERMINAL_DEPLOYMENT_STATES:
+            reappeared.setdefault(known.id, record_reappearance(known, remote, now=now))
+    return InventoryDifferences(
+        unknown=tuple(unknown.values()), reappeared=tuple(reappeared.values()), leftovers=tuple(leftovers)
+    )
+
+
+def parse_deployment_tag(tag: str) -> tuple[DeploymentId, int] | None:
+    """Return the id and the round of a tag; None if it is no tag of a deployment."""
+    identity, _, number = tag.partition(".")
+    if len(identity) != 16 or not number.isascii() or not number.isdigit():
+        return None
+    return DeploymentId(identity), int(number)
+
+
+def _adopt(
+    account: str, provider: ProviderName, remote: RemoteDeployment, tag: tuple[DeploymentId, int], now: float
+) -> Deployment:
+    """Build a record for a deployment without one. It counts as billed by the hour: that is the safe side."""
+    created_at = min(remote.created_at or now, now)
+    ends = [remote.stop_at if remote.stop_at is not None else now + ADOPTION_SECONDS]
+    if remote.expires_at is not None:
+        ends.append(remote.expires_at)
+    expires_at = min(ends)
+    return Deployment(
+        id=tag[0],
+        job_id=None,
+        account=account,
+        provider=provider,
+        model=remote.model,
+        spec=DeploymentSpec(
+            kind=DeploymentKind.HOUR, keep_hours=max(expires_at - created_at, 0.0) / SECONDS_PER_HOUR
+        ),
+        state=DeploymentState.STARTING,
+        round=tag[1],
+        wake_at=now,
+        expires_at=expires_at,
+        remote_id=remote.id,
+        remote_status=remote.raw_status,
+        model_string=remote.model_string,
+        base_url=remote.base_url,
+        usd_per_hour=remote.usd_per_hour,
+        price_source=remote.price_source,
+        created_at=now,
+        state_since=now,
+        create_started_at=created_at,
+    )

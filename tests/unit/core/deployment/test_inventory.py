@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from core_values import NOW
+from deployment_values import KEEP_SECONDS, a_deployment, a_remote_deployment
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.inventory import (
+    ADOPTION_SECONDS,
+    InventoryDifferences,
+    compare_inventory,
+    parse_deployment_tag,
+)
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
+from orchestrator.core.deployment.next_action import DeploymentContext, StartRemoval, next_deployment_action
+from orchestrator.core.deployment.remote_deployment import RemoteDeployment
+
+REMOTE = a_remote_deployment(created_at=NOW - 600, usd_per_hour=4.0, model_string="s")
+
+
+def compare(listed: list[RemoteDeployment], recorded: list[Deployment]) -> InventoryDifferences:
+    return compare_inventory("acme", ProviderName.FIREWORKS, listed, recorded, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("times", "expires_at"),
+    [
+        ({}, NOW + ADOPTION_SECONDS),
+        ({"stop_at": NOW + KEEP_SECONDS}, NOW + KEEP_SECONDS),
+        ({"stop_at": NOW + KEEP_SECONDS, "expires_at": NOW + 60}, NOW + 60),
+        ({"stop_at": NOW - 5}, NOW - 5),
+        ({"created_at": NOW + 900}, NOW + ADOPTION_SECONDS),  # a provider's clock that is ahead
+    ],
+)
+def test_lost_database_gets_a_record_with_an_expiry(times: dict[str, Any], expires_at: float) -> None:
+    (adopted,) = compare([replace(REMOTE, **times)], []).unknown
+    assert (adopted.id, adopted.tag, adopted.job_id) == (a_deployment().id, REMOTE.tag, None)
+    assert (adopted.state, adopted.expires_at, adopted.remote_id) == ("starting", expires_at, "dep-1")
+    assert (adopted.usd_per_hour, adopted.model_string, adopted.wake_at) == (4.0, "s", NOW)
+    assert adopted.create_started_at is not None
+    assert adopted.create_started_at <= NOW
+    late = max(expires_at, NOW)
+    assert next_deployment_action(adopted, DeploymentContext(), late) == StartRemoval(StopReason.EXPIRED)
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL_DEPLOYMENT_STATES))
+def test_ended_deployment_that_still_exists_is_removed(state: DeploymentState) -> None:
+    differences = compare([REMOTE], [a_deployment(state)])
+    assert [each.deployment.state for each in differences.reappeared] == [DeploymentState.STOPPING]
+    assert not differences.unknown
+
+
+@pytest.mark.parametrize("state", sorted(set(DeploymentState) - TERMINAL_DEPLOYMENT_STATES))
+def test_expected_deployment_is_no_difference(state: DeploymentState) -> None:
+    assert compare([REMOTE], [a_deployment(state)]) == InventoryDifferences()
+
+
+def test_earlier_round_and_a_second_unknown_one_are_leftovers() -> None:
+    second = replace(REMOTE, id="dep-2", created_at=NOW)
+    assert compare([REMOTE], [a_deployment(round=1)]).leftovers == (REMOTE,)
+    differences = compare([second, REMOTE], [])
+    assert [each.remote_id for each in differences.unknown] == ["dep-1"]
+    assert differences.leftovers == (second,)
+
+
+@pytest.mark.parametrize("tag", [None, "", "production", "0123456789abcdef", "0123456789abcdef.x", "short.1"])
+def test_deployments_of_others_are_left_alone(tag: str | None) -> None:
+    assert compare([replace(REMOTE, tag=tag)], []) == InventoryDifferences()
+    assert parse_deployment_tag(tag or "") is None
