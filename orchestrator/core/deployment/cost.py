@@ -98,27 +98,32 @@ def sort_deployment_options(options: Iterable[DeploymentOption]) -> list[Deploym
 
 
 def find_price_hold(
-    spec: DeploymentSpec, usd_per_hour: float | None, *, left_usd: float | None, is_approved: bool
+    spec: DeploymentSpec,
+    usd_per_hour: float | None,
+    *,
+    budget_left_usd: float | None = None,
+    run_left_usd: float | None = None,
+    is_approved: bool = False,
 ) -> Hold | None:
     """Return the hold of a deployment whose price is unknown or above what is left; None if it may be created.
 
-    `left_usd` is the smaller rest of the account's budget and the run's limit; None: no limit. An approval accepts an
-    unknown price and one above the limit of the run.
+    `budget_left_usd` is the rest of the account's `budget_usd`, `run_left_usd` that of `max_total_usd`; None:
+    no limit. As for jobs, an approval accepts an unknown price and the limit of the run, never that of the account.
     """
-    if is_approved:
-        return None
     estimate = estimate_deployment_usd(spec, usd_per_hour)
     if estimate is None:
-        return Hold(
-            HoldKind.PRICE_UNKNOWN,
-            f"the price per hour of the deployment is unknown, and it would run for {spec.keep_hours:g} hours",
-            "Look the price up at the provider, then approve the deployment or withdraw it.",
-        )
-    if left_usd is not None and estimate > left_usd:
-        return Hold(
-            HoldKind.OVER_BUDGET,
-            f"the deployment would cost {estimate:.2f} USD ({usd_per_hour:.2f} USD an hour for {spec.keep_hours:g} "
-            f"hours and {spec.billed_replicas} replicas), and {left_usd:.2f} USD are left",
-            "Lower `keep_hours` or `max_replicas`, raise `budget_usd` or `max_total_usd`, or withdraw it.",
-        )
+        reason = f"the price per hour of the deployment is unknown, and it would run for {spec.keep_hours:g} hours"
+        hint = "Look the price up at the provider, then approve the deployment or withdraw it."
+        return None if is_approved else Hold(HoldKind.PRICE_UNKNOWN, reason, hint)
+    reason = (
+        f"the deployment would cost {estimate:.2f} USD ({usd_per_hour:.2f} USD an hour, {spec.keep_hours:g} hours, "
+        f"replicas: {spec.billed_replicas})"
+    )
+    smaller = "Lower `keep_hours` or `max_replicas`,"
+    if budget_left_usd is not None and estimate > budget_left_usd:
+        reason += f", and {budget_left_usd:.2f} USD of the account's budget are left"
+        return Hold(HoldKind.OVER_BUDGET, reason, f"{smaller} raise `budget_usd`, or withdraw it.")
+    if run_left_usd is not None and estimate > run_left_usd and not is_approved:
+        reason += f", and {run_left_usd:.2f} USD of the run's limit are left"
+        return Hold(HoldKind.RUN_TOO_EXPENSIVE, reason, f"{smaller} raise `max_total_usd`, or approve it.")
     return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from core_values import NOW
@@ -86,17 +87,31 @@ def test_ways_without_an_hourly_price_come_first_and_unknown_prices_last() -> No
 
 
 def test_unknown_price_holds_until_it_is_approved() -> None:
-    hold = find_price_hold(DEPLOYMENT_SPEC, None, left_usd=None, is_approved=False)
+    hold = find_price_hold(DEPLOYMENT_SPEC, None)
     assert hold is not None
     assert (hold.kind, "2 hours" in hold.reason) == ("price_unknown", True)
-    assert find_price_hold(DEPLOYMENT_SPEC, None, left_usd=1.0, is_approved=True) is None
+    assert find_price_hold(DEPLOYMENT_SPEC, None, budget_left_usd=1.0, is_approved=True) is None
 
 
-def test_price_above_what_is_left_holds_and_names_the_dollars() -> None:
-    hold = find_price_hold(DEPLOYMENT_SPEC, 6.0, left_usd=11.99, is_approved=False)
+@pytest.mark.parametrize(
+    ("limits", "kind", "left"),
+    [
+        ({"budget_left_usd": 11.99}, "over_budget", "11.99 USD of the account's budget"),
+        ({"budget_left_usd": 11.99, "is_approved": True}, "over_budget", "11.99 USD"),
+        ({"run_left_usd": 11.98}, "run_too_dear", "11.98 USD of the run's limit"),
+        ({"budget_left_usd": 1.0, "run_left_usd": 2.0}, "over_budget", "1.00 USD"),
+    ],
+)
+def test_price_above_what_is_left_holds_and_names_the_dollars(limits: dict[str, Any], kind: str, left: str) -> None:
+    hold = find_price_hold(DEPLOYMENT_SPEC, 6.0, **limits)
     assert hold is not None
-    assert hold.kind == "over_budget"
+    assert hold.kind == kind
     assert "12.00 USD" in hold.reason
-    assert "11.99 USD" in hold.reason
-    assert find_price_hold(DEPLOYMENT_SPEC, 6.0, left_usd=12.0, is_approved=False) is None
-    assert find_price_hold(DEPLOYMENT_SPEC, 0.0, left_usd=0.0, is_approved=False) is None
+    assert left in hold.reason
+
+
+def test_price_within_the_limits_or_approved_for_the_run_does_not_hold() -> None:
+    assert find_price_hold(DEPLOYMENT_SPEC, 6.0) is None
+    assert find_price_hold(DEPLOYMENT_SPEC, 6.0, budget_left_usd=12.0, run_left_usd=12.0) is None
+    assert find_price_hold(DEPLOYMENT_SPEC, 6.0, run_left_usd=1.0, is_approved=True) is None
+    assert find_price_hold(DEPLOYMENT_SPEC, 0.0, budget_left_usd=0.0, run_left_usd=0.0) is None
