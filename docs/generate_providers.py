@@ -54,8 +54,8 @@ models are checked once a day.
 ## Deployments
 
 What `[run.PROVIDER.deployment]` accepts, from `orchestrator/core/deployment/deployment_offers.py`. The models of
-providers without a row are callable by themselves. `kind` and `keep_hours` are always required. This version reads and
-checks the table; it does not create deployments yet.
+providers without a row are callable by themselves. `kind` and `keep_hours` are always required. This version
+reads and checks the table; it does not create deployments yet.
 
 | provider | kind | provider's term | options | removed by the provider after |
 |---|---|---|---|---|
