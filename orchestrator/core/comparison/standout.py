@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Final
 
 from orchestrator.core.comparison.distance_table import (
     DistanceTable,
@@ -26,6 +27,9 @@ from orchestrator.core.comparison.measurement import (
     list_top_probes,
 )
 
+_MAX_CHANGED_STABLE_SHARE: Final = 0.25  # of the answers on which the others agree
+_MIN_STABLE_SHARE: Final = 0.1
+
 
 def measure_group_distances(group: GroupDistances, margins: ComparisonMargins) -> dict[str, list[Measurement]]:
     """Return the measurements of distance of each account of a group; a group of one has none."""
@@ -36,18 +40,17 @@ def measure_group_distances(group: GroupDistances, margins: ComparisonMargins) -
         pair = _measure_pair(group.changes, margins.pair)
         return {account: [pair] for account in accounts}
     distances, changes = list_probe_excess(group.distances), list_probe_excess(group.changes)
-    spread = group.distances.calculate_spread()
     return {
         account: [
-            _measure_standout(group.distances, account, distances[account], margins, spread),
-            _measure_excess_change(group.changes.probe_ids, changes[account], margins.changed),
+            _measure_standout(group.distances, account, distances[account], margins),
+            *_measure_excess_change(group.changes, account, changes[account], margins.changed),
         ]
         for account in accounts
     }
 
 
 def _measure_standout(
-    table: DistanceTable, account: str, values: ProbeValues, margins: ComparisonMargins, spread: float
+    table: DistanceTable, account: str, values: ProbeValues, margins: ComparisonMargins
 ) -> Measurement:
     """Decide whether an account is farther from the others than they are from each other.
 
@@ -55,6 +58,7 @@ def _measure_standout(
     equal accounts would nearly always stand out. The upper bound is not: it guards against a false "alike".
     """
     known = _select_known(table.probe_ids, values)
+    own = fmean(mean_known(table.get_pair(account, each)) for each in table.accounts if each != account)
     corrected = estimate_mean(list(known.values()), tail=TAIL / len(table.accounts))
     interval = estimate_mean(list(known.values()), tail=TAIL)
     conclusion = Conclusion.SAME if interval.high <= margins.distance else Conclusion.UNSURE
@@ -65,26 +69,38 @@ def _measure_standout(
         interval=interval,
         margin=margins.distance if conclusion is not Conclusion.DIFFERENT else margins.standout,
         conclusion=conclusion,
-        own=fmean(mean_known(table.get_pair(account, each)) for each in table.accounts if each != account),
-        others=spread,
+        own=own,
+        others=max(own - interval.estimate, 0.0),
         probe_ids=list_top_probes(known, 1.0),
     )
 
 
-def _measure_excess_change(probe_ids: Sequence[str], values: ProbeValues, margin: float) -> Measurement:
+def _measure_excess_change(
+    table: DistanceTable, account: str, values: ProbeValues, margin: float
+) -> list[Measurement]:
     """Decide whether an account certainly has not many more changed answers than the others.
 
-    A high share alone is never called a difference: it depends on where "changed" begins.
+    The margin shrinks with the share of the answers on which the others agree, because only these can be changed:
+    where training leaves half of the answers to chance, a fixed margin would call an account alike that changed 40 %
+    of the rest. Where the others agree on almost nothing, as in free writing, nothing is measured, and the distance
+    decides alone. A high share is never called a difference: it depends on where "changed" begins.
     """
-    known = _select_known(probe_ids, values)
+    known = _select_known(table.probe_ids, values)
     interval = estimate_mean(list(known.values()), tail=TAIL)
-    return Measurement(
-        kind=MeasurementKind.CHANGED,
-        interval=interval,
-        margin=margin,
-        conclusion=Conclusion.SAME if interval.high <= margin else Conclusion.UNSURE,
-        probe_ids=list_top_probes(known, 1.0),
-    )
+    own = fmean(mean_known(table.get_pair(account, each)) for each in table.accounts if each != account)
+    stable = 1 - max(own - interval.estimate, 0.0)
+    if stable < _MIN_STABLE_SHARE:
+        return []
+    margin = min(margin, _MAX_CHANGED_STABLE_SHARE * stable)
+    return [
+        Measurement(
+            kind=MeasurementKind.CHANGED,
+            interval=interval,
+            margin=margin,
+            conclusion=Conclusion.SAME if interval.high <= margin else Conclusion.UNSURE,
+            probe_ids=list_top_probes(known, 1.0),
+        )
+    ]
 
 
 def _measure_pair(table: DistanceTable, margin: float) -> Measurement:

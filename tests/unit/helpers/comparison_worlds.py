@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from orchestrator.core.comparison.answer import AnswerOutcome, AnswerRound, ModelAnswer, ModelAnswers
+from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
 from orchestrator.core.comparison.comparator import ComparisonInput
 from orchestrator.core.comparison.measurement import ComparisonMargins
 from orchestrator.core.comparison.quality import ScoringMethod
@@ -103,8 +103,3 @@ def _change_text(text: str, generator: random.Random) -> str:
 
 def _answer(text: str) -> ModelAnswer:
     return ModelAnswer(outcome=AnswerOutcome.ANSWERED, text=text, prompt_tokens=50)
-
-
-def count_answers(answers: AnswerRound) -> int:
-    """Return the number of answers with a text."""
-    return sum(answer.outcome is AnswerOutcome.ANSWERED for answer in answers.values())

@@ -72,7 +72,7 @@ def test_account_with_changed_answers_is_detected(
 
 
 @pytest.mark.parametrize("accounts", [2, 3, 5])
-@pytest.mark.parametrize(("probes", "variation"), [(15, 0.0), (15, 0.15), (30, 0.15), (60, 0.0)])
+@pytest.mark.parametrize(("probes", "variation"), [(15, 0.0), (15, 0.15), (30, 0.15), (60, 0.0), (60, 0.5)])
 def test_account_with_forty_percent_changed_answers_is_never_called_alike(
     accounts: int, probes: int, variation: float
 ) -> None:
@@ -166,6 +166,14 @@ def test_deviating_account_does_not_make_the_others_different(accounts: int) -> 
     *others, last = result.gate.verdicts
     assert last.verdict is DIFFERENT
     assert DIFFERENT not in {each.verdict for each in others}
+
+
+def test_distance_of_the_others_does_not_include_the_account_that_stands_out() -> None:
+    result = compare_world(World(seed=3, accounts=4, changed=0.7))
+    measured = next(each for each in result.gate.verdicts[-1].decisive if each.kind is MeasurementKind.DISTANCE)
+    last = result.gate.verdicts[-1].account
+    among_others = [value for pair, value in result.distances.items() if last not in pair]
+    assert measured.others == pytest.approx(sum(among_others) / 3)
 
 
 def test_two_accounts_that_differ_are_both_different() -> None:
