@@ -115,8 +115,8 @@ async def test_search_includes_text_typed_during_a_pending_request(
     await expect(page.locator("#q")).to_have_value("ACME-U")
 
 
-# The texts are recorded in an attribute, which a locator can wait for: page.wait_for_function evaluates a string in the page,
-# and the content security policy of the page forbids that.
+# The texts are recorded in an attribute, which a locator can wait for: page.wait_for_function evaluates a string in
+# the page, and the content security policy of the page forbids that.
 RECORD_TEXTS = """button => {
     button.dataset.texts = "";
     new MutationObserver(() => button.dataset.texts += ` ${button.textContent}`).observe(button, {childList: true});
