@@ -132,6 +132,7 @@ def build_event(entry: StoredEvent) -> EventSchema:
         account=entry.account,
         run=entry.run_id,
         job=entry.job_id,
+        deployment=entry.deployment_id,
         state_before=entry.state_before,
         state=entry.state_after,
         attempt=entry.attempt,
@@ -142,6 +143,8 @@ def build_event(entry: StoredEvent) -> EventSchema:
 
 
 def _event_kind(entry: StoredEvent) -> EventKind:
+    if entry.deployment_id:
+        return "deployment"
     if entry.job_id:
         return "job"
     if entry.account:

@@ -140,6 +140,7 @@ _EVENT: Final[dict[str, Any]] = {
     "account": "acme-eu",
     "run": _RUN_ID,
     "job": _JOB_ID,
+    "deployment": None,
     "state_before": "running",
     "state": "succeeded",
     "attempt": 0,

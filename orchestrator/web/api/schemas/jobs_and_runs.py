@@ -16,7 +16,7 @@ from orchestrator.status import JobView, RunListItem, RunOverview, RunView, form
 
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-EventKind = Literal["job", "account", "run", "service"]
+EventKind = Literal["job", "deployment", "account", "run", "service"]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -301,8 +301,9 @@ class EventSchema(ApiModel):
     account: str | None
     run: str | None
     job: str | None
+    deployment: str | None
     state_before: str | None
-    state: str | None = Field(description="State of the job after the event.")
+    state: str | None = Field(description="State of the job or the deployment after the event.")
     attempt: int | None
     remote_job_id: str | None
     request_id: str | None

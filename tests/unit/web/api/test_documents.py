@@ -33,7 +33,13 @@ DOCS = Path(__file__).parents[4] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
 UNDOCUMENTED_FIELDS = {JobView: {"run"}, RunView: {"priority"}}
 """Documents show them beside the run, so that the document of a single run stays as it was."""
-RENAMED_FIELDS = {"run_id": "run", "job_id": "job", "state_after": "state", "topic": "event"}
+RENAMED_FIELDS = {
+    "run_id": "run",
+    "job_id": "job",
+    "deployment_id": "deployment",
+    "state_after": "state",
+    "topic": "event",
+}
 
 
 @pytest.mark.parametrize("name", GENERATED)
