@@ -45,10 +45,10 @@ class Limit:
 TARGETS: dict[str, Limit] = {
     limit.name: limit
     for limit in (
-        Limit("modules", 500, None, "fewer files, each with a subject that its name gives away"),
+        Limit("modules", 600, None, "fewer files, each with a subject that its name gives away"),
         Limit("median lines per module", None, 80, "a median below it means one noun per file"),
         Limit("maximum lines per module", 390, None, "a longer one has two subjects, explanations included"),
-        Limit("files of at most 40 lines", 50, None, "only ports, constants and data tables are that short"),
+        Limit("files of at most 40 lines", 60, None, "only ports, constants and data tables are that short"),
         Limit("files in the largest folder", 22, None, "a longer listing is not read; use sub-folders"),
         Limit("import cycles", 0, None, "two modules in a circle are one module"),
         Limit("class names used twice", 0, None, "a search for the name finds one class"),
