@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
@@ -77,6 +78,9 @@ class ProviderInfo:
 
     inference_path: str | None = None
     """The path where models are called, on the host of an account's `base_url`; None: the path of `base_url`."""
+
+    inference_host: tuple[str, str] | None = None
+    """The part of the host of `base_url` that differs where models are called, and what it is there."""
 
     serves_at_base_url: bool = True
     """Whether an account's `base_url` is also where its models are called. False: always `inference_url`."""
@@ -180,7 +184,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         base_url_needs_path=False,
         litellm_prefix="fireworks_ai",
         inference_url="https://api.fireworks.ai/inference/v1",
-        serves_at_base_url=False,  # /v1 trains, /inference/v1 answers
+        inference_path="/inference/v1",  # /v1 trains
         required_account_options={"organization": 'organization = "…", the account\'s id at fireworks'},
         console={
             ConsoleResource.JOB: ConsolePage(
@@ -233,6 +237,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         base_url_needs_path=False,
         litellm_prefix="bedrock",
         inference_url=None,  # LiteLLM knows it from the region
+        inference_host=("bedrock", "bedrock-runtime"),
         serves_at_base_url=False,
         required_account_options={
             "region": 'region = "us-east-1", or another region that trains the base model',
@@ -253,6 +258,24 @@ def find_base_url(account: Account) -> str | None:
     """Return the base URL of an account's training API; None for an account that must have one and has none."""
     url = account.base_url or PROVIDERS[account.provider].default_base_url
     return url.replace("{region}", account.region or "") if url else None
+
+
+def find_call_url(account: Account) -> str | None:
+    """Return the base URL where the models of an account are called; None for an account that has no base URL.
+
+    An account with a `base_url` of its own, such as the one of a proxy or of a fake, is called on the same host.
+    """
+    info = PROVIDERS[account.provider]
+    if account.base_url is None and info.inference_url:
+        return info.inference_url
+    url = find_base_url(account)
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if info.inference_host:
+        ours, theirs = info.inference_host
+        parts = parts._replace(netloc=re.sub(rf"(^|\.){ours}(?=[.-])", rf"\1{theirs}", parts.netloc))
+    return urlunsplit(parts._replace(path=info.inference_path) if info.inference_path else parts)
 
 
 def list_providers_with_account_option(option: str) -> list[ProviderName]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from fake_fireworks_deployments import FireworksDeployments
 from fake_world import FakeFile, FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply, form_of
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -56,7 +57,9 @@ def create_fireworks(
     for method, path, operation, handler in routes:
         own = _own(handler) if "{account}" in path else handler
         gates.append(Route(path, FaultGate(world, operation, own, public=not operation), methods=[method]))
-    app = Starlette(routes=gates)
+    deployments = FireworksDeployments()
+    app = Starlette(routes=[*deployments.routes(world, _own), *gates])
+    app.state.deployments = deployments
     app.router.redirect_slashes = False
     return app, world
 

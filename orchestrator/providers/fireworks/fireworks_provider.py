@@ -26,7 +26,7 @@ from orchestrator.core.errors import (
     WrongOrganization,
 )
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.providers import PROVIDERS, find_base_url, find_call_url
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -38,6 +38,7 @@ from orchestrator.core.remote import (
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import Method
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.fireworks.deployments import FireworksDeployments
 from orchestrator.providers.fireworks.responses import (
     ACCOUNT_DECODER,
     DATASET_DECODER,
@@ -94,23 +95,20 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     """Build the factory for accounts at Fireworks. Their `organization` is the account's id there."""
 
     def connect(account: Account, key: Secret) -> FireworksProvider:
-        base_url = account.base_url or INFO.default_base_url or ""
-        return FireworksProvider(
-            account, RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
-        )
+        def build_client(base_url: str | None) -> RestClient:
+            return RestClient(
+                http, base_url or "", key=key, account=account.name, redact=redact, error_codes=ERROR_CODES
+            )
+
+        return FireworksProvider(account, build_client(find_base_url(account)), build_client(find_call_url(account)))
 
     return connect
 
 
-class FireworksProvider:
+class FireworksProvider(FireworksDeployments):
     """One account at Fireworks. The ids of files and jobs are complete resource names."""
 
     capabilities: Capabilities = INFO.capabilities
-
-    def __init__(self, account: Account, client: RestClient) -> None:
-        self._account = account
-        self._client = client
-        self._account_path = f"accounts/{account.organization}"
 
     async def verify(self) -> AccountIdentity:
         try:

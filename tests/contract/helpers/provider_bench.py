@@ -81,11 +81,13 @@ class Wire(httpx2.ASGITransport):
     instead: httpx2.Response | None = None
     created: httpx2.Response | None = None
     change: Callable[[httpx2.Request, Any], Any] | None = None
+    creation: re.Pattern[str] = CREATION
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.instead is not None and request.method in ("GET", "HEAD"):
             return self.instead
-        if self.created is not None and request.method == "POST" and CREATION.search(request.url.path):
+        is_write = request.method in ("POST", "PUT")
+        if self.created is not None and is_write and self.creation.search(request.url.path):
             return self.created
         try:
             answer = await super().handle_async_request(request)

@@ -1,0 +1,15 @@
+"""The contract of deployments at all providers that have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from deployment_bench import DeploymentBench, FireworksDeploymentBench
+from deployment_contract import DeploymentContract
+
+
+class TestFireworks(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return FireworksDeploymentBench(tmp_path)
