@@ -99,7 +99,7 @@ class ApiClient:
             async with asyncio.timeout(seconds):
                 yield
         except self._call_errors as error:
-            raise self._to_provider_error(self._unwrap_error(error)) from error
+            raise self.to_provider_error(self._unwrap_error(error)) from error
 
     @asynccontextmanager
     async def write_call(self, deadline: Deadline) -> AsyncIterator[None]:
@@ -114,7 +114,7 @@ class ApiClient:
                     yield
         except self._call_errors as error:
             cause = self._unwrap_error(error)
-            known = self._to_provider_error(cause)
+            known = self.to_provider_error(cause)
             # A ConnectError, and so DeadlinePassed, means that nothing was sent.
             if isinstance(known, ProviderUnavailable) and not isinstance(cause, httpx2.ConnectError):
                 raise UnknownOutcome(
@@ -124,7 +124,8 @@ class ApiClient:
                 ) from error
             raise known from error
 
-    def _to_provider_error(self, error: Exception) -> ProviderError:
+    def to_provider_error(self, error: Exception) -> ProviderError:
+        """Translate the failure of a call."""
         if isinstance(error, MalformedResponse):
             return ProviderUnavailable(str(error), account=self._account_name)
         if not isinstance(error, UnsuccessfulResponse):
