@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.sandbox import Fault
 
+PARTS = (bytes(5 * 1024 * 1024), b"the last part is small")
 NAME = f"orchestrator-{TAG.replace('.', '-')}"
 
 
@@ -166,6 +169,50 @@ async def test_word_is_read(bench: BedrockBench, status: str, expected: RemoteJo
 async def test_head_answer_without_an_etag_is_no_object(bench: BedrockBench) -> None:
     with bench.answering(b"<html>Sign in</html>"), pytest.raises(ProviderUnavailable, match="no ETag"):
         await bench.provider().find_file(bench.file())
+
+
+async def test_vendor_client_uploads_in_parts() -> None:
+    app, world = create_bedrock(time.time, reads_lines=False)  # noqa: TID251 - the wall clock of a real provider
+    async with serve_on_free_port(app) as address:
+        first = await asyncio.to_thread(upload_in_parts, address)
+    (file,) = world.account("acme").files.values()
+    assert file.content == PARTS[0] + PARTS[1]
+    assert [part["ChecksumSHA256"] for part in first["Parts"]] == [
+        base64.b64encode(sha256(part).digest()).decode() for part in PARTS
+    ]
+    assert file.checksum is not None
+    assert file.checksum.endswith("-2")
+    assert app.state.bedrock.storage.uploads == {}
+
+
+def upload_in_parts(address: str) -> dict[str, Any]:
+    """Upload, list the parts, complete, and abort another upload with the vendor's client."""
+    key, secret = access_key("acme").split(":")
+    s3: Any = boto3.client(
+        "s3",
+        endpoint_url=f"{address}/s3",
+        region_name=REGION,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+    )
+    place = {"Bucket": "bucket-acme", "Key": "chats.jsonl"}
+    place["UploadId"] = s3.create_multipart_upload(**place, ChecksumAlgorithm="SHA256")["UploadId"]
+    sent = [
+        s3.upload_part(**place, PartNumber=number, Body=part, ChecksumAlgorithm="SHA256")
+        for number, part in enumerate(PARTS, 1)
+    ]
+    listed: dict[str, Any] = s3.list_parts(**place)
+    parts = [
+        {"PartNumber": number, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}
+        for number, part in enumerate(sent, 1)
+    ]
+    s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+    place["UploadId"] = s3.create_multipart_upload(
+        Bucket="bucket-acme", Key="other.jsonl", ChecksumAlgorithm="SHA256"
+    )["UploadId"]
+    s3.abort_multipart_upload(**(place | {"Key": "other.jsonl"}))
+    s3.close()
+    return listed
 
 
 def drive(address: str) -> dict[str, Any]:

@@ -7,20 +7,19 @@ Bodies are validated with botocore's own service model.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
-from fake_aws import identify_by_signature, json_error, xml_error
-from fake_world import FakeFile, FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply
+from fake_aws import identify_by_signature, json_error
+from fake_s3 import FakeS3
+from fake_world import FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -46,28 +45,26 @@ class FakeBedrock:
     """What a test changes: how many jobs an account may run, and whether files must have Nova's lines."""
 
     world: FakeWorld
+    storage: FakeS3 = field(default_factory=FakeS3)
     reads_lines: bool = True
     max_jobs: int = 1000
     names: dict[str, str] = field(default_factory=dict)  # of all jobs ever: account and name -> token
 
     def routes(self) -> list[Route]:
-        storage = replace(self.world, error=xml_error)  # the same accounts and faults
-        handlers: list[tuple[FakeWorld, str, str, str, Any]] = [
-            (self.world, "GET", JOBS, "jobs.list", self.list_jobs),
-            (self.world, "POST", JOBS, "jobs.create", self.create_job),
-            (self.world, "GET", JOBS + "/{job_id:path}", "jobs.retrieve", self.get_job),
-            (self.world, "POST", JOBS + "/{job_id:path}/stop", "jobs.cancel", self.stop_job),
-            (self.world, "GET", "/foundation-models", "models.list", self.list_models),
-            (self.world, "GET", "/foundation-models/{model:path}", "models.retrieve", self.get_model),
-            (self.world, "GET", "/custom-models/{model:path}", "models.retrieve", self.get_custom_model),
-            (storage, "PUT", "/s3/{bucket}/{name}", "files.create", self.put_object),
-            (storage, "HEAD", "/s3/{bucket}/{name}", "files.retrieve", self.head_object),
-            (storage, "DELETE", "/s3/{bucket}/{name}", "files.delete", self.delete_object),
+        handlers: list[tuple[str, str, str, Any]] = [
+            ("GET", JOBS, "jobs.list", self.list_jobs),
+            ("POST", JOBS, "jobs.create", self.create_job),
+            ("GET", JOBS + "/{job_id:path}", "jobs.retrieve", self.get_job),
+            ("POST", JOBS + "/{job_id:path}/stop", "jobs.cancel", self.stop_job),
+            ("GET", "/foundation-models", "models.list", self.list_models),
+            ("GET", "/foundation-models/{model:path}", "models.retrieve", self.get_model),
+            ("GET", "/custom-models/{model:path}", "models.retrieve", self.get_custom_model),
         ]
-        return [
-            Route(path, FaultGate(world, operation, handler, identify=identify_by_signature), methods=[method])
-            for world, method, path, operation, handler in handlers
+        own = [
+            Route(path, FaultGate(self.world, operation, handler, identify=identify_by_signature), methods=[method])
+            for method, path, operation, handler in handlers
         ]
+        return [*own, *self.storage.routes(self.world)]
 
     async def create_job(self, ask: FakeRequest) -> Reply:
         body = await ask.request.json()
@@ -113,38 +110,6 @@ class FakeBedrock:
         if ask.path("model") not in made:
             raise Refused(404, "Could not find the custom model.", "not_found")
         return Reply({"modelArn": ask.path("model"), "modelStatus": "Active"})
-
-    async def put_object(self, ask: FakeRequest) -> Reply:
-        """Refuse bytes that are not those of the checksum."""
-        self._check_bucket(ask)
-        if "reject_file" in ask.faults:
-            raise Refused(400, ask.faults["reject_file"].message, "InvalidRequest")
-        name, headers = ask.path("name"), ask.request.headers
-        content = await ask.request.body()
-        digest = hashlib.sha256(content)
-        checksum = base64.b64encode(digest.digest()).decode()
-        if headers.get("x-amz-checksum-sha256", checksum) != checksum:
-            raise Refused(400, "The SHA256 you specified did not match.", "BadDigest")
-        if headers.get("if-none-match") == "*" and name in ask.account.files:
-            raise Refused(412, "At least one of the pre-conditions did not hold.", "PreconditionFailed")
-        kept = checksum if "x-amz-checksum-sha256" in headers else None
-        ask.account.files[name] = FakeFile(name, name, ask.now, ask.fate, content, kept)
-        return Reply(headers={"etag": '"1"'})
-
-    async def head_object(self, ask: FakeRequest) -> Reply:
-        self._check_bucket(ask)
-        file = ask.file(ask.path("name"))
-        headers = {"content-length": str(len(file.content or b"")), "etag": '"1"'}
-        return Reply(headers=headers | ({"x-amz-checksum-sha256": file.checksum} if file.checksum else {}))
-
-    async def delete_object(self, ask: FakeRequest) -> Reply:
-        self._check_bucket(ask)
-        ask.account.files.pop(ask.path("name"), None)
-        return Reply(status=204)
-
-    def _check_bucket(self, ask: FakeRequest) -> None:
-        if ask.path("bucket") != f"bucket-{ask.name}":
-            raise Refused(403, "Access Denied", "AccessDenied")
 
     def _check_file(self, ask: FakeRequest, address: str) -> None:
         bucket, _, name = address.removeprefix("s3://").partition("/")

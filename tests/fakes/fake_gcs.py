@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from fake_world import FakeFile, FakeRequest, FakeWorld, FaultGate, Refused, Reply
+from object_content import ObjectContent
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -27,7 +26,7 @@ class Session:
     body: dict[str, Any]
     total: int
     if_absent: bool
-    content: bytearray = field(default_factory=bytearray)
+    content: ObjectContent
     object: dict[str, Any] | None = None
 
 
@@ -35,6 +34,7 @@ class Session:
 class FakeStorage:
     """The sessions of all buckets, and what a test changes in them."""
 
+    keeps_content: bool = True  # False: bytes are hashed and counted, so that large files need no memory
     sessions: dict[str, Session] = field(default_factory=dict)
     received_ranges: list[tuple[int, int]] = field(default_factory=list)  # first and last byte of each part
     kept_bytes: list[int] = field(default_factory=list)  # how much of the next parts is kept; then everything
@@ -61,7 +61,7 @@ class FakeStorage:
             raise Refused(412, "At least one of the pre-conditions you specified did not hold.", "conditionNotMet")
         session = uuid4().hex
         total = int(ask.request.headers["x-upload-content-length"])
-        self.sessions[session] = Session(name, body, total, if_absent)
+        self.sessions[session] = Session(name, body, total, if_absent, ObjectContent(keep=self.keeps_content))
         address = f"https://storage.googleapis.com{ask.request.url.path}?uploadType=resumable&upload_id={session}"
         return Reply(headers={"location": address})
 
@@ -75,36 +75,38 @@ class FakeStorage:
         if wanted[1] is None:
             return self._incomplete(session)
         await self._append(ask, session, int(wanted[1]), int(wanted[2]))
-        return self._complete(ask, session) if len(session.content) == session.total else self._incomplete(session)
+        return self._complete(ask, session) if session.content.size == session.total else self._incomplete(session)
 
     async def _append(self, ask: FakeRequest, session: Session, first: int, last: int) -> None:
         length = last - first + 1
-        if first != len(session.content):
-            raise Refused(400, f"the session has {len(session.content)} bytes, not {first}", "invalid")
+        if first != session.content.size:
+            raise Refused(400, f"the session has {session.content.size} bytes, not {first}", "invalid")
         if last + 1 != session.total and length % CHUNK_UNIT:
             raise Refused(400, "a part must be a multiple of 256 KiB", "invalid")
-        content = b""
-        async for data in ask.request.stream():
-            content += data
-        assert len(content) == length
         kept = self.kept_bytes.pop(0) if self.kept_bytes else length
-        session.content += content[:kept]
+        content, received = session.content.fork(), 0
+        async for data in ask.request.stream():
+            content.append(data[: max(kept - received, 0)])
+            received += len(data)
+        assert received == length
+        session.content = content
         self.received_ranges.append((first, last))
 
     def _incomplete(self, session: Session) -> Reply:
-        received = len(session.content)
+        received = session.content.size
         return Reply(status=308, headers={"range": f"bytes=0-{received - 1}"} if received else {})
 
     def _complete(self, ask: FakeRequest, session: Session) -> Reply:
         if "reject_file" in ask.faults:
             raise Refused(400, ask.faults["reject_file"].message, "invalid")
-        content = bytes(session.content)
-        md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+        content, md5 = session.content, session.content.md5
         if session.body.get("md5Hash", md5) != md5:
             raise Refused(400, f"Provided MD5 hash does not match calculated MD5 hash {md5}.", "invalid")
         if session.if_absent and session.name in ask.account.files:
             raise Refused(412, "At least one of the pre-conditions you specified did not hold.", "conditionNotMet")
-        ask.account.files[session.name] = FakeFile(session.name, session.name, ask.now, ask.fate, content, md5)
+        ask.account.files[session.name] = FakeFile(
+            session.name, session.name, ask.now, ask.fate, content.content, md5, length=content.size
+        )
         session.object = self._describe(ask, session.name)
         return Reply(session.object)
 
@@ -138,7 +140,7 @@ class FakeStorage:
     def _describe(self, ask: FakeRequest, name: str) -> dict[str, Any]:
         """An object as it is shown: numbers are texts, and an object that was composed has no MD5."""
         file = ask.account.files[name]
-        shown = {"kind": "storage#object", "name": name, "size": str(len(file.content or b"")), "generation": "1"}
+        shown = {"kind": "storage#object", "name": name, "size": str(file.size), "generation": "1"}
         return shown | ({"md5Hash": file.checksum} if file.checksum else {})
 
 

@@ -37,6 +37,11 @@ class FakeFile:
     content: bytes | None = None
     checksum: str | None = None
     submitted: bool = True
+    length: int | None = None  # of a content that was not kept
+
+    @property
+    def size(self) -> int:
+        return len(self.content or b"") if self.length is None else self.length
 
     @property
     def sha256(self) -> str:

@@ -91,7 +91,8 @@ class S3Client(ApiClient):
         return UnsuccessfulResponse(status, response.headers, content, f"/{self._bucket}/{name}")
 
 
-def find_xml_text(content: bytes, tag: str) -> str | None:
+def find_xml_text(content: bytes | str, tag: str) -> str | None:
     """Return the text of the first element with this tag."""
-    found = re.search(rf"<{tag}>([^<]*)</{tag}>", content[:20_000].decode("utf-8", "replace"))
+    text = content if isinstance(content, str) else content[:20_000].decode("utf-8", "replace")
+    found = re.search(rf"<{tag}>([^<]*)</{tag}>", text)
     return html.unescape(found[1]) if found else None

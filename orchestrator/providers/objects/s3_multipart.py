@@ -3,9 +3,12 @@
 # How it works
 #
 # Create the upload, send its parts in any order, complete it with the ETags of the parts. Only the last step makes an
-# object, and only if there is none of this name. The progress is stored after each part, because its ETag is only
-# known then; a crash in between costs one part. S3 verifies the SHA-256 of each part, and the checksum of the object
+# object, and only if there is none of this name. S3 verifies the SHA-256 of each part, and the checksum of the object
 # is the hash of those.
+#
+# The progress is stored after each part. A process that is killed between the end of a part and the write has sent a
+# part that it does not know of, one for each connection. So whoever continues asks S3 for its list of parts first. A
+# key without the permission for that list, or a server without it, costs those few parts again and nothing else.
 #
 # S3 keeps, and bills, the parts of an upload that is neither completed nor aborted. So an upload is aborted here if
 # the object exists already, and `cleanup` aborts those of jobs that have ended.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +41,8 @@ from orchestrator.providers.objects.s3_client import S3Client, find_xml_text
 from orchestrator.providers.upload_stream import iter_part_chunks
 
 MAX_CONCURRENT_PARTS: Final = 4
+NO_LIST_STATUSES: Final = frozenset({403, 405, 501})  # the list of parts is not permitted, or not implemented
+_PART = re.compile(r"<Part>(.*?)</Part>", re.DOTALL)
 
 
 class S3PartUploader:
@@ -70,6 +76,8 @@ class S3PartUploader:
             self._upload = earlier
         received = len(self._upload.parts)
         try:
+            if earlier is not None:
+                await self._add_unrecorded_parts()
             errors = await self._upload_missing_parts()
             if not errors and len(self._upload.parts) == len(self._part_sha256s):
                 await self._complete()
@@ -93,6 +101,23 @@ class S3PartUploader:
             raise ValueError("the response to the start of an upload has no UploadId")
         # With the name, so that the upload can be cancelled by its id alone.
         return f"{self._name}?uploadId={quote(upload_id, safe='')}"
+
+    async def _add_unrecorded_parts(self) -> None:
+        """Add the parts that S3 has received and the stored progress lacks. Their bytes must be those of the file."""
+        try:
+            answer = await self._client.send("GET", self._name, f"?{self._query}")
+        except UnsuccessfulResponse as refusal:
+            if refusal.status in NO_LIST_STATUSES:
+                return
+            raise
+        parts = {
+            number: etag
+            for number, etag, checksum in _iter_listed_parts(answer.content.decode("utf-8", "replace"))
+            if 0 <= number < len(self._part_sha256s) and checksum == _encode(self._part_sha256s[number])
+        }
+        if parts.keys() - self._upload.parts.keys():
+            self._upload = replace(self._upload, parts={**parts, **self._upload.parts})
+            await save_progress(self._dataset_file, self._upload)
 
     @property
     def _query(self) -> str:
@@ -122,7 +147,7 @@ class S3PartUploader:
             "PUT",
             self._name,
             f"?partNumber={number + 1}&{self._query}",
-            headers={"x-amz-checksum-sha256": base64.b64encode(digest).decode()},
+            headers={"x-amz-checksum-sha256": _encode(digest)},
             content=iter_part_chunks(self._dataset_file, start, length),
             length=length,
             payload_sha256=digest.hex(),
@@ -132,7 +157,7 @@ class S3PartUploader:
     async def _complete(self) -> None:
         parts = "".join(
             f"<Part><ETag>{escape(self._upload.parts[number])}</ETag>"
-            f"<ChecksumSHA256>{base64.b64encode(digest).decode()}</ChecksumSHA256>"
+            f"<ChecksumSHA256>{_encode(digest)}</ChecksumSHA256>"
             f"<PartNumber>{number + 1}</PartNumber></Part>"
             for number, digest in enumerate(self._part_sha256s)
         )
@@ -162,6 +187,18 @@ class S3PartUploader:
 
     def _build_not_ready(self, message: str) -> FileNotReady:
         return FileNotReady(message, account=self._client.account_name)
+
+
+def _iter_listed_parts(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the number, counted from 0, the ETag and the checksum of each part in a list. S3 lists up to 1,000."""
+    for part in _PART.findall(text):
+        number, etag, checksum = (find_xml_text(part, tag) for tag in ("PartNumber", "ETag", "ChecksumSHA256"))
+        if number and number.isdecimal() and etag and checksum:
+            yield int(number) - 1, etag, checksum
+
+
+def _encode(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
 
 
 def _is_gone(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Benches: a bucket each. Google's is our fake; Amazon's is moto, which others wrote, on a port of its own."""
+"""Benches: a bucket each. Google's is our fake; Amazon's is moto, which others wrote, and our fake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from typing import Any, ClassVar
 
 import boto3
 import httpx2
+from fake_aws import access_key
 from fake_gcs import create_gcs
+from fake_s3 import create_s3
+from fake_world import FakeFile
 from moto.server import ThreadedMotoServer
 from provider_bench import START, Wire
 
@@ -145,8 +148,6 @@ class GcsBench(BucketBench):
         )
 
     def put(self, name: str, content: bytes) -> None:
-        from fake_world import FakeFile
-
         self.world.account("acme").files[name] = FakeFile(name, name, START, {}, content, "AAAA")
 
     def contents(self) -> dict[str, bytes]:
@@ -157,6 +158,41 @@ class GcsBench(BucketBench):
 
     def expire_uploads(self) -> None:
         self.storage.sessions.clear()
+
+
+class FakeS3Bench(BucketBench):
+    part_bytes = 5 * 1024 * 1024
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        app, self.world, self.storage = create_s3(lambda: START)
+        self.transport = CountedTransport(Wire(app))
+        async with HttpClient(self.transport) as self.http:
+            yield
+
+    def bucket(self) -> S3Bucket:
+        credentials = AwsCredentials.parse(Secret(access_key("acme")), self.redact)
+        return S3Bucket(
+            self.http,
+            "http://localhost/s3",
+            "bucket-acme",
+            signer=AwsSigner(credentials, "us-west-2", "s3", "acme"),
+            redact=self.redact,
+            hashes=ContentHashes(),
+            part_bytes=self.part_bytes,
+        )
+
+    def put(self, name: str, content: bytes) -> None:
+        self.world.account("acme").files[name] = FakeFile(name, name, START, {}, content, "AAAA")
+
+    def contents(self) -> dict[str, bytes]:
+        return {name: file.content or b"" for name, file in self.world.account("acme").files.items()}
+
+    def received_parts(self, state: MemoryUploadState) -> int:
+        return len(state.upload.parts) if state.upload else 0
+
+    def expire_uploads(self) -> None:
+        self.storage.uploads.clear()
 
 
 class S3Bench(BucketBench):
