@@ -23,7 +23,7 @@ def parse_deployment_name(name: str) -> str | None:
 def format_deployment_note(order: DeploymentOrder) -> str:
     """Format the description of a deployment: what it is, and when it is stopped."""
     stop = datetime.fromtimestamp(int(order.expires_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"Made by orchestrator, tag {order.tag}, stopped at {stop}"
+    return f"Created by orchestrator, tag {order.tag}, stopped at {stop}"
 
 
 def parse_stop_time(note: object) -> float | None:
