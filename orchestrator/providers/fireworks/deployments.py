@@ -163,7 +163,7 @@ class FireworksDeployments:
                 )
             )
             raise TemporaryError(
-                f"the id {order.name} belongs to a deleted deployment, which is now removed for good",
+                f"the id {order.name} belongs to a deleted deployment, which is now removed permanently",
                 account=self._account.name,
             ) from error
         except ProviderError as error:
