@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fake_world import FakeRequest, FaultGate, Refused, Reply
+from fake_world import FakeRequest, FaultGate, Refused, Reply, identify_by_bearer
+from starlette.requests import Request
 from starlette.routing import Route
 
 DEPLOYMENTS = "/v1/accounts/{account}/deployments"
@@ -37,7 +38,8 @@ MUTABLE = {
     "deployment_shape": "deploymentShape",
     "autoscaling_policy": "autoscalingPolicy",
 }
-KNOWN = {*MUTABLE.values(), "baseModel", "placement", "enableAddons", "enableHotLoad", "forTraining"}
+OTHERS = ("baseModel", "placement", "enableAddons", "enableHotLoad", "hotLoadBucketType", "forTraining")
+KNOWN = {*MUTABLE.values(), *OTHERS}
 WEEK = 7 * 24 * 3600.0
 PAGE_SIZE = 3
 Own = Callable[[Callable[[FakeRequest], Any]], Callable[[FakeRequest], Any]]
@@ -79,12 +81,14 @@ class FireworksDeployments:
     removal_seconds: float = 10.0
     shows_deleted: bool = True  # whether a deletion that is not hard leaves something to read
     ends_as_deleted: bool = False  # whether a hard deletion ends in the state DELETED for ever, and not in a 404
+    rehearses: bool = True  # whether it knows `validateOnly`
     omits_zeros: bool = False  # whether numbers that are 0 are left out
     failures: list[str] = field(default_factory=list)  # messages of the next deployments
     own: dict[str, dict[str, FakeDeployment]] = field(default_factory=dict)
 
     def routes(self, world: Any, own: Own) -> list[Route]:
         handlers: list[tuple[str, str, str, Any]] = [
+            ("GET", "/v1/accounts", "deployments.list", list_accounts),
             ("POST", DEPLOYMENTS, "deployments.create", own(self.create)),
             ("GET", DEPLOYMENTS, "deployments.list", own(self.list)),
             ("PATCH", DEPLOYMENT + ":scale", "deployments.update", own(self.scale)),
@@ -97,7 +101,7 @@ class FireworksDeployments:
             ("POST", "/inference/v1/completions", "deployments.call", self.call),
         ]
         return [
-            Route(path, FaultGate(world, operation, handler), methods=[method])
+            Route(path, FaultGate(world, operation, handler, identify=identify_by_key), methods=[method])
             for method, path, operation, handler in handlers
         ]
 
@@ -125,11 +129,11 @@ class FireworksDeployments:
             raise Refused(400, "not a deployment id or display name", "invalid_argument")
         if unknown := body.keys() - KNOWN:
             raise Refused(400, f"unknown {sorted(unknown)}", "invalid_argument")
-        if name in self.of(ask.name) and self.state(ask, self.of(ask.name)[name]) != "":
+        if name in self.of(ask.name) and not self.is_free(ask, self.of(ask.name)[name]):
             raise Refused(409, f"deployment {name} exists", "already_exists")
         self._check_model(ask, body.get("baseModel", ""))
         self._check_hardware(body)
-        if query.get("validateOnly") == "true":
+        if query.get("validateOnly") == "true" and self.rehearses:
             made = FakeDeployment(name, body, ask.now, 0, 0, ask.now)
             return Reply(self._describe(ask, made, "STATE_UNSPECIFIED"))
         made = self.add(ask.name, name, body.pop("baseModel"), ask.now, **body)
@@ -174,6 +178,8 @@ class FireworksDeployments:
     async def delete(self, ask: FakeRequest) -> Reply:
         found, state = self._find(ask)
         query = ask.request.query_params
+        if state == "DELETING":
+            raise Refused(400, "the deployment is being deleted", "failed_precondition")
         if query.get("hard") == "true":
             found.hard_deleted_at = found.hard_deleted_at or ask.now
         elif state == "READY" and query.get("ignoreChecks") != "true" and ask.now < found.used_at + 60:
@@ -243,12 +249,16 @@ class FireworksDeployments:
     def is_asleep(self, found: FakeDeployment, now: float) -> bool:
         return found.may_rest and now >= found.used_at + found.answer_seconds + found.idle_seconds
 
+    def is_free(self, ask: FakeRequest, found: FakeDeployment) -> bool:
+        """Whether its id can be used again: only after a hard deletion."""
+        return found.hard_deleted_at is not None and ask.now >= found.hard_deleted_at + self.removal_seconds
+
     def state(self, ask: FakeRequest, found: FakeDeployment) -> str:
         """The word of the API; empty: it does not exist any more."""
-        if found.hard_deleted_at is not None:
-            if ask.now < found.hard_deleted_at + self.removal_seconds:
-                return "DELETING"
+        if self.is_free(ask, found):
             return "DELETED" if self.ends_as_deleted else ""
+        if found.hard_deleted_at is not None:
+            return "DELETING"
         if found.soft_deleted_at is not None or (found.may_rest and ask.now >= found.used_at + WEEK):
             return "DELETED"
         if found.message and ask.now >= found.created_at + found.start_seconds / 2:
@@ -295,6 +305,18 @@ class FireworksDeployments:
         if state == "DELETED":
             shown["deleteTime"] = _iso(found.soft_deleted_at or ask.now)
         return _drop_zeros(shown) if self.omits_zeros else shown
+
+
+async def list_accounts(ask: FakeRequest) -> Reply:
+    return Reply({"accounts": [{"name": f"accounts/org-{ask.name}"}]})
+
+
+async def identify_by_key(request: Request) -> str:
+    """The account of a key, which may be in a header of its own."""
+    if key := request.headers.get("x-api-key"):
+        request.scope["headers"] = [*request.scope["headers"], (b"authorization", f"Bearer {key}".encode())]
+        request = Request(request.scope)
+    return await identify_by_bearer(request)
 
 
 def refuse_call(status: int, code: str, message: str) -> Reply:

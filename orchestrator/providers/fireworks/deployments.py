@@ -22,7 +22,6 @@ from orchestrator.core.deployment.deployment_spec import DeploymentKind, Deploym
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
 from orchestrator.core.errors import (
     DeploymentNameTaken,
-    DeploymentNotReady,
     ProviderError,
     RemoteNotFound,
     RequestRejected,
@@ -32,6 +31,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.providers import find_call_url
 from orchestrator.core.spec import digest
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch
+from orchestrator.providers.chat_call import call_chat_model
 from orchestrator.providers.deployment_names import format_deployment_note, parse_deployment_name, parse_stop_time
 from orchestrator.providers.fireworks.deployment_responses import (
     DEPLOYMENT_DECODER,
@@ -43,8 +43,6 @@ from orchestrator.providers.fireworks.deployment_responses import (
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.response_decoder import ListLimits, check_id, count_or_none, text_or_none
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
-from orchestrator.providers.http.retry_after import parse_retry_after
-from orchestrator.providers.http.status_errors import parse_error_body
 
 DELETED_STATE: Final = "DELETED"
 STATUS_BY_STATE: Final[Mapping[str, RemoteDeploymentStatus]] = {
@@ -55,8 +53,6 @@ STATUS_BY_STATE: Final[Mapping[str, RemoteDeploymentStatus]] = {
     DELETED_STATE: RemoteDeploymentStatus.STOPPED,
     "FAILED": RemoteDeploymentStatus.FAILED,
 }
-NOT_READY_STATUSES: Final = frozenset({404, 503, 583})
-"""Statuses of a call while the deployment starts or wakes: for minutes after READY, and after each time of rest."""
 DEFAULT_SHAPE: Final = "default"  # Fireworks chooses one that it has tested with the model
 PAGE_SIZE: Final = 200
 REPLICA_STEPS: Final[Mapping[str, str]] = {
@@ -66,17 +62,14 @@ REPLICA_STEPS: Final[Mapping[str, str]] = {
 }
 """What replicas do before they are ready, in their order."""
 PRICE_SOURCE: Final = "Fireworks' API reports no prices"
-ONE_TOKEN: Final = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
 
 
 class FireworksDeployments:
     """The deployments of one account. Their ids are complete resource names."""
 
-    def __init__(self, account: Account, client: RestClient, caller: RestClient) -> None:
-        """`caller` sends to the address where models are called, `client` to all others."""
+    def __init__(self, account: Account, client: RestClient) -> None:
         self._account = account
         self._client = client
-        self._caller = caller
         self._account_path = f"accounts/{account.organization}"
 
     async def list_deployment_options(self, base_model: str) -> list[DeploymentOption] | None:
@@ -110,27 +103,18 @@ class FireworksDeployments:
 
     async def get_deployment(self, remote_id: str) -> RemoteDeployment:
         """Return a deployment; one that is deleted and can be restored for some days counts as not found."""
-        async with self._client.read_call():
-            found = await self._client.get_decoded(DEPLOYMENT_DECODER, f"/{remote_id}")
-            check_id(remote_id, found.name, f"/{remote_id}")
+        found = await self._read_deployment(remote_id)
         if found.state == DELETED_STATE:
             raise RemoteNotFound(f"the deployment {remote_id} is deleted", account=self._account.name)
         return self._to_remote_deployment(found)
 
     async def call_deployment(self, remote: RemoteDeployment) -> None:
-        async with self._caller.read_call():
-            try:
-                path = "/chat/completions"
-                answer = await self._caller.post_json(path, {"model": remote.id, **ONE_TOKEN})
-            except UnsuccessfulResponse as refusal:
-                if refusal.status not in NOT_READY_STATUSES:
-                    raise
-                raise self._to_not_ready(remote, refusal) from None
-            if not answer["choices"]:
-                raise ValueError(f"the response to {path} has no choice")
+        await call_chat_model(self._client.with_base_url(find_call_url(self._account) or ""), remote.id)
 
     async def remove_deployment(self, remote: RemoteDeployment) -> None:
-        """Delete for good: otherwise the id stays taken. The checks refuse to delete one that is being called."""
+        """Delete permanently: otherwise the id stays taken. The checks refuse to delete one that is being called."""
+        if remote.status is RemoteDeploymentStatus.STOPPING:
+            return  # another request would be refused
         with suppress(RemoteNotFound):
             async with self._client.read_call():
                 params = {"hard": "true", "ignoreChecks": "true"}
@@ -151,32 +135,34 @@ class FireworksDeployments:
         remotes = [self._to_remote_deployment(each) for each in found]
         return [remote for remote in remotes if remote.tag]
 
+    async def _read_deployment(self, remote_id: str) -> FireworksDeployment:
+        async with self._client.read_call():
+            found = await self._client.get_decoded(DEPLOYMENT_DECODER, f"/{remote_id}")
+            check_id(remote_id, found.name, f"/{remote_id}")
+            return found
+
     async def _get_existing_deployment(self, order: DeploymentOrder) -> RemoteDeployment:
-        """Return the deployment whose id a refused create has found taken."""
+        """Return the deployment whose id a refused create has found taken. A deleted one is removed permanently."""
         try:
-            remote = await self.get_deployment(self._build_id(order))
-        except RemoteNotFound as error:
-            # It was deleted in the console, where it can be restored for some days and its id stays taken.
-            await self.remove_deployment(
-                RemoteDeployment(
-                    id=self._build_id(order), status=RemoteDeploymentStatus.STOPPED, raw_status="", model=order.model
-                )
-            )
-            raise TemporaryError(
-                f"the id {order.name} belongs to a deleted deployment, which is now removed permanently",
-                account=self._account.name,
-            ) from error
+            found = await self._read_deployment(self._build_id(order))
         except ProviderError as error:
             raise UnknownOutcome(
-                f"the deployment exists already and cannot be read: {error.message}",
+                f"the id {order.name} is taken by a deployment that cannot be read: {error.message}",
                 account=self._account.name,
                 request_id=error.request_id,
             ) from error
+        remote = self._to_remote_deployment(found)
         if remote.model != order.model:
             raise DeploymentNameTaken(
                 f"the id {order.name} is used by a deployment of {remote.model}", account=self._account.name
             )
-        return remote
+        if found.state != DELETED_STATE:
+            return remote
+        await self.remove_deployment(remote)
+        raise TemporaryError(
+            f"the id {order.name} was still taken by a deleted deployment, which is now removed permanently",
+            account=self._account.name,
+        )
 
     async def _list_shapes(self, model: str) -> list[FireworksShape]:
         """Return the tested shapes that fit a model; none if Fireworks refuses to say. Creates nothing."""
@@ -221,11 +207,12 @@ class FireworksDeployments:
             spec=spec,
             expires_at=0.0,
         )
+        path, query = f"/{self._account_path}/deployments", {"deploymentId": order.name, "validateOnly": "true"}
         try:
             async with self._client.read_call():
-                query = {"deploymentId": order.name, "validateOnly": "true"}
-                path = f"/{self._account_path}/deployments"
-                await self._client.post_decoded(DEPLOYMENT_DECODER, path, _build_body(order, None), **query)
+                await self._client.send(
+                    "POST", path, json=_build_body(order, None), params=query, expected_status=httpx2.codes.CONFLICT
+                )
         except RequestRejected:
             return False
         return True
@@ -253,15 +240,6 @@ class FireworksDeployments:
             created_at=created_at,
             expires_at=ends_at if ends_at is not None and ends_at > (created_at or 0.0) else None,
             stop_at=parse_stop_time(found.description),
-        )
-
-    def _to_not_ready(self, remote: RemoteDeployment, refusal: UnsuccessfulResponse) -> DeploymentNotReady:
-        code, text = parse_error_body(refusal.content)
-        return DeploymentNotReady(
-            f"the deployment {remote.id} does not answer yet: {refusal.status} {code or text or 'without a reason'}",
-            account=self._account.name,
-            code=code,
-            retry_after=parse_retry_after(refusal.headers, text),
         )
 
 

@@ -26,7 +26,7 @@ from orchestrator.core.errors import (
     WrongOrganization,
 )
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.providers import PROVIDERS, find_base_url, find_call_url
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -95,12 +95,10 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     """Build the factory for accounts at Fireworks. Their `organization` is the account's id there."""
 
     def connect(account: Account, key: Secret) -> FireworksProvider:
-        def build_client(base_url: str | None) -> RestClient:
-            return RestClient(
-                http, base_url or "", key=key, account=account.name, redact=redact, error_codes=ERROR_CODES
-            )
-
-        return FireworksProvider(account, build_client(find_base_url(account)), build_client(find_call_url(account)))
+        base_url = account.base_url or INFO.default_base_url or ""
+        return FireworksProvider(
+            account, RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
+        )
 
     return connect
 
