@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from deployment_bench import DeploymentBench, FireworksDeploymentBench
+from deployment_bench import BedrockDeploymentBench, DeploymentBench, FireworksDeploymentBench
 from deployment_contract import DeploymentContract
 
 
@@ -13,3 +13,9 @@ class TestFireworks(DeploymentContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> DeploymentBench:
         return FireworksDeploymentBench(tmp_path)
+
+
+class TestBedrock(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return BedrockDeploymentBench(tmp_path)

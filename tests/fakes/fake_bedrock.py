@@ -18,6 +18,7 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 from fake_aws import identify_by_signature, json_error
+from fake_bedrock_deployments import BedrockDeployments
 from fake_s3 import FakeS3
 from fake_world import FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply
 from starlette.applications import Starlette
@@ -106,8 +107,7 @@ class FakeBedrock:
         return Reply({"modelDetails": describe_model(ask.path("model"))})
 
     async def get_custom_model(self, ask: FakeRequest) -> Reply:
-        made = {model_arn(job) for job in ask.account.jobs.values() if job.shows_model(ask.now)}
-        if ask.path("model") not in made:
+        if ask.path("model") not in list_finished_models(ask):
             raise Refused(404, "Could not find the custom model.", "not_found")
         return Reply({"modelArn": ask.path("model"), "modelStatus": "Active"})
 
@@ -146,6 +146,10 @@ class FakeBedrock:
         if job.shows_model(ask.now):
             shown |= {"outputModelArn": model_arn(job), "trainingMetrics": {"trainingLoss": 0.25}}
         return {name: value for name, value in shown.items() if value is not None}
+
+
+def list_finished_models(ask: FakeRequest) -> set[str]:
+    return {model_arn(job) for job in ask.account.jobs.values() if job.shows_model(ask.now)}
 
 
 def job_arn(name: str) -> str:
@@ -189,7 +193,9 @@ def create_bedrock(
     """The fake, as `app.state.bedrock`, and its world. Key `sandbox-NAME:secret-of-NAME` owns `bucket-NAME`."""
     world = FakeWorld(json_error, clock, 0.0, training_seconds)
     fake = FakeBedrock(world, reads_lines=reads_lines)
-    app = Starlette(routes=fake.routes())
+    deployments = BedrockDeployments(world, REGION, list_finished_models)
+    app = Starlette(routes=[*fake.routes(), *deployments.routes()])
+    app.state.deployments = deployments
     app.router.redirect_slashes = False
     app.state.bedrock = fake
     return app, world

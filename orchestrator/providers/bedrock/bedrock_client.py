@@ -12,6 +12,7 @@ import msgspec
 
 from orchestrator.core.errors import (
     AuthenticationFailed,
+    DeploymentNotReady,
     JobLimitReached,
     ProviderUnavailable,
     RateLimited,
@@ -37,6 +38,8 @@ ERROR_CODES: Final[ErrorCodes] = {
     "ResourceNotFoundException": RemoteNotFound,
     "ConflictException": RequestRejected,
     "InternalServerException": ProviderUnavailable,
+    "ModelNotReadyException": DeploymentNotReady,
+    "ModelErrorException": ProviderUnavailable,
 }
 
 
@@ -66,6 +69,10 @@ class BedrockClient(ApiClient):
     async def post(self, path: str, body: Mapping[str, Any]) -> HttpResponse:
         """Send a POST of JSON. Raises UnsuccessfulResponse."""
         return await self._send("POST", path, msgspec.json.encode(body))
+
+    async def delete(self, path: str) -> None:
+        """Send a DELETE. Raises UnsuccessfulResponse."""
+        await self._send("DELETE", path, b"")
 
     async def _send(self, method: str, path: str, content: bytes) -> HttpResponse:
         url = self._base_url + path

@@ -21,6 +21,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.aws_signature import AwsCredentials, AwsSigner, check_botocore_installed
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
 from orchestrator.providers.bedrock.bedrock_client import BedrockClient
+from orchestrator.providers.bedrock.deployments import TAKEN_CODES, BedrockDeployments
 from orchestrator.providers.bedrock.mapping import build_job_body, build_job_name, read_hyperparameters, to_remote_job
 from orchestrator.providers.bedrock.responses import (
     CREATED_DECODER,
@@ -47,8 +48,6 @@ INFO: Final = PROVIDERS[ProviderName.BEDROCK]
 JOBS_PATH: Final = "/model-customization-jobs"
 DEFAULT_STORAGE_URL: Final = "https://s3.{region}.amazonaws.com"
 FINE_TUNING: Final = "FINE_TUNING"
-TAKEN_CODES: Final = frozenset({"ValidationException", "ConflictException"})
-"""Codes of a refused create that may mean that the name is taken: the text says so, and texts do not decide."""
 
 
 def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
@@ -75,14 +74,13 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class BedrockProvider:
+class BedrockProvider(BedrockDeployments):
     """One AWS account in one region."""
 
     capabilities: Capabilities = INFO.capabilities
 
     def __init__(self, account: Account, client: BedrockClient, bucket: S3Bucket) -> None:
-        self._account = account
-        self._client = client
+        super().__init__(account, client)
         self._bucket = bucket
 
     async def verify(self) -> AccountIdentity:

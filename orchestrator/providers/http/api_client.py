@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Final
+from copy import copy
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlencode
 
 import httpx2
@@ -62,6 +63,12 @@ class ApiClient:
         self._account_name = account_name
         self._redact = redact
         self._error_codes = error_codes
+
+    def with_base_url(self, base_url: str) -> Self:
+        """Return a client of the same account, with the same key, for another address of its provider."""
+        other = copy(self)
+        other._base_url = encode_base_url(base_url)
+        return other
 
     @property
     def _call_errors(self) -> tuple[type[Exception], ...]:

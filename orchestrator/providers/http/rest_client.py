@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -16,7 +15,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.providers.base import DatasetFile
 from orchestrator.providers.http.api_client import ApiClient, UnsuccessfulResponse
-from orchestrator.providers.http.client import HttpClient, encode_base_url
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.response_decoder import Decoded, Item, ListPage, MalformedResponse
 from orchestrator.providers.http.status_errors import ErrorCodes
@@ -45,12 +44,6 @@ class RestClient(ApiClient):
         """`headers` are sent with every request besides the key."""
         super().__init__(http, base_url, account_name=account, redact=redact, error_codes=error_codes)
         self._headers = {"authorization": f"Bearer {key.reveal()}", **(headers or {})}
-
-    def with_base_url(self, base_url: str) -> Self:
-        """Return a client of the same account, with the same key, for another address of its provider."""
-        other = copy(self)
-        other._base_url = encode_base_url(base_url)
-        return other
 
     def _build_read_headers(self) -> Mapping[str, str]:
         return self._headers

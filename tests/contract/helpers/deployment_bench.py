@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
+from fake_bedrock_deployments import BedrockDeployments
 from fake_fireworks_deployments import UNSERVABLE, FireworksDeployments
-from provider_bench import FireworksBench, ProviderBench
+from provider_bench import BedrockBench, FireworksBench, ProviderBench
 
 from orchestrator.core.deployment.deployment import format_deployment_name
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS, DeploymentOffer
@@ -167,6 +168,40 @@ class FireworksDeploymentBench(DeploymentBench):
 
     def add_foreign(self, name: str, model: str, account: str = "acme") -> None:
         self.fake.add(account, name, model, self.now, description="the demo of another team", minReplicaCount=1)
+
+    def fail_next(self, message: str) -> None:
+        self.fake.failures.append(message)
+
+    def remove_outside(self, name: str, account: str = "acme") -> None:
+        del self.fake.of(account)[name]
+
+
+class BedrockDeploymentBench(DeploymentBench):
+    provider_bench = BedrockBench
+    kind = DeploymentKind.TOKEN
+    creation = re.compile(r"/custom-model-deployments$")
+    removal_seconds = 0.0
+
+    @property
+    def fake(self) -> BedrockDeployments:
+        state: BedrockDeployments = cast(Any, self.inner.wire).app.state.deployments
+        return state
+
+    @property
+    def start_seconds(self) -> float:
+        return max(self.fake.start_seconds, self.fake.answer_seconds)
+
+    def change_status(self, body: Any, word: str) -> Any:
+        return body | {"status": word}
+
+    def change_id(self, body: Any, change: Callable[[str], str]) -> Any:
+        return body | {"customModelDeploymentArn": change(body["customModelDeploymentArn"])}
+
+    def existing(self, account: str = "acme") -> dict[str, Any]:
+        return {name: repr(each) for name, each in self.fake.of(account).items()}
+
+    def add_foreign(self, name: str, model: str, account: str = "acme") -> None:
+        self.fake.add(account, name, model, self.now, description="the demo of another team")
 
     def fail_next(self, message: str) -> None:
         self.fake.failures.append(message)
