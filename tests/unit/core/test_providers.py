@@ -11,6 +11,7 @@ from orchestrator.core.providers import (
     CONDITIONAL_ACCOUNT_OPTIONS,
     PROVIDERS,
     ConsoleResource,
+    find_call_url,
     find_console_url,
     list_providers_with_account_option,
 )
@@ -43,6 +44,35 @@ def test_provider_that_does_not_serve_at_base_url_has_an_inference_url(name: Pro
         info.litellm_prefix not in {"openai", ""} and info.litellm_options
     )  # from a region, for example
     assert info.serves_at_base_url or info.inference_url or found_by_litellm
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url", "expected"),
+    [
+        ("openai", None, "https://api.openai.com/v1"),
+        ("azure", None, None),
+        ("azure", "https://a.openai.azure.com/openai/v1", "https://a.openai.azure.com/openai/v1"),
+        ("fireworks", None, "https://api.fireworks.ai/inference/v1"),
+        ("fireworks", "http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/inference/v1"),
+        ("dashscope", None, "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+        ("dashscope", "https://dashscope.aliyuncs.com/api/v1", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+        ("bedrock", None, "https://bedrock-runtime.us-east-1.amazonaws.com"),
+        (
+            "bedrock",
+            "https://bedrock-fips.eu-west-1.aws.example",
+            "https://bedrock-runtime-fips.eu-west-1.aws.example",
+        ),
+        ("bedrock", "https://v.bedrock.us-east-1.vpce.example", "https://v.bedrock-runtime.us-east-1.vpce.example"),
+        ("bedrock", "https://bedrocks.example", "https://bedrocks.example"),
+    ],
+)
+def test_models_are_called_on_the_host_of_the_account(
+    provider: str, base_url: str | None, expected: str | None
+) -> None:
+    account = Account(
+        name="a", provider=ProviderName(provider), api_key="env:K", base_url=base_url, region="us-east-1"
+    )
+    assert find_call_url(account) == expected
 
 
 @pytest.mark.parametrize("option", sorted(CONDITIONAL_ACCOUNT_OPTIONS))
