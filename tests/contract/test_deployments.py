@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from deployment_bench import BedrockDeploymentBench, DeploymentBench, FireworksDeploymentBench
 from deployment_contract import DeploymentContract
+from together_deployment_bench import TogetherDeploymentBench
 
 
 class TestFireworks(DeploymentContract):
@@ -19,3 +20,9 @@ class TestBedrock(DeploymentContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> DeploymentBench:
         return BedrockDeploymentBench(tmp_path)
+
+
+class TestTogether(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return TogetherDeploymentBench(tmp_path)

@@ -93,6 +93,82 @@ async def test_together_sdk_repeats_a_lost_create(clock: Clock, chats: Path) -> 
         assert (world.counts["jobs.create", "500"], world.counts["jobs.create", "200"]) == (1, 1)
 
 
+async def test_together_deploys_calls_and_undeploys(clock: Clock, chats: Path) -> None:
+    """The flow of the vendor's command line: endpoint, config, deployment, call by its full name, stop, delete."""
+    app, _ = create_together(clock, file_seconds=0, training_seconds=60)
+    app.state.deployments.warm_calls = 0
+    async for http in http_for(app):
+        client = together.AsyncTogether(
+            api_key="sandbox-acme",
+            base_url="http://localhost",
+            http_client=http,
+            project_id="proj_acme",
+            max_retries=0,
+        )
+        sent = await client.files.upload(file=chats, purpose="fine-tune", check=False)
+        job = await client.fine_tuning.create(model=TOGETHER_MODELS[0], training_file=sent.id)
+        clock.now += 100
+        model_id = (await client.fine_tuning.retrieve(job.id)).api_model_object_id
+        model = await client.models.retrieve(model_id)
+        assert [each.id async for each in client.models.list()] == [model_id]
+        configs = [each async for each in client.models.configs.list(reference_model_id=model.base_model_id)]
+        catalog = (await client.models.list_supported(search="llama-3.1-8b")).data
+        assert [each.base_model_id for each in catalog] == [model.base_model_id]
+        assert {each.quantization for each in catalog[0].deployment_profiles} == {"BF16", "FP8"}
+        prices = {each.name: each.price_cents_per_hour for each in (await client.endpoints.hardware.list()).data}
+        assert prices["1xnvidia-h100-80gb"] == 399
+
+        endpoint = await client.endpoints.create(name="tone")
+        with pytest.raises(together.ConflictError):
+            await client.endpoints.create(name="tone")
+        assert [each.id async for each in client.endpoints.list(filter='name="tone"')] == [endpoint.id]
+        made = await client.endpoints.deployments.create(
+            endpoint.id,
+            name="first",
+            model=f"projects/proj_acme/models/{model_id}",
+            config=f"projects/{configs[1].project_id}/configs/{configs[1].id}",
+            autoscaling={"min_replicas": 1, "max_replicas": 1},
+            inactive_timeout=60,
+        )
+        assert (made.name, made.hardware, made.inactive_timeout) == (
+            "acme-project/tone/first",
+            "1xnvidia-h100-80gb",
+            60,
+        )
+        seen = [made.status.state]
+        for _ in range(2):
+            clock.now += 300
+            seen.append((await client.endpoints.deployments.retrieve(made.id, endpoint_id=endpoint.id)).status.state)
+        assert [each.removeprefix("DEPLOYMENT_STATE_") for each in seen] == ["PROVISIONING", "SCALING", "READY"]
+
+        inference = together.AsyncTogether(api_key="sandbox-acme", base_url="http://localhost", http_client=http)
+        with pytest.raises(together.InternalServerError, match="routing_error"):
+            await inference.with_options(max_retries=0).chat.completions.create(
+                model=endpoint.name, messages=[{"role": "user", "content": "Hi"}]
+            )
+        answer = await inference.chat.completions.create(
+            model=made.name, messages=[{"role": "user", "content": "Hi"}], max_tokens=1
+        )
+        assert answer.choices[0].message.content == "H"
+
+        with pytest.raises(together.ConflictError):
+            await client.endpoints.deployments.delete(made.id, endpoint_id=endpoint.id)
+        stopping = await client.endpoints.deployments.update(
+            made.id,
+            endpoint_id=endpoint.id,
+            autoscaling={"min_replicas": 0, "max_replicas": 0},
+            update_mask="autoscaling",
+            etag=made.etag,
+        )
+        assert stopping.status.state == "DEPLOYMENT_STATE_STOPPING"
+        clock.now += 300
+        with pytest.raises(together.ConflictError):
+            await client.endpoints.deployments.delete(made.id, endpoint_id=endpoint.id, etag=made.etag)
+        await client.endpoints.deployments.delete(made.id, endpoint_id=endpoint.id, etag=stopping.etag)
+        await client.endpoints.delete(endpoint.id)
+        assert [each async for each in client.endpoints.list()] == []
+
+
 async def test_fireworks_uploads_creates_follows_and_cancels(clock: Clock, chats: Path) -> None:
     app, _ = create_fireworks(clock, file_seconds=5, training_seconds=60)
     async for http in http_for(app):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from fake_together_deployments import FakeTogetherDeployments, model_object_id
 from fake_world import FakeFile, FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply, form_of
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -27,7 +28,7 @@ KNOWN = {
     "early_stopping_enabled",
 }  # fmt: skip
 SUFFIX_LIMIT = 40
-MODELS = ("meta-llama/Meta-Llama-3.1-8B-Instruct-Reference",)
+MODELS = ("meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", "google/gemma-3-27b-it")
 LORA = {"type": "Lora", "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lora_trainable_modules": "all-linear"}
 
 
@@ -55,12 +56,14 @@ def create_together(
         ("GET", "/v1/fine-tunes/{job_id}/events", "jobs.events", list_events),
         ("GET", "/v1/fine-tunes/{job_id}/metrics", "jobs.events", list_metrics),
     ]
+    deployments = FakeTogetherDeployments(world)
     gates = [
         Route(path, FaultGate(world, operation, handler, public=not operation), methods=[method])
-        for method, path, operation, handler in routes
+        for method, path, operation, handler in [*routes, *deployments.routes()]
     ]
     app = Starlette(routes=gates)
     app.router.redirect_slashes = False
+    app.state.deployments = deployments
     return app, world
 
 
@@ -70,7 +73,7 @@ async def whoami(ask: FakeRequest) -> Reply:
             "type": "project_api_key",
             "api_key": {"id": "key-1"},
             "organization": {"id": f"org-{ask.name}", "name": ask.name},
-            "project": {"id": f"proj_{ask.name}", "name": "default", "slug": "default"},
+            "project": {"id": f"proj_{ask.name}", "name": "default", "slug": f"{ask.name}-project"},
         }
     )
 
@@ -188,8 +191,10 @@ async def list_jobs(ask: FakeRequest) -> Reply:
 
 
 async def get_job(ask: FakeRequest) -> Reply:
+    """Only here, and not in the list, is the object of the model."""
     job = ask.job(ask.path("job_id"))
-    return Reply(_job(ask, job) | {"events": _events(ask, job)})
+    made = {"model_object_id": model_object_id(job), "model_object_revision_id": "rv_1"}
+    return Reply(_job(ask, job) | {"events": _events(ask, job)} | (made if job.shows_model(ask.now) else {}))
 
 
 async def cancel_job(ask: FakeRequest) -> Reply:

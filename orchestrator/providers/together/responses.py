@@ -28,6 +28,10 @@ class TogetherJob(msgspec.Struct):
     training_file: RemoteIdOrEmpty | None = None
     model: RemoteIdOrEmpty | None = None
     model_output_name: RemoteIdOrEmpty | None = None
+    model_object_id: RemoteIdOrEmpty | None = None
+    model_object_revision_id: RemoteIdOrEmpty | None = None
+    adapter_object_id: RemoteIdOrEmpty | None = None
+    adapter_object_revision_id: RemoteIdOrEmpty | None = None
     suffix: str | None = None
     events: Any = None
     token_count: Any = None

@@ -36,12 +36,12 @@ from orchestrator.providers.http.response_decoder import check_id, count_or_none
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
+from orchestrator.providers.together.deployments import TogetherDeployments
 from orchestrator.providers.together.responses import (
     ESTIMATE_DECODER,
     EVENT_LIST_DECODER,
     FILE_DECODER,
     FILE_LIST_DECODER,
-    IDENTITY_DECODER,
     JOB_DECODER,
     JOB_LIST_DECODER,
     LIMITS_DECODER,
@@ -97,23 +97,13 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class TogetherProvider:
-    """One account at Together. `root_client` calls other versions of the API than /v1."""
+class TogetherProvider(TogetherDeployments):
+    """One account at Together."""
 
     capabilities: Capabilities = INFO.capabilities
 
-    def __init__(self, account: Account, client: RestClient, root_client: RestClient) -> None:
-        self._account = account
-        self._client = client
-        self._root_client = root_client
-
     async def verify(self) -> AccountIdentity:
-        try:
-            async with self._root_client.read_call():
-                who = await self._root_client.get_decoded(IDENTITY_DECODER, "/v3/whoami")
-        except RemoteNotFound:  # v3 according to the SDK, v1 according to other documents
-            async with self._client.read_call():
-                who = await self._client.get_decoded(IDENTITY_DECODER, "/whoami")
+        who = await self._read_identity()
         return AccountIdentity(
             organization=who.organization.id if who.organization else None,
             project=who.project.id if who.project else None,
