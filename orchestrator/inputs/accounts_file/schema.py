@@ -290,6 +290,7 @@ class DeploymentTable(_OptionsTable):
     hardware: PrintableName | None = None
     shape: PrintableName | None = None
     config: PrintableName | None = None
+    capacity: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     min_replicas: Annotated[int, Field(ge=0)] | None = None
     max_replicas: Annotated[int, Field(ge=1)] | None = None
     idle_stop_minutes: Annotated[int, Field(ge=1)] | None = None
