@@ -57,6 +57,9 @@ EXPIRED_KEY_REDACTION_SECONDS = 86_400.0  # an expired token may still be quoted
 COMMAND_FAILED_HINT = (
     "The service tries again. If the problem persists, run the command of the account's `api_key` in a shell."
 )
+MANAGEMENT_KEY_HINT = (
+    "The service tries again. Put the token where the account's `management_key` leads, or correct the reference."
+)
 NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 FindIdentity = Callable[[str], Awaitable[AccountIdentity | None]]
 
@@ -103,6 +106,7 @@ class Connections:
         self._registry_by_route: dict[tuple[str | None, str | None], ProviderRegistry] = {}
         self._server_by_account: dict[str, str] = {}
         self._has_several_servers = False
+        self._loaded_secrets: dict[str, str] = {}  # fingerprints by reference, of secrets other than the keys
         self._expired_keys: deque[tuple[float, str]] = deque()  # when each was replaced, and its fingerprint
         self._exit_stack = AsyncExitStack()
 
@@ -180,7 +184,8 @@ class Connections:
         limit = self._clock() - EXPIRED_KEY_REDACTION_SECONDS
         while self._expired_keys and self._expired_keys[0][0] <= limit:
             _, fingerprint = self._expired_keys.popleft()
-            if all(connection.key_fingerprint != fingerprint for connection in self.by_name.values()):
+            current = {connection.key_fingerprint for connection in self.by_name.values()}
+            if fingerprint not in current | set(self._loaded_secrets.values()):
                 self._redact.remove(fingerprint)
 
     def has_key(self, account: Account) -> bool:
@@ -196,11 +201,31 @@ class Connections:
 
     def _resolve_key(self, account: Account) -> Secret:
         """Return the account's key. Raises ConfigError."""
+        return self._resolve_reference(account.api_key)
+
+    async def load_secret(self, reference: str) -> Secret:
+        """Return the secret of another reference of an account. Raises TemporaryError: the account still trains."""
+        try:
+            secret = await asyncio.to_thread(self._resolve_reference, reference)
+        except ConfigError as error:
+            message = f"a secret that the call needs cannot be read: {error.message}"
+            raise TemporaryError(message, hint=MANAGEMENT_KEY_HINT) from None
+        previous = self._loaded_secrets.get(reference)
+        self._loaded_secrets[reference] = secret.fingerprint
+        if previous not in {None, secret.fingerprint} and reference.startswith("cmd:"):
+            self._expired_keys.append((self._clock(), previous))
+            self._remove_expired_keys()
+        return secret
+
+    def _resolve_reference(self, reference: str) -> Secret:
+        """Return the secret that a reference leads to. Raises ConfigError."""
+        accounts = self.get_listed_accounts().values()
+        references = [each for account in accounts for each in (account.api_key, account.management_key) if each]
         return resolve_reference(
-            account.api_key,
+            reference,
             base_folder=self._folder,
             redact=self._redact,
-            hidden_variables=list_key_variables(each.api_key for each in self.get_listed_accounts().values()),
+            hidden_variables=list_key_variables(references),
             children=self._child_processes,
         )
 
@@ -233,7 +258,7 @@ class Connections:
         route = proxy, address.fingerprint if address else None
         if route not in self._registry_by_route:
             http = self._http if proxy is None else self._create_client(proxy)
-            self._registry_by_route[route] = ProviderRegistry(http, self._redact)
+            self._registry_by_route[route] = ProviderRegistry(http, self._redact, self.load_secret)
         return self._registry_by_route[route]
 
     @cached_property

@@ -51,7 +51,8 @@ class ListedAccount:
         # they were, or an upgrade would verify every account again.
         # So are the place and the bucket of an account.
         proxy = [account.proxy] if account.proxy else []
-        proxy += [place for place in (account.region, account.bucket, account.storage_url, account.role_arn) if place]
+        places = (account.region, account.bucket, account.storage_url, account.role_arn)
+        proxy += [place for place in (*places, *_list_deployment_places(account)) if place]
         if self.missing_key:  # two accounts without a key are not the same account
             proxy.append(f"no key: {account.name}")
         return digest(
@@ -67,6 +68,18 @@ class ReleaseResult:
     """Names of the released accounts; those without a key are missing here."""
     moderation_requested: bool
     """Whether the chats of the current run are to be moderated again."""
+
+
+def _list_deployment_places(account: Account) -> tuple[str | None, ...]:
+    """Return where an account's deployments are and with which reference: not the token, which is new each hour."""
+    return (
+        account.management_key,
+        account.subscription_id,
+        account.resource_group,
+        account.resource,
+        account.management_url,
+        account.management_api_version,
+    )
 
 
 async def sync_accounts(database: Database, listed_accounts: Sequence[ListedAccount], *, now: float) -> None:

@@ -66,6 +66,12 @@ class Account:
     bucket: str | None = None  # for the training files, where the provider reads them from a bucket
     role_arn: str | None = None  # the role with which AWS reads the bucket during a training
     storage_url: str | None = None  # address of the bucket's storage; None: the usual one
+    management_key: str | None = None  # azure only: reference to the token that creates and removes deployments
+    subscription_id: str | None = None  # azure only: the subscription of the resource
+    resource_group: str | None = None  # azure only: the resource group of the resource
+    resource: str | None = None  # azure only: the name of the resource that trained the models
+    management_url: str | None = None  # azure only: address of the resource manager; None: the usual one
+    management_api_version: str | None = None  # azure only: of the resource manager; None: the usual one
     allow_http: bool = False  # permits a `base_url` with http:// in a private network
 
 

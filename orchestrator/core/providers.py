@@ -30,6 +30,12 @@ CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
         "bucket",
         "storage_url",
         "role_arn",
+        "management_key",
+        "subscription_id",
+        "resource_group",
+        "resource",
+        "management_url",
+        "management_api_version",
     }
 )
 """Options of `[[accounts]]` that are an error for a provider that does not list them in `account_options`."""
@@ -88,6 +94,10 @@ class ProviderInfo:
     required_account_options: Mapping[str, str] = field(default_factory=dict)
     """Options of `[[accounts]]` that are mandatory here. The value is the line that an error message suggests."""
 
+    deployment_account_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of `[[accounts]]` that deployments need besides the required ones: with one of them, or with a
+    deployment in a run, all are mandatory. The value is the line that an error message suggests."""
+
     account_options: frozenset[str] = frozenset()
     """Those of `CONDITIONAL_ACCOUNT_OPTIONS` that this provider accepts."""
 
@@ -143,6 +153,23 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         litellm_prefix="azure",
         inference_url=None,
         required_account_options={"base_url": 'base_url = "https://RESOURCE.openai.azure.com/openai/v1/"'},
+        deployment_account_options={
+            "management_key": 'management_key = "cmd:az account get-access-token '
+            '--resource https://management.azure.com --query accessToken -o tsv"',
+            "subscription_id": 'subscription_id = "…", the id of the Azure subscription',
+            "resource_group": 'resource_group = "…", the resource group of the resource',
+            "resource": 'resource = "…", the name of the resource in `base_url`',
+        },
+        account_options=frozenset(
+            {
+                "management_key",
+                "subscription_id",
+                "resource_group",
+                "resource",
+                "management_url",
+                "management_api_version",
+            }
+        ),
         litellm_appends_path=True,
     ),
     ProviderName.NEBIUS: ProviderInfo(

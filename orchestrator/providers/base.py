@@ -242,6 +242,10 @@ ProviderFactory = Callable[[Account, Secret], Provider]
 """Creates the provider of one account from its key. Is called for each of thousands of accounts: does no I/O."""
 
 
+SecretLoader = Callable[[str], Awaitable[Secret]]
+"""Reads the secret of another reference of an account than `api_key`, each time. Raises TemporaryError."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderConnection:
     """An account of the accounts file with the provider that acts for it."""

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.secret import Redactor
-from orchestrator.providers.base import ProviderFactory
+from orchestrator.core.errors import TemporaryError
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.base import ProviderFactory, SecretLoader
 
 if TYPE_CHECKING:
     from orchestrator.providers.http.client import HttpClient
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 class ProviderRegistry:
     """The provider factories that share one HTTP client. Accounts of one dialect share one factory and its caches."""
 
-    def __init__(self, http: HttpClient, redact: Redactor) -> None:
+    def __init__(self, http: HttpClient, redact: Redactor, load_secret: SecretLoader | None = None) -> None:
+        """`load_secret` reads the secrets that only deployments need; None: nothing is deployed."""
         self._http = http
         self._redact = redact
+        self._load_secret = load_secret or _refuse_secret
 
     def get_factory(self, name: ProviderName) -> ProviderFactory:
         """Return the factory for the accounts of a provider. mypy reports a provider that is missing here."""
         match name:
-            case ProviderName.OPENAI | ProviderName.AZURE | ProviderName.NEBIUS | ProviderName.OPENAI_COMPATIBLE:
+            case ProviderName.OPENAI | ProviderName.NEBIUS | ProviderName.OPENAI_COMPATIBLE:
                 return self._openai
+            case ProviderName.AZURE:
+                return self._azure
             case ProviderName.BEDROCK_MANTLE:
                 return self._openai
             case ProviderName.TOGETHER:
@@ -48,6 +53,12 @@ class ProviderRegistry:
         from orchestrator.providers.openai.openai_provider import build_provider_factory
 
         return build_provider_factory(self._http, self._redact)
+
+    @cached_property
+    def _azure(self) -> ProviderFactory:
+        from orchestrator.providers.azure.azure_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact, self._load_secret)
 
     @cached_property
     def _together(self) -> ProviderFactory:
@@ -78,6 +89,11 @@ class ProviderRegistry:
         from orchestrator.providers.bedrock.bedrock_provider import build_provider_factory
 
         return build_provider_factory(self._http, self._redact)
+
+
+async def _refuse_secret(reference: str) -> Secret:
+    """Raise TemporaryError: this command has no way to read secrets."""
+    raise TemporaryError("this command reads no secrets besides the API keys of the accounts")
 
 
 def import_http_stack() -> None:

@@ -63,15 +63,13 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
 
     The path of a key file is made absolute, so that the new file may be anywhere.
     """
-    scheme, _, path = account.api_key.partition(":")
-    reference = f"file:{resolve_path(folder, path)}" if scheme == "file" else account.api_key
     yield from (
         "",
         "[[accounts]]",
         f"name = {format_toml_value(account.name)}",
         f"provider = {format_toml_value(account.provider.value)}",
     )
-    yield f"api_key = {format_toml_value(reference)}"
+    yield f"api_key = {format_toml_value(_make_reference_absolute(account.api_key, folder))}"
     for name in (
         "organization",
         "project",
@@ -82,8 +80,15 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
         "bucket",
         "role_arn",
         "storage_url",
+        "management_key",
+        "subscription_id",
+        "resource_group",
+        "resource",
+        "management_url",
+        "management_api_version",
     ):
         if (value := getattr(account, name)) is not None:
+            value = _make_reference_absolute(value, folder) if name == "management_key" else value
             yield f"{name} = {format_toml_value(value)}"
     if account.budget_period is not BudgetPeriod.TOTAL:
         yield f"budget_period = {format_toml_value(account.budget_period.value)}"
@@ -98,6 +103,11 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
         yield f"hyperparameter_format = {format_toml_value(account.hyperparameter_format.value)}"
     if account.labels:
         yield f"labels = {format_toml_value(list(account.labels))}"
+
+
+def _make_reference_absolute(reference: str, folder: Path) -> str:
+    scheme, _, path = reference.partition(":")
+    return f"file:{resolve_path(folder, path)}" if scheme == "file" else reference
 
 
 def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:

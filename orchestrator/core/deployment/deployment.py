@@ -25,6 +25,7 @@ class StopReason(StrEnum):
     REQUESTED = "requested"
     EXPIRED = "expired"
     FAILED = "failed"
+    CONFLICT = "conflict"  # another operation of the account was in progress: it is created again afterwards
     FOUND_AFTER_END = "found after its end"
 
 

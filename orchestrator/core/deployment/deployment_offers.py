@@ -35,6 +35,7 @@ class KindOffer:
     exclusive: tuple[tuple[str, str], ...] = ()  # pairs of which at most one may be given
     lifetime_hours: float | None = None  # the provider removes it after this time, whether it is used or not
     idle_lifetime_hours: float | None = None  # the provider removes it after this time without calls
+    configs: tuple[str, ...] = ()  # the values of `config`; none: the provider decides which it has
     idle_stop_range: tuple[int, int] | None = None  # of `idle_stop_minutes`
     scales_to_zero: bool = False  # whether `min_replicas` may be 0
     unconfirmed: tuple[str, ...] = ()  # as text; either answer works
@@ -70,16 +71,19 @@ DEPLOYMENT_OFFERS: Final[Mapping[ProviderName, DeploymentOffer]] = {
         kinds={
             DeploymentKind.TOKEN: KindOffer(
                 provider_term="Developer tier",
+                options=("capacity",),
                 lifetime_hours=24,
                 unconfirmed=(
                     "whether version 2025-09-01 of the API accepts it",
                     "whether it exists for tuned open models",
+                    "whether the list of models names it",
                 ),
             ),
             DeploymentKind.HOUR: KindOffer(
                 provider_term="Standard or Global Standard",
-                options=("config",),
+                options=("config", "capacity"),
                 required=("config",),
+                configs=("Standard", "GlobalStandard"),
                 idle_lifetime_hours=15 * 24,
                 unconfirmed=("the price per hour, which no API of the account reports",),
             ),
@@ -190,6 +194,10 @@ def find_spec_problems(provider: ProviderName, spec: DeploymentSpec) -> Iterator
     for option in kind.required:
         if option not in given:
             yield option, f'is missing; {provider} requires it with kind = "{spec.kind}"'
+    if spec.config is not None and kind.configs and spec.config not in kind.configs:
+        names = " or ".join(f'"{each}"' for each in kind.configs)
+        why = f" ({offer.not_offered})" if offer.not_offered else ""
+        yield "config", f"must be {names} at {provider}{why}"
     for first, second in kind.exclusive:
         if {first, second} <= given:
             yield second, f"is decided by {first}; remove one of the two lines"

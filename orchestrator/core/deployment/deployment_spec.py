@@ -28,7 +28,8 @@ class DeploymentSpec:
     keep_hours: float  # from the create on; the service then stops the deployment
     hardware: str | None = None  # the provider's word, such as "nvidia-h100-80gb"; None: the provider chooses
     shape: str | None = None  # fireworks: a preset that fixes accelerator and precision
-    config: str | None = None  # together: id of a configuration, where the base model has several
+    config: str | None = None  # together: id of a configuration; azure: the type, "Standard" or "GlobalStandard"
+    capacity: int | None = None  # azure: in thousands of tokens a minute; None: DEFAULT_CAPACITY of its adapter
     min_replicas: int | None = None  # None: the smallest number that the provider allows
     max_replicas: int | None = None
     idle_stop_minutes: int | None = None  # the provider stops it after this time without calls; None: never

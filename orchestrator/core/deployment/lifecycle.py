@@ -5,7 +5,7 @@
 # A deployment's life is one table, TRANSITIONS, used in the same way as that of a job (core/jobs/lifecycle.py):
 # everything that changes the state goes through `next_deployment_state`, and an event that a state does not list
 # raises IllegalTransition. The table differs from that of jobs because a job ends by itself and a deployment does
-# not: one that is forgotten is billed by the hour until somebody notices. Three rules follow.
+# not: one that is forgotten is billed by the hour until somebody notices. Four rules follow.
 #
 # * The states of MAY_EXIST_STATES are those in which something of ours may exist, and be billed, at the provider. A
 #   deployment in one of them always has an `expires_at`: it is written together with CREATING, so before anything is
@@ -13,6 +13,8 @@
 # * A terminal state means that a look-up found nothing at the provider. Therefore every failure after the create was
 #   started leads to STOPPING first, which looks up, deletes and confirms the removal. Only then the deployment is
 #   FAILED. The exception is WANTED, in which nothing was sent.
+# * STOPPING also leads back to WANTED: a create that failed only because of a conflict with another operation of the
+#   account leaves something behind, which is removed before the create is tried again.
 # * STOPPING has no event for giving up. A delete that fails is tried again without an end, and is reported.
 #
 # CREATING is an intent, as SUBMITTING is for jobs: the create may have happened, and may still arrive at the provider
@@ -61,6 +63,7 @@ class DeploymentEvent(StrEnum):
     STOP_STARTED = "stop started"
     REMOVED = "deployment removed"
     REMOVED_AFTER_FAILURE = "removed after failure"
+    REMOVED_BEFORE_RETRY = "removed before a retry"
     WITHDRAWN = "request withdrawn"
     REFUSED = "request refused"
     REQUESTED_AGAIN = "deployment requested again"
@@ -106,6 +109,7 @@ DEPLOYMENT_TRANSITIONS: Final[dict[DeploymentState, dict[DeploymentEvent, Deploy
     DeploymentState.STOPPING: {
         DeploymentEvent.REMOVED: DeploymentState.STOPPED,
         DeploymentEvent.REMOVED_AFTER_FAILURE: DeploymentState.FAILED,
+        DeploymentEvent.REMOVED_BEFORE_RETRY: DeploymentState.WANTED,
     },
     DeploymentState.STOPPED: dict(_AFTER_THE_END),
     DeploymentState.GONE: dict(_AFTER_THE_END),

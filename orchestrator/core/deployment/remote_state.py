@@ -35,8 +35,14 @@ from orchestrator.core.jobs.retry_policy import (
 )
 
 DEPLOYMENT_FAILED_KIND: Final = "deployment_failed"
+DEPLOYMENT_CONFLICT_KIND: Final = "deployment_conflict"
 DEPLOYMENT_DEGRADED_KIND: Final = "deployment_degraded"
 FAILED_HINT: Final = "Read the provider's message, then request the deployment again, or choose other options for it."
+CONFLICT_HINT: Final = (
+    "No action needed: the service removes it and creates it again when the other operation has ended."
+)
+MAX_CONFLICT_ROUND: Final = 20
+"""Rounds up to which a create is repeated after a conflict. Each takes minutes: the other program never pauses."""
 DEGRADED_HINT: Final = "No action needed: the service polls it again. It is billed until it is stopped or expires."
 
 _POLL_DELAYS: Final[dict[DeploymentState, tuple[float, float]]] = {
@@ -59,6 +65,9 @@ def observe_deployment(
 ) -> DeploymentOutcome:
     """Record a poll that made no call. A call is made, and recorded, separately (`record_answer`)."""
     match status := remote.status:
+        case RemoteDeploymentStatus.FAILED if remote.failed_by_conflict and deployment.round < MAX_CONFLICT_ROUND:
+            failure = _build_failure(DEPLOYMENT_CONFLICT_KIND, remote, "failed", CONFLICT_HINT)
+            return start_stop(deployment, StopReason.CONFLICT, now=now, failure=failure)
         case RemoteDeploymentStatus.FAILED:
             failure = _build_failure(DEPLOYMENT_FAILED_KIND, remote, "failed", FAILED_HINT)
             return start_stop(deployment, StopReason.FAILED, now=now, failure=failure)

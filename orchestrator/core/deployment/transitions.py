@@ -143,6 +143,10 @@ def record_missing(deployment: Deployment, *, now: float) -> DeploymentOutcome:
         return advance_deployment(
             deployment, DeploymentEvent.DISAPPEARED, now=now, failure=Failure(RemoteNotFound.kind, message, hint)
         )
+    if deployment.stop_reason is StopReason.CONFLICT and not deployment.is_expired(now):
+        return _start_round(
+            deployment, DeploymentEvent.REMOVED_BEFORE_RETRY, now=now, approved_at=deployment.approved_at
+        )
     if deployment.stop_reason is StopReason.FAILED:
         return advance_deployment(
             deployment, DeploymentEvent.REMOVED_AFTER_FAILURE, now=now, failure=deployment.failure
@@ -182,9 +186,10 @@ def request_stop(deployment: Deployment, *, now: float) -> DeploymentOutcome:
     It must change nothing but `stop_reason` and `wake_at`, see `rebase_on_stop`.
     """
     wake_at = None if deployment.state in TERMINAL_DEPLOYMENT_STATES else now
-    return _change(
-        deployment, "stop requested", stop_reason=deployment.stop_reason or StopReason.REQUESTED, wake_at=wake_at
-    )
+    # A removal after a conflict would end in another create, so the operator's request replaces its reason.
+    is_kept = deployment.stop_reason not in {None, StopReason.CONFLICT}
+    reason = deployment.stop_reason if is_kept else StopReason.REQUESTED
+    return _change(deployment, "stop requested", stop_reason=reason, wake_at=wake_at)
 
 
 def rebase_on_stop(outcome: DeploymentOutcome, latest: Deployment, *, now: float) -> DeploymentOutcome | None:
@@ -199,14 +204,20 @@ def rebase_on_stop(outcome: DeploymentOutcome, latest: Deployment, *, now: float
 
 def request_again(deployment: Deployment, *, now: float) -> DeploymentOutcome:
     """Request an ended deployment again. It gets a new tag, and a new expiry with its create."""
+    return _start_round(deployment, DeploymentEvent.REQUESTED_AGAIN, now=now)
+
+
+def _start_round(deployment: Deployment, event: DeploymentEvent, *, now: float, **kept: Any) -> DeploymentOutcome:
+    changes = dict.fromkeys(_FIELDS_OF_A_ROUND) | kept
     return advance_deployment(
         deployment,
-        DeploymentEvent.REQUESTED_AGAIN,
+        event,
         now=now,
         round=deployment.round + 1,
         wake_at=now,
         ended_at=None,
-        **dict.fromkeys(_FIELDS_OF_A_ROUND),
+        intent_until=None,
+        **changes,
     )
 
 

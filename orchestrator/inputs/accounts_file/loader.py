@@ -12,13 +12,15 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.notifications.delivery import NotificationTarget
 from orchestrator.core.providers import CONDITIONAL_ACCOUNT_OPTIONS, PROVIDERS, list_providers_with_account_option
 from orchestrator.inputs.accounts_file import document
-from orchestrator.inputs.accounts_file.document import AccountsDocument
-from orchestrator.inputs.accounts_file.problems import ProblemCollector, format_suggestion
+from orchestrator.inputs.accounts_file.document import AccountsDocument, Options
+from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
 from orchestrator.inputs.accounts_file.runs import (
     RunDefinition,
     build_run,
     explicit_options,
+    format_deployment_table,
     list_run_warnings,
+    selects_account,
     validate_runs,
 )
 from orchestrator.inputs.accounts_file.schema import AccountTable, is_account_name, validate_table
@@ -62,6 +64,7 @@ class AccountsFile:
     def key_variables(self) -> frozenset[str]:
         """The names of the environment variables that contain a key or a secret of this file."""
         keys = [account.api_key for account in self.accounts]
+        keys += [account.management_key for account in self.accounts if account.management_key]
         others = (*list_secret_references(self.accounts, self.targets), *list_proxy_references(self.accounts))
         return list_key_variables([*keys, *(each.reference for each in others)])
 
@@ -126,11 +129,28 @@ def _check_entries(tables: AccountsDocument, problems: ProblemCollector) -> None
         for option, suggestion in info.required_account_options.items():
             if option not in entry:
                 problems.add(table, option, f"is missing; add {suggestion}")
+        _check_deployment_options(tables, table, entry, problems)
         for option in (CONDITIONAL_ACCOUNT_OPTIONS - info.account_options) & entry.keys():
             accepted = " and ".join(list_providers_with_account_option(option))
             problems.add(table, option, f"is not an option for {provider}, only for {accepted}; remove the line")
         if entry.get("suffix_required") is True and entry.get("suffix_length") == 0:
             problems.add(table, "suffix_required", "contradicts suffix_length = 0, which sends no suffix; remove one")
+
+
+def _check_deployment_options(
+    tables: AccountsDocument, table: TablePath, entry: Options, problems: ProblemCollector
+) -> None:
+    """Report each option that the deployments of an account need and that is missing."""
+    provider = ProviderName(entry["provider"])
+    needed = PROVIDERS[provider].deployment_account_options
+    reason = next((f"{option} is given" for option in needed if option in entry), None)
+    if reason is None and needed:
+        deploying = [run for run in tables.runs if provider in run.deployments and selects_account(run, entry)]
+        if deploying:
+            reason = f"{format_deployment_table(deploying[0], provider)} deploys its models"
+    for option, suggestion in needed.items():
+        if reason and option not in entry:
+            problems.add(table, option, f"is missing: {reason}; add {suggestion}")
 
 
 def _same_account_warnings(accounts: tuple[Account, ...]) -> Iterator[str]:

@@ -156,6 +156,18 @@ def _format_block(run: RunDocument, provider: ProviderName) -> str:
     return f"[runs.{provider}] of {run.options['name']}" if run.is_entry else f"[run.{provider}]"
 
 
+def selects_account(run: RunDocument, entry: Options) -> bool:
+    """Return whether a run selects an account, as far as the unvalidated tables tell."""
+    selectors = run.options.get("accounts", [ALL_ACCOUNTS]) if run.is_entry else [ALL_ACCOUNTS]
+    name = entry.get("name")
+    return isinstance(selectors, list) and isinstance(name, str) and _is_selected(selectors, name, _labels(entry))
+
+
+def format_deployment_table(run: RunDocument, provider: ProviderName) -> str:
+    """Format the name of a deployment's table, for messages."""
+    return f"[{run.table[0]}.{provider}.{DEPLOYMENT_TABLE}]"
+
+
 def _set_names(tables: AccountsDocument, problems: ProblemCollector) -> None:
     """Use the names of the `[[runs]]` entries in messages, and report a name that two of them have."""
     first: dict[str, TablePath] = {}

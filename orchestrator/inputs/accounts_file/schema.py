@@ -159,6 +159,35 @@ def _validate_storage_url(value: str, info: ValidationInfo) -> str:
     return _validate_address(value, "the chats", allow_http=bool(info.data.get("allow_http")))
 
 
+def _validate_management_url(value: str, info: ValidationInfo) -> str:
+    return _validate_address(value, "the management key", allow_http=bool(info.data.get("allow_http")))
+
+
+def _validate_subscription_id(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+        raise ValueError('must be the id of a subscription, such as "00000000-0000-0000-0000-000000000000"')
+    return value
+
+
+def _validate_resource_group(value: str) -> str:
+    """Validate a resource group, which becomes part of a path."""
+    if not re.fullmatch(r"[\w().-]{0,89}[\w()-]", value):
+        raise ValueError("must be the name of a resource group: letters, digits and _ - . ( ), at most 90")
+    return value
+
+
+def _validate_resource(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,63}", value):
+        raise ValueError("must be the name of the resource, 2 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return value
+
+
+def _validate_api_version(value: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(?:-preview)?", value):
+        raise ValueError('must be a version of the API, such as "2025-09-01"')
+    return value
+
+
 def _validate_proxy(value: str) -> str:
     if value in DIRECT_KEYWORDS or references.is_reference(value):
         return value
@@ -290,6 +319,7 @@ class DeploymentTable(_OptionsTable):
     hardware: PrintableName | None = None
     shape: PrintableName | None = None
     config: PrintableName | None = None
+    capacity: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     min_replicas: Annotated[int, Field(ge=0)] | None = None
     max_replicas: Annotated[int, Field(ge=1)] | None = None
     idle_stop_minutes: Annotated[int, Field(ge=1)] | None = None
@@ -320,6 +350,12 @@ class AccountTable(_OptionsTable):
     bucket: Annotated[str, AfterValidator(_validate_bucket)] | None = None
     role_arn: Annotated[str, AfterValidator(_validate_role_arn)] | None = None
     storage_url: Annotated[str, AfterValidator(_validate_storage_url)] | None = None
+    management_key: Annotated[str, _reference_validator("management_key")] | None = None
+    subscription_id: Annotated[str, AfterValidator(_validate_subscription_id)] | None = None
+    resource_group: Annotated[str, AfterValidator(_validate_resource_group)] | None = None
+    resource: Annotated[str, AfterValidator(_validate_resource)] | None = None
+    management_url: Annotated[str, AfterValidator(_validate_management_url)] | None = None
+    management_api_version: Annotated[str, AfterValidator(_validate_api_version)] | None = None
     labels: list[NonBlankText] | None = None
 
 

@@ -34,7 +34,6 @@ from orchestrator.providers.base import (
     Deadline,
     JobOrder,
     JobPaging,
-    ProviderFactory,
     cancel_and_get_job,
 )
 from orchestrator.providers.http.client import HttpClient
@@ -77,7 +76,7 @@ JOBS_PATH: Final = "/fine_tuning/jobs"
 MODERATION_MODEL: Final = "omni-moderation-latest"
 
 
-def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
+def build_provider_factory(http: HttpClient, redact: Redactor) -> Callable[[Account, Secret], OpenAIProvider]:
     """Build the factory for the accounts of all dialects. They share the HTTP client, the SDK and the MD5s."""
     sdk = build_sdk_factory(http)
     md5s = SingleFlight[DatasetFile, str](keep_results=True)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import httpx2
 from fake_aws import access_key
+from fake_azure_deployments import SUBSCRIPTION, AzureDeployments, create_azure
 from fake_bedrock import MODELS as BEDROCK_MODELS
 from fake_bedrock import REGION as BEDROCK_REGION
 from fake_bedrock import ROLE, FakeBedrock, create_bedrock
@@ -35,6 +36,7 @@ from orchestrator.core.dataset import remote_filename
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.azure import azure_provider
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
 from orchestrator.providers.bedrock import bedrock_provider
 from orchestrator.providers.dashscope import dashscope_provider
@@ -292,6 +294,43 @@ class AzureBench(TranslatedBench):
     names_organization = False
     translator = AzureTranslator
     always = (Fault("file_not_ready"),)
+    account_options: ClassVar[Mapping[str, str]] = {
+        "management_key": "file:arm-{name}",
+        "subscription_id": SUBSCRIPTION,
+        "resource_group": "rg-{name}",
+        "resource": "res-{name}",
+        "management_url": "http://localhost",
+    }
+
+    def application(self) -> ASGIApp:
+        """The resource manager before the sandbox. A reference leads to the token that it names."""
+        OpenAIBench.application(self)
+        self.azure = create_azure(self.sandbox, lambda: self.now)
+        self.translated = self.azure.state.translator
+        self.deployments: AzureDeployments = self.azure.state.deployments
+        self.tokens: dict[str, str] = {}  # others than the usual ones, by reference
+        self.loaded: list[str] = []  # the references that were read
+        return self.azure
+
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
+        return lambda http, redact: azure_provider.build_provider_factory(http, redact, self.load_token)
+
+    async def load_token(self, reference: str) -> Secret:
+        self.loaded.append(reference)
+        token = Secret(self.tokens.get(reference, f"{reference.removeprefix('file:')}_eyJhbGciOiJ"))
+        self.redact.add(token)
+        return token
+
+    def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
+        """A wrong key is wrong in both places."""
+        self.tokens["file:other"] = key
+        reference = "file:other" if key else AzureBench.account_options["management_key"]
+        self.account_options = {**self.account_options, "management_key": reference}  # type: ignore[misc]
+        return super().provider(account, key=key, organization=organization)
+
+    def faults(self, *rules: Fault) -> None:
+        super().faults(*rules)
+        self.azure.state.world.faults(*rules)
 
     def contents(self, account: str = "acme") -> list[bytes]:
         files = self.sandbox.state.sandbox.files.of(account)

@@ -60,7 +60,8 @@ def test_name_fits(provider: ProviderName) -> None:
     ("provider", "spec", "changes"),
     [
         ("azure", TOKEN, {"keep_hours": 24}),
-        ("azure", HOUR, {"config": "GlobalStandard", "keep_hours": 48}),
+        ("azure", TOKEN, {"capacity": 20}),
+        ("azure", HOUR, {"config": "GlobalStandard", "capacity": 5, "keep_hours": 48}),
         ("nebius", TOKEN, {}),
         ("together", HOUR, {"config": "cr_1", "idle_stop_minutes": 30, "min_replicas": 1, "max_replicas": 2}),
         ("fireworks", HOUR, {"shape": "FULL_PRECISION", "min_replicas": 0, "idle_stop_minutes": 5}),
@@ -82,6 +83,8 @@ def test_usable_specs_have_no_problem(provider: str, spec: DeploymentSpec, chang
         ("bedrock", HOUR, {}, "kind", "cannot be deleted before its end"),
         ("azure", TOKEN, {"keep_hours": 25}, "keep_hours", "at most 24"),
         ("azure", HOUR, {}, "config", "is missing"),
+        ("azure", HOUR, {"config": "ProvisionedManaged"}, "config", "it reserves units"),
+        ("together", HOUR, {"capacity": 10}, "capacity", "is not an option"),
         ("azure", TOKEN, {"min_replicas": 1}, "min_replicas", "is not an option"),
         ("dashscope", HOUR, {}, "hardware", "is missing"),
         ("fireworks", HOUR, {"shape": "FAST", "hardware": "H100"}, "hardware", "decided by shape"),

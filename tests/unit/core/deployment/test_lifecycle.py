@@ -35,6 +35,7 @@ degraded  stop started                stopping
 degraded  deployment gone             gone
 stopping  deployment removed          stopped
 stopping  removed after failure       failed
+stopping  removed before a retry      wanted
 stopped   deployment requested again  wanted
 stopped   deployment found again      stopping
 gone      deployment requested again  wanted
@@ -74,7 +75,8 @@ def test_nothing_fails_after_the_create_without_a_removal() -> None:
 
 
 def test_removal_is_left_by_a_confirmed_removal_only() -> None:
-    assert set(DEPLOYMENT_TRANSITIONS[DeploymentState.STOPPING].values()) <= TERMINAL_DEPLOYMENT_STATES
+    after = set(DEPLOYMENT_TRANSITIONS[DeploymentState.STOPPING].values())
+    assert after == TERMINAL_DEPLOYMENT_STATES - {DeploymentState.GONE} | {DeploymentState.WANTED}
 
 
 @pytest.mark.parametrize("state", sorted(MAY_EXIST_STATES - {DeploymentState.STOPPING}))

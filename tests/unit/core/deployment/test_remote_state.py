@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from core_values import NOW
 from deployment_values import a_deployment, a_remote_deployment
@@ -7,15 +9,18 @@ from deployment_values import a_deployment, a_remote_deployment
 from orchestrator.core.account_state import AccountHeld
 from orchestrator.core.deployment.deployment import StopReason
 from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.core.deployment.next_action import CreateDeployment, DeploymentContext, next_deployment_action
 from orchestrator.core.deployment.remote_deployment import (
     RemoteDeploymentStatus,
     select_remote_deployment,
 )
 from orchestrator.core.deployment.remote_state import (
+    MAX_CONFLICT_ROUND,
     get_next_poll,
     interpret_deployment_error,
     observe_deployment,
 )
+from orchestrator.core.deployment.transitions import ABSENCE_CONFIRMATION_SECONDS, record_missing, request_stop
 from orchestrator.core.errors import (
     AuthenticationFailed,
     DeploymentNameTaken,
@@ -59,6 +64,31 @@ def test_failure_at_the_provider_is_removed_and_keeps_the_message() -> None:
     assert outcome.deployment.stop_reason is StopReason.FAILED
     assert outcome.deployment.failure is not None
     assert "out of GPUs" in outcome.deployment.failure.message
+
+
+def test_late_conflict_is_removed_and_created_again() -> None:
+    remote = a_remote_deployment(STATUS.FAILED, message="RequestConflict", failed_by_conflict=True)
+    starting = a_deployment(DeploymentState.STARTING, approved_at=NOW - 9)
+    stopping = observe_deployment(starting, remote, now=NOW, wake_at=NOW).deployment
+    assert (stopping.state, stopping.stop_reason) == (DeploymentState.STOPPING, StopReason.CONFLICT)
+    once = record_missing(stopping, now=NOW).deployment
+    again = record_missing(once, now=NOW + ABSENCE_CONFIRMATION_SECONDS).deployment
+    assert (again.state, again.stop_reason, again.failure) == (DeploymentState.WANTED, None, None)
+    assert (again.round, again.approved_at) == (starting.round + 1, NOW - 9)
+    assert next_deployment_action(again, DeploymentContext(), NOW + 99) == CreateDeployment()
+
+
+def test_late_conflict_is_final_after_many_rounds_after_the_expiry_and_after_a_stop() -> None:
+    remote = a_remote_deployment(STATUS.FAILED, failed_by_conflict=True)
+    often = a_deployment(DeploymentState.STARTING, round=MAX_CONFLICT_ROUND)
+    assert observe_deployment(often, remote, now=NOW, wake_at=NOW).deployment.stop_reason is StopReason.FAILED
+    starting = a_deployment(DeploymentState.STARTING)
+    stopping = observe_deployment(starting, remote, now=NOW, wake_at=NOW).deployment
+    late = (stopping.expires_at or 0.0) + 1
+    for ended in (replace(stopping, missing_since=NOW), request_stop(stopping, now=NOW).deployment):
+        missing = replace(ended, missing_since=NOW)
+        when = late if missing.stop_reason is StopReason.CONFLICT else NOW + ABSENCE_CONFIRMATION_SECONDS
+        assert record_missing(missing, now=when).deployment.state is DeploymentState.STOPPED
 
 
 def test_poll_records_where_it_is_called_and_what_it_costs() -> None:
