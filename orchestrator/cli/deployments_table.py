@@ -48,9 +48,7 @@ def build_plan_table(plan: DeploymentPlan, width: int | None, *, borders: bool =
             line.model or NO_VALUE,
             line.spec.kind if line.spec else NO_VALUE,
             f"{line.spec.keep_hours:g}" if line.spec else NO_VALUE,
-            NO_VALUE
-            if line.spec is None or line.price is None
-            else format_hourly_usd(_multiply(line.price.usd_per_hour, line.spec.billed_replicas)),
+            NO_VALUE if line.obstacle else format_hourly_usd(line.usd_per_hour),
             NO_VALUE if line.obstacle else format_usd(line.usd),
             line.obstacle or ("" if line.price is None else f"price: {line.price.source}"),
         )
@@ -139,7 +137,3 @@ def format_totals(totals: DeploymentTotals) -> list[str]:
     if totals.unpriced:
         lines.append(f"The price of {format_count(totals.unpriced, 'deployment')} is unknown and not in these sums.")
     return lines
-
-
-def _multiply(usd: float | None, replicas: int) -> float | None:
-    return None if usd is None else usd * replicas

@@ -14,7 +14,13 @@ from orchestrator.control.accounts import (
 )
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.deployment_plan import DeploymentPlan, DeploymentSelection, plan_deployments
-from orchestrator.control.deployments import DeploymentTarget, approve_deployments, deploy, undeploy
+from orchestrator.control.deployments import (
+    DeploymentTarget,
+    approve_deployments,
+    deploy,
+    list_open_deployments,
+    undeploy,
+)
 from orchestrator.control.jobs import RESET_ON_RETRY, adopt_remote_job, cancel, retry
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.control.plan import CheckedPlan, apply_plan, apply_plans, get_run_with_dataset, load_database_state
@@ -41,6 +47,7 @@ __all__ = [
     "deploy",
     "get_run_with_dataset",
     "hold_accounts",
+    "list_open_deployments",
     "load_database_state",
     "perform",
     "plan_deployments",

@@ -73,6 +73,13 @@ class PlannedDeployment:
     """Why it is not deployed; empty if it is."""
 
     @property
+    def usd_per_hour(self) -> float | None:
+        """The price per hour of all replicas; None: unknown."""
+        if self.spec is None or self.price is None or self.price.usd_per_hour is None:
+            return None
+        return self.price.usd_per_hour * self.spec.billed_replicas
+
+    @property
     def usd(self) -> float | None:
         """What it costs until it expires, without its calls; None: unknown."""
         if self.spec is None or self.price is None:

@@ -89,8 +89,13 @@ async def approve_deployments(
     return approved
 
 
-async def list_selected(connection: StoreConnection, target: DeploymentTarget) -> list[Deployment]:
+async def list_open_deployments(database: Database, target: DeploymentTarget) -> list[Deployment]:
     """Return the selected deployments that have not ended. Raises ConfigError for unknown accounts and ids."""
+    async with database.read() as connection:
+        return await _list_selected(connection, target)
+
+
+async def _list_selected(connection: StoreConnection, target: DeploymentTarget) -> list[Deployment]:
     if target.accounts is not None:
         await get_account_states(connection, target.accounts)
     selected = await deployment_records.list_open(connection, target.accounts)
@@ -114,7 +119,7 @@ async def _apply(
 ) -> list[Deployment]:
     async with database.transaction() as tx:
         changed = []
-        for deployment in await list_selected(tx.connection, target):
+        for deployment in await _list_selected(tx.connection, target):
             outcome = change(deployment)
             if outcome is not None and await deployment_records.record(tx, outcome, at=now, cause=by):
                 changed.append(outcome.deployment)

@@ -11,6 +11,7 @@ import pytest
 from deployment_actions import HOURS, TABLES, USD_PER_HOUR, deploy, fill_finished, find_no_price, list_all, record
 from store_values import NOW, RUN
 
+from orchestrator.app.deployment_prices import DeploymentPriceFinder
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers import deployments as handler
 from orchestrator.control import DeploymentSelection, DeploymentTarget
@@ -42,18 +43,20 @@ class PricedProvider:
 def app_with(database: Database, provider: Any, *accounts: str) -> Any:
     listed = [Account(name=name, provider=ProviderName.FIREWORKS, api_key="env:KEY") for name in accounts]
     by_name = {account.name: ProviderConnection(account, "12345678", provider) for account in listed}
-    run = SimpleNamespace(options=SimpleNamespace(name=RUN.name), deployments=TABLES)
 
-    async def load_accounts() -> tuple[Any, Any]:
-        return SimpleNamespace(runs=[run]), None
+    async def load_accounts() -> None:
+        pass
+
+    def get_tables(run_name: str) -> Any:
+        return {RUN.name: TABLES}[run_name]
 
     return cast(
         Any,
         SimpleNamespace(
             database=database,
             clock=SimpleNamespace(now=lambda: NOW, boottime=lambda: NOW),
-            loader=SimpleNamespace(load_accounts=load_accounts),
-            connections=SimpleNamespace(by_name=by_name),
+            loader=SimpleNamespace(load_accounts=load_accounts, get_deployment_tables=get_tables),
+            deployment_prices=DeploymentPriceFinder(by_name, lambda: NOW),
         ),
     )
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from orchestrator import control, status
-from orchestrator.app.deployment_prices import DeploymentPriceFinder
 from orchestrator.cli.deployments_table import build_deployments_table, build_plan_table, format_totals
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import RECORDED, get_operator_name
 from orchestrator.cli.output import print_json
 from orchestrator.cli.tables import get_table_width, print_output
 from orchestrator.control import DeploymentPlan, DeploymentSelection, DeploymentTarget
-from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
-from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.text import format_count, format_usd
 
 if TYPE_CHECKING:
@@ -85,14 +82,12 @@ async def print_deployments(app: App, wanted: DeploymentFilter, *, as_json: bool
 
 
 async def _plan(app: App, selection: DeploymentSelection) -> DeploymentPlan:
-    file, _ = await app.loader.load_accounts()
-
-    def get_tables(run_name: str) -> Mapping[ProviderName, DeploymentSpec]:
-        return next((run.deployments for run in file.runs if run.options.name == run_name), {})
-
-    prices = DeploymentPriceFinder(app.connections.by_name, app.clock.boottime)
+    await app.loader.load_accounts()
     return await control.plan_deployments(
-        app.database, selection, get_tables=get_tables, find_price=prices.find_price
+        app.database,
+        selection,
+        get_tables=app.loader.get_deployment_tables,
+        find_price=app.deployment_prices.find_price,
     )
 
 
