@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from structlog.stdlib import BoundLogger
 
 from orchestrator import control, status
+from orchestrator.app.deployment_prices import DeploymentPriceFinder
 from orchestrator.app.webhook_receiver import WebhookReceiver
+from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploymentTables
 from orchestrator.core.access_token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role, hash_token
 from orchestrator.core.account import Account
 from orchestrator.core.clock import Clock
@@ -51,6 +53,9 @@ class AppWebBackend:
         log: BoundLogger,
         metrics: MetricsRecorder,
         get_listed_accounts: Callable[[], Mapping[str, Account]] = dict,
+        *,
+        get_deployment_tables: GetDeploymentTables = lambda _run: {},
+        find_deployment_price: FindDeploymentPrice | None = None,
     ) -> None:
         self._database = database
         self._environment_tokens = list_environment_tokens(settings)
@@ -64,6 +69,8 @@ class AppWebBackend:
         )
         self._metrics = metrics
         self._get_listed_accounts = get_listed_accounts
+        self._get_deployment_tables = get_deployment_tables
+        self._find_deployment_price = find_deployment_price or DeploymentPriceFinder({}, clock.boottime).find_price
         self._clock = clock
         self._dataset_folder = settings.data_dir / "datasets"
 
@@ -84,6 +91,8 @@ class AppWebBackend:
             receive_webhook=self.receive_webhook,
             get_accounts=self._get_listed_accounts,
             find_price=self.find_price,
+            get_deployment_tables=self._get_deployment_tables,
+            find_deployment_price=self._find_deployment_price,
             example_library=ExampleLibrary(self._dataset_folder, self._clock.boottime),
             committed=self._database.committed,
             stopping=stopping,

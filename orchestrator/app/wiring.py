@@ -30,6 +30,7 @@ from orchestrator.app.accounts_file_applier import AccountsFileApplier, PlannedF
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import open_database
+from orchestrator.app.deployment_prices import DeploymentPriceFinder
 from orchestrator.app.desired_state_loader import DesiredStateLoader
 from orchestrator.app.file_descriptors import compute_max_connections, raise_descriptor_limit
 from orchestrator.app.notification_targets import NotificationTargets
@@ -177,6 +178,11 @@ class App:
         )
 
     @cached_property
+    def deployment_prices(self) -> DeploymentPriceFinder:
+        """Asks the providers for the prices of deployments."""
+        return DeploymentPriceFinder(self.connections.by_name, self.clock.boottime)
+
+    @cached_property
     def moderation_pool(self) -> ModerationPool:
         """The workers that moderate the chats of the current runs."""
         from orchestrator.daemon.moderation_pool import ModerationPool  # lazy: `status` does not moderate
@@ -266,6 +272,8 @@ class App:
             self.log,
             self.metrics,
             self.connections.get_listed_accounts,
+            get_deployment_tables=self.loader.get_deployment_tables,
+            find_deployment_price=self.deployment_prices.find_price,
         )
         return WebServer(
             create_app(backend.build(stopping, max_event_streams=min(MAX_EVENT_STREAMS, max_connections // 2))),

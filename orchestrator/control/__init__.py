@@ -13,6 +13,14 @@ from orchestrator.control.accounts import (
     with_missing_keys,
 )
 from orchestrator.control.deliveries import redeliver
+from orchestrator.control.deployment_plan import DeploymentPlan, DeploymentSelection, plan_deployments
+from orchestrator.control.deployments import (
+    DeploymentTarget,
+    approve_deployments,
+    deploy,
+    list_open_deployments,
+    undeploy,
+)
 from orchestrator.control.jobs import RESET_ON_RETRY, adopt_remote_job, cancel, retry
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.control.plan import CheckedPlan, apply_plan, apply_plans, get_run_with_dataset, load_database_state
@@ -24,18 +32,25 @@ __all__ = [
     "ActionResult",
     "ActionTarget",
     "CheckedPlan",
+    "DeploymentPlan",
+    "DeploymentSelection",
+    "DeploymentTarget",
     "ListedAccount",
     "ReleaseResult",
     "adopt_remote_job",
     "apply_plan",
     "apply_plans",
     "approve",
+    "approve_deployments",
     "cancel",
     "create_token",
+    "deploy",
     "get_run_with_dataset",
     "hold_accounts",
+    "list_open_deployments",
     "load_database_state",
     "perform",
+    "plan_deployments",
     "record_token_use",
     "redeliver",
     "release_accounts",
@@ -43,6 +58,7 @@ __all__ = [
     "revoke_token",
     "start",
     "sync_accounts",
+    "undeploy",
     "unknown_accounts_error",
     "waive_moderation",
     "with_missing_keys",

@@ -16,6 +16,13 @@ from orchestrator.status.account import (
 from orchestrator.status.action_preview import ActionPreview, preview_action
 from orchestrator.status.costs import RunCosts, find_costs
 from orchestrator.status.deliveries import count_deliveries, count_failed_deliveries, list_deliveries
+from orchestrator.status.deployments import (
+    DeploymentListing,
+    DeploymentTotals,
+    DeploymentView,
+    deployment_to_dict,
+    list_deployments,
+)
 from orchestrator.status.events import (
     RunEvent,
     StoredEvent,
@@ -62,6 +69,9 @@ __all__ = [
     "CurrentRun",
     "DatasetRow",
     "DatasetView",
+    "DeploymentListing",
+    "DeploymentTotals",
+    "DeploymentView",
     "EventData",
     "Health",
     "JobListing",
@@ -87,6 +97,7 @@ __all__ = [
     "TimelineRow",
     "count_deliveries",
     "count_failed_deliveries",
+    "deployment_to_dict",
     "describe_moderation",
     "find_account",
     "find_costs",
@@ -105,6 +116,7 @@ __all__ = [
     "list_current_runs",
     "list_datasets",
     "list_deliveries",
+    "list_deployments",
     "list_events_after",
     "list_job_losses",
     "list_jobs",

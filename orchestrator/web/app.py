@@ -14,6 +14,7 @@ from orchestrator.status import StatusCache
 from orchestrator.web.api.actions import ActionRoutes
 from orchestrator.web.api.dataset_examples import DatasetExampleRoutes
 from orchestrator.web.api.deliveries import DeliveryRoutes
+from orchestrator.web.api.deployments import DeploymentRoutes
 from orchestrator.web.api.events import EventRoutes
 from orchestrator.web.api.metrics import MetricsRoutes
 from orchestrator.web.api.openapi import add_openapi_route
@@ -53,6 +54,7 @@ def create_app(backend: WebBackend) -> FastAPI:
         RunDetailRoutes(backend),
         DatasetExampleRoutes(backend),
         DeliveryRoutes(backend),
+        DeploymentRoutes(backend),
         EventRoutes(backend, authenticator),
         ActionRoutes(backend),
     ):

@@ -7,8 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploymentTables
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
+from orchestrator.core.deployment.cost import DeploymentPrice
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
+from orchestrator.core.deployment.spec_choice import find_option_price
 from orchestrator.core.plans.price import Price
 from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health, MetricsSnapshot
@@ -23,6 +27,10 @@ class DatabaseCaller(Protocol):
     async def __call__(
         self, function: Callable[Concatenate[Any, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
     ) -> T: ...
+
+
+async def _find_unknown_price(_account: str, _base_model: str, spec: DeploymentSpec) -> DeploymentPrice:
+    return find_option_price(spec, ())
 
 
 WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
@@ -55,6 +63,10 @@ class WebBackend:
     """Returns the accounts of the accounts file in use by name, without their keys."""
     find_price: Callable[[str, str], Price | None] = lambda _provider, _base_model: None
     """Returns the price of a base model at a provider by the price file; None if it is unknown."""
+    get_deployment_tables: GetDeploymentTables = lambda _run: {}
+    """Returns the tables `[run.PROVIDER.deployment]` of the run with this name, of the accounts file in use."""
+    find_deployment_price: FindDeploymentPrice = _find_unknown_price
+    """Asks the provider for the price of a deployment."""
     example_library: ExampleLibrary | None = None
     """Reads the datasets of this machine; None if they cannot be shown."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 EVERY_JOB: Final = JobFilter()
-_RECORDED = "Recorded. The running service applies it, or else the next `orchestrator run`."
+RECORDED: Final = "Recorded. The running service applies it, or else the next `orchestrator run`."
 
 
 async def run_account_action(
@@ -54,7 +54,7 @@ async def run_operator_action(app: App, action: OperatorAction, target: ActionTa
     if result.is_empty:
         sys.stdout.write(f"{ACTION_INFO[action].nothing_to_do}\n")
         return ExitCode.FAILED
-    sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{_RECORDED}\n")
+    sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{RECORDED}\n")
     return ExitCode.DONE
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orchestrator.web.api.deployment_examples import DEPLOYMENT_EXAMPLES
+
 _BASE_MODEL: Final = "sandbox-small"
 _FINE_TUNED_MODEL: Final = f"ft:{_BASE_MODEL}:acme:support:CZk4QpX1"
 _SHA256: Final = "9f2b41c7d05e8a36" * 4
@@ -293,6 +295,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "counts": {"dead": 1, "waiting": 0, "arrived": 12},
         "next": None,
     },
+    **DEPLOYMENT_EXAMPLES,
     "ActionByName": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
     "ActionByFilter": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
     "ActionOnAll": {"all": True, "expect": 300},

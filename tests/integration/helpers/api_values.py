@@ -37,6 +37,10 @@ class ServedApp:
         clock = cast(Any, SimpleNamespace(now=self._now, boottime=self._now))
         settings = load_settings({"ORCHESTRATOR_DATA_DIR": str(data_dir)} if data_dir else {})
         self.inside = AppWebBackend(database, settings, silent, deaf, clock, log, MetricsRecorder("1"))
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Build the application from what is inside now."""
         self.app = create_app(self.inside.build(self.stopping))
 
     def _now(self) -> float:

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from status_values import JOB
+from status_values import JOB, a_deployment_view
 from web_values import run
 
+from orchestrator.cli.deployments_table import PLAN_COLUMNS, build_deployments_table
 from orchestrator.cli.handlers import admin, conformance, deliveries, status, tokens
 from orchestrator.cli.plan_table import build_plan_table
 from orchestrator.cli.status_table import MODELS_COLUMNS, build_models_table, build_run_tables, build_status_table
@@ -30,7 +31,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.exports import list_table_rows, select_models
-from orchestrator.status import StatusSnapshot
+from orchestrator.status import DeploymentListing, DeploymentTotals, StatusSnapshot
 
 FOLDER = Path(__file__).with_name("snapshots")
 MODELS = (
@@ -133,6 +134,66 @@ CHECKS = (
     ("find job", "works", "by the tag in its suffix; the server stores no metadata"),
     ("events", "limited", f"404: there is no job {REMOTE_JOB}; the job works without events, but shows no losses"),
 )
+MODEL_STRINGS = (
+    "accounts/acme/models/support-tone#accounts/acme/deployments/orch-00112233445566aa-0",
+    "arn:aws:bedrock:us-east-1:123456789012:custom-model-deployment/a1b2c3d4e5f6",
+)
+DEPLOYMENTS = (
+    a_deployment_view(
+        account=ACCOUNTS[0],
+        state="ready",
+        model_string=MODEL_STRINGS[0],
+        base_url="https://api.fireworks.ai/inference/v1",
+        started_at=5400.0,
+        expires_at=19800.0,
+        usd_per_hour=5.8,
+        so_far_usd=5.8,
+        until_end_usd=23.2,
+    ),
+    a_deployment_view(
+        account=ACCOUNTS[1],
+        provider="bedrock",
+        id="99112233445566bb",
+        kind="token",
+        state="ready",
+        model_string=MODEL_STRINGS[1],
+        base_url="https://bedrock-runtime.us-east-1.amazonaws.com",
+        started_at=5400.0,
+        expires_at=95400.0,
+        usd_per_hour=0.0,
+        so_far_usd=0.0,
+        until_end_usd=0.0,
+    ),
+    a_deployment_view(
+        account="red",
+        id="77112233445566cc",
+        held=True,
+        error=Failure(
+            "price_unknown", "the price per hour of the deployment is unknown", "Look it up, then approve it."
+        ),
+    ),
+)
+PLANNED_DEPLOYMENTS = (
+    (
+        ACCOUNTS[0],
+        "accounts/acme/models/support-tone",
+        "hour",
+        "4",
+        "$5.80",
+        "$23.20",
+        "price: price page of fireworks",
+    ),
+    (ACCOUNTS[1], "–", "–", "–", "–", "–", "it has no model yet: its job is running"),
+)
+
+
+def build_deployments(width: int) -> RenderableType:
+    totals = DeploymentTotals(count=2, usd_per_hour=5.8, so_far_usd=5.8, until_end_usd=23.2)
+    return build_deployments_table(
+        DeploymentListing(deployments=DEPLOYMENTS, counts={}, totals=totals), 9000.0, width
+    )
+
+
 MODEL_ROWS = list_table_rows(select_models("tone", JOBS, {}, labels=(), providers=()))
 CASES: dict[str, tuple[Build, tuple[str, ...]]] = {
     "status": (build_status(), (*ACCOUNTS, *MODELS)),
@@ -144,6 +205,8 @@ CASES: dict[str, tuple[Build, tuple[str, ...]]] = {
     "accounts": (table_of(status.ACCOUNT_COLUMNS, *VERIFIED), (ACCOUNTS[0], "red")),
     "history": (table_of(status.EVENT_COLUMNS, *EVENTS), (TIME, REMOTE_JOB)),
     "deliveries": (table_of(deliveries.DELIVERY_COLUMNS, *DELIVERIES), ("17", "18", DELIVERIES[0][4], ACCOUNTS[0])),
+    "deployments": (build_deployments, (*ACCOUNTS[:2], "red")),
+    "deploy": (table_of(PLAN_COLUMNS, *PLANNED_DEPLOYMENTS), ACCOUNTS[:2]),
     "tokens": (table_of(tokens.TOKEN_COLUMNS, *TOKENS), ("ci", "dashboard-of-the-team")),
     "config": (table_of(admin.SETTING_COLUMNS, *SETTINGS), (SETTINGS[0][0], SETTINGS[1][0])),
     "conformance": (table_of(conformance.CONFORMANCE_COLUMNS, *CHECKS), ("create job", "find job", REMOTE_JOB)),

@@ -17,10 +17,19 @@ from orchestrator.core import finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.notifications import delivery
 from orchestrator.core.replica import Replica
-from orchestrator.status import AccountSummary, DatasetRow, JobView, RunView, StoredEvent, status_to_dict
+from orchestrator.status import (
+    AccountSummary,
+    DatasetRow,
+    DeploymentTotals,
+    DeploymentView,
+    JobView,
+    RunView,
+    StoredEvent,
+    status_to_dict,
+)
 from orchestrator.web.api import deliveries
 from orchestrator.web.api.examples import EXAMPLES
-from orchestrator.web.api.schemas import accounts_and_datasets, jobs_and_runs
+from orchestrator.web.api.schemas import accounts_and_datasets, deployments, jobs_and_runs
 from orchestrator.web.api.schemas.jobs_and_runs import (
     JobSchema,
     RunSchema,
@@ -31,7 +40,7 @@ from orchestrator.web.api.schemas.jobs_and_runs import (
 
 DOCS = Path(__file__).parents[4] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
-UNDOCUMENTED_FIELDS = {JobView: {"run"}, RunView: {"priority"}}
+UNDOCUMENTED_FIELDS = {JobView: {"run"}, RunView: {"priority"}, DeploymentView: {"is_account_removed"}}
 """Documents show them beside the run, so that the document of a single run stays as it was."""
 RENAMED_FIELDS = {
     "run_id": "run",
@@ -60,6 +69,8 @@ def test_api_reference_matches_the_code(name: str) -> None:
         (jobs_and_runs.EventSchema, StoredEvent, {"kind"}),
         (accounts_and_datasets.FindingSchema, finding.Finding, set()),
         (accounts_and_datasets.FindingsSchema, finding.FindingSummary, set()),
+        (deployments.DeploymentSchema, DeploymentView, set()),
+        (deployments.DeploymentTotalsSchema, DeploymentTotals, set()),
         (deliveries.DeliverySchema, delivery.Delivery, {"state"}),
     ],
 )
@@ -107,4 +118,11 @@ def test_example_matches_its_document(name: str) -> None:
 def test_every_document_that_is_asked_for_or_answered_has_an_example() -> None:
     paths = json.dumps(schema_of_all()["paths"])
     named = {part.partition('"')[0] for part in paths.split("#/components/schemas/")[1:]}
-    assert named - set(EXAMPLES) == {"Liveness", "Readiness", "JobState", "DeliveryStatus", "ProviderName"}
+    assert named - set(EXAMPLES) == {
+        "Liveness",
+        "Readiness",
+        "JobState",
+        "DeliveryStatus",
+        "DeploymentState",
+        "ProviderName",
+    }
