@@ -51,6 +51,20 @@ MEANINGS: Final = {
     "are retried.",
     "delivery.retry_scheduled": "An attempt to deliver a notification failed; another one follows.",
     "delivery.succeeded": "The target accepted a notification.",
+    "deployment.adopted": "A deployment of this program was found at the provider and has no record here, for "
+    "example after a lost database. It is stopped at `expires_at`.",
+    "deployment.internal_error": "A bug of orchestrator interrupted a deployment; the deployment is tried again. "
+    "Please report it.",
+    "deployment.leftover": "The provider has a deployment of an earlier request. The service does not use it, and it "
+    "may be billed.",
+    "deployment.reappeared": "A deployment that had ended was found at the provider; it is removed.",
+    "deployment.state_changed": "A deployment entered another state: `before` → `after`. The level is `warning` if "
+    "an error caused it.",
+    "deployment.updated": "A deployment was changed and stayed in its state, for example by a failed attempt or a "
+    "hold.",
+    "deployment.version_conflict": "A step was discarded because the deployment was changed by another process "
+    "meanwhile.",
+    "deployments.list_failed": "The provider did not list the deployments of the account; the list is tried again.",
     "dispatch.failed": "A bug of orchestrator interrupted the search for due jobs; the search is repeated.",
     "events.purged": "Events older than `ORCHESTRATOR_EVENTS_KEEP_DAYS` were deleted; `lines` is their number.",
     "job.internal_error": "A bug of orchestrator interrupted a job; the job is tried again. Please report it.",

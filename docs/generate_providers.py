@@ -54,8 +54,9 @@ models are checked once a day.
 ## Deployments
 
 What `[run.PROVIDER.deployment]` accepts, from `orchestrator/core/deployment/deployment_offers.py`. The models of
-providers without a row are callable by themselves. `kind` and `keep_hours` are always required. This version
-reads and checks the table; it does not create deployments yet.
+providers without a row are callable by themselves. `kind` and `keep_hours` are always required. `orchestrator serve`
+creates the deployment when the job has succeeded, and removes it after `keep_hours`. Commands that end with their
+jobs, such as `orchestrator run`, do not create deployments: nothing would stop them.
 
 | provider | kind | provider's term | options | removed by the provider after |
 |---|---|---|---|---|

@@ -35,6 +35,7 @@ from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.plan import Plan, PlanStep, Work, check_distinct_work
+from orchestrator.daemon.deployments.run_deployments import RunDeployments, RunDeploymentTable
 from orchestrator.daemon.maintenance import model_expiry
 from orchestrator.daemon.moderation_pool import ModerationPool
 from orchestrator.daemon.service import AppliedFile
@@ -75,6 +76,7 @@ class AccountsFileApplier:
         connections: Connections,
         notification_targets: NotificationTargets,
         moderation_pool: ModerationPool,
+        run_deployments: RunDeploymentTable,
         clock: Clock,
         log: BoundLogger,
     ) -> None:
@@ -83,6 +85,7 @@ class AccountsFileApplier:
         self._connections = connections
         self._notification_targets = notification_targets
         self._moderation_pool = moderation_pool
+        self._run_deployments = run_deployments
         self._clock = clock
         self._log = log
 
@@ -106,6 +109,8 @@ class AccountsFileApplier:
         planned = await self._plan_runs(inputs, now, with_moderation=True)
         names = [run.options.name for run in inputs.accounts_file.runs]
         applied_names = {each.plan.name for each in planned.runs}
+        # Before the jobs exist: one that succeeds requests the deployment of its run.
+        self._run_deployments.apply({each.plan.name: _build_run_deployments(each) for each in planned.runs}, names)
         runs = await control.apply_plans(
             self._database,
             [_build_checked_plan(each) for each in planned.runs],
@@ -175,4 +180,9 @@ class AccountsFileApplier:
 
 def _build_checked_plan(planned: PlannedRun) -> CheckedPlan:
     findings = FindingSummary.from_findings(planned.desired.findings, planned.desired.counts)
-    return CheckedPlan(plan=planned.plan, findings=findings)
+    return CheckedPlan(plan=planned.plan, findings=findings, deployments=planned.desired.run.deployments)
+
+
+def _build_run_deployments(planned: PlannedRun) -> RunDeployments:
+    run = planned.desired.run
+    return RunDeployments(run_id=planned.plan.run_id, specs=run.deployments, max_total_usd=run.options.max_total_usd)

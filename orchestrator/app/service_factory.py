@@ -2,12 +2,13 @@
 
 # Theory of operation
 #
-# A service has four kinds of parts:
+# A service has five kinds of parts:
 #
 #   dispatcher   wakes up jobs whose time has come. SQLite: a loop in this process. PostgreSQL: a queue that the
 #   replicas
 #                share, so that each job is handled by one of them.
 #   reconciler   handles one job at a time: decides the next action and performs it at the provider.
+#   deployments  a dispatcher and a reconciler of their own (daemon/deployments).
 #   workers      moderation, delivery of notifications, the heartbeat of this replica.
 #   scheduler    calls the periodic functions ("ticks") as tasks of the event loop, so that a tick must not block.
 #
@@ -36,6 +37,12 @@ from orchestrator.core.jobs.observer import ServiceObserver
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
+from orchestrator.daemon.deployments.deployment_worker import DeploymentWorker
+from orchestrator.daemon.deployments.inventory import DeploymentInventory
+from orchestrator.daemon.deployments.reconciler import DeploymentReconciler
+from orchestrator.daemon.deployments.recorder import DeploymentRecorder
+from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
+from orchestrator.daemon.deployments.steps import DeploymentSteps
 from orchestrator.daemon.heartbeat import ReplicaHeartbeat
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.maintenance.event_retention import EventPurger
@@ -53,11 +60,13 @@ from orchestrator.inputs.retirements import load_retirements
 from orchestrator.settings import Settings
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import clock_adjustment
+from orchestrator.store.queries.deployments.deployment_requests import DueDeployments
 
 RESCUE_INTERVAL_SECONDS = 1.0  # PostgreSQL: how often jobs of dead replicas are put back into the queue
 QUEUE_PRUNE_INTERVAL_SECONDS = 60.0
 MODEL_EXPIRY_INTERVAL_SECONDS = 60.0  # how often models are selected that were not checked for a day
 EVENT_PURGE_INTERVAL_SECONDS = 3600.0
+INVENTORY_INTERVAL_SECONDS = 5.0  # how often accounts are selected whose deployments were not listed for a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,8 @@ class ServiceParts:
     dataset_folder: Path
     """Folder of the canonical JSONL files that are uploaded."""
     connections: Connections
+    run_deployments: RunDeploymentTable
+    """The deployments that the accounts file requests; filled when it is applied."""
     notification_targets: NotificationTargets
     moderation_pool: ModerationPool
     missing_key_watcher: MissingKeyWatcher
@@ -81,31 +92,32 @@ class ServiceParts:
     """None: changes of the chats are noticed at the next reload only."""
 
 
-def build_service(parts: ServiceParts, converge: Converge, observer: ServiceObserver) -> Service:
+def build_service(
+    parts: ServiceParts, converge: Converge, observer: ServiceObserver, *, deploys: bool = False
+) -> Service:
     """Build the service, ready to be started.
 
-    `converge` applies the accounts file. `observer` receives measurements.
+    `converge` applies the accounts file. `observer` receives measurements. Without `deploys` no deployment is
+    created: the process ends with its jobs, and nobody would stop the deployment.
     """
     parts.connections.observer = observer  # before `converge` creates connections, which copy it
-    heartbeat = ReplicaHeartbeat(
-        parts.database,
-        replica=parts.replica_id,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        clock=parts.clock,
-        timeout_seconds=parts.settings.intent_seconds,
-    )
+    heartbeat = _build_heartbeat(parts)
     scheduler = Scheduler(clock=parts.clock, log=parts.log, observer=observer)
     _handle_clock_changes(parts, scheduler, heartbeat)
     _schedule_maintenance(parts, scheduler)
+    if deploys:
+        _schedule_inventory(parts, scheduler)
+
+    def clock_agrees() -> bool:
+        return heartbeat.clock_agrees and scheduler.is_clock_settled
+
     service = Service(
         converge=converge,
         signature=lambda: _accounts_file_signature(parts.settings.accounts_file),
         dataset_watcher=parts.dataset_watcher,
         dispatch=_build_dispatch(parts, scheduler, heartbeat),
-        reconciler=_build_reconciler(
-            parts, observer, clock_agrees=lambda: heartbeat.clock_agrees and scheduler.is_clock_settled
-        ),
+        reconciler=_build_reconciler(parts, observer, clock_agrees),
+        deployment_worker=_build_deployment_worker(parts, clock_agrees, creates=deploys),
         heartbeat=heartbeat,
         delivery_worker=DeliveryWorker(
             parts.database,
@@ -123,6 +135,17 @@ def build_service(parts: ServiceParts, converge: Converge, observer: ServiceObse
     parts.moderation_pool.on_passed = service.wake
     _schedule_missing_key_check(parts, scheduler, service)
     return service
+
+
+def _build_heartbeat(parts: ServiceParts) -> ReplicaHeartbeat:
+    return ReplicaHeartbeat(
+        parts.database,
+        replica=parts.replica_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        clock=parts.clock,
+        timeout_seconds=parts.settings.intent_seconds,
+    )
 
 
 def _build_reconciler(parts: ServiceParts, observer: ServiceObserver, clock_agrees: Callable[[], bool]) -> Reconciler:
@@ -147,7 +170,45 @@ def _build_reconciler(parts: ServiceParts, observer: ServiceObserver, clock_agre
         observer=observer,
         clock_agrees=clock_agrees,
         failpoint=failpoints.build_failpoint(os.environ.get(failpoints.FAILPOINT_VARIABLE)),
+        run_deployments=parts.run_deployments,
     )
+
+
+def _build_deployment_worker(
+    parts: ServiceParts, clock_agrees: Callable[[], bool], *, creates: bool
+) -> DeploymentWorker:
+    """Build the worker of the deployments. Their due ones are read from the table, on PostgreSQL too."""
+    settings, connections = parts.settings, parts.connections
+    recorder = DeploymentRecorder(
+        parts.database,
+        connections.by_name,
+        parts.run_deployments,
+        redact=parts.redact,
+        clock=parts.clock,
+        replica=parts.replica_id,
+        log=parts.log,
+    )
+    reconciler = DeploymentReconciler(
+        parts.database,
+        connections.by_name,
+        steps=DeploymentSteps(identify=connections.identify, clock=parts.clock, jitter=random.random),
+        recorder=recorder,
+        clock=parts.clock,
+        jitter=random.random,
+        intent_seconds=settings.intent_seconds,
+        log=parts.log,
+        creates=creates,
+        clock_agrees=clock_agrees,
+        failpoint=failpoints.build_failpoint(os.environ.get(failpoints.FAILPOINT_VARIABLE)),
+    )
+    dispatch = EmbeddedDispatcher(
+        parts.database,
+        now=parts.clock.now,
+        max_in_flight=settings.max_in_flight,
+        find_server=connections.find_server,
+        queries=DueDeployments(),
+    )
+    return DeploymentWorker(dispatch, reconciler)
 
 
 def _build_dispatch(parts: ServiceParts, scheduler: Scheduler, heartbeat: ReplicaHeartbeat) -> Dispatcher:
@@ -210,6 +271,12 @@ def _schedule_maintenance(parts: ServiceParts, scheduler: Scheduler) -> None:
     if (keep_days := parts.settings.events_keep_days) is not None:
         purger = EventPurger(parts.database, keep_days=keep_days, now=parts.clock.now, log=parts.log)
         scheduler.schedule_every(EVENT_PURGE_INTERVAL_SECONDS, "event purge", purger.purge)
+
+
+def _schedule_inventory(parts: ServiceParts, scheduler: Scheduler) -> None:
+    """Schedule the comparison of what the providers have with what the database has."""
+    inventory = DeploymentInventory(parts.database, parts.connections.by_name, clock=parts.clock, log=parts.log)
+    scheduler.schedule_every(INVENTORY_INTERVAL_SECONDS, "deployments", inventory.check_due_accounts)
 
 
 def _accounts_file_signature(accounts_file: Path) -> Hashable:

@@ -43,6 +43,7 @@ from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
+from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
 from orchestrator.planning.moderation import load_cached_moderation
 from orchestrator.settings import Settings
@@ -87,6 +88,7 @@ class App:
             clock=self.clock.boottime,
             find_identity=self._find_identity,
         )
+        self.run_deployments = RunDeploymentTable()
         self.missing_key_watcher = MissingKeyWatcher(self.connections.has_key, self.clock.boottime)
         self.notification_targets = NotificationTargets(redact, self.network)
         self.webhook_receiver = WebhookReceiver(self.connections.parse_webhook, self.log)
@@ -157,6 +159,7 @@ class App:
             connections=self.connections,
             notification_targets=self.notification_targets,
             moderation_pool=self.moderation_pool,
+            run_deployments=self.run_deployments,
             clock=self.clock,
             log=self.log,
         )
@@ -209,8 +212,11 @@ class App:
         observer: ServiceObserver = NULL_OBSERVER,
         watch_dataset: bool = False,
         run: str | None = None,
+        deploys: bool = False,
     ) -> Service:
         """Create the service, ready to be started. Without `start` it uploads files and creates no job.
+
+        Only with `deploys` it creates deployments: it must then stay, because it also stops them.
 
         With `run` it applies only the run with this name, and leaves the others as they are.
         `observer` receives measurements, usually `metrics`. With `watch_dataset` a change of the chats is applied
@@ -227,7 +233,7 @@ class App:
 
         from orchestrator.app.service_factory import build_service  # lazy: read-only commands do not need it
 
-        return build_service(self.get_service_parts(), converge, observer)
+        return build_service(self.get_service_parts(), converge, observer, deploys=deploys)
 
     def get_service_parts(self) -> ServiceParts:
         """Return the parts that a service uses."""
@@ -242,6 +248,7 @@ class App:
             replica_id=self.replica_id,
             dataset_folder=self.dataset_folder,
             connections=self.connections,
+            run_deployments=self.run_deployments,
             notification_targets=self.notification_targets,
             moderation_pool=self.moderation_pool,
             missing_key_watcher=self.missing_key_watcher,

@@ -23,6 +23,7 @@ from orchestrator.store.queries import accounts as account_queries
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import notifications, outcomes
 from orchestrator.store.queries import runs as run_queries
+from orchestrator.store.queries.deployments import deployment_requests
 
 HOLDS_CLEARED_ON_SYNC: Final = NETWORK_HOLD_KINDS | {HoldKind.KEY_MISSING}
 """Holds whose cause is outside the account (network, missing key): reading the accounts file again lifts them."""
@@ -96,6 +97,7 @@ async def sync_accounts(database: Database, listed_accounts: Sequence[ListedAcco
             if state != before.get(state.name, state):
                 await account_queries.save(tx, state)
                 await job_queries.wake_account(tx, state.name, now)
+                await deployment_requests.wake_account(tx, state.name, now)
             await _record_key_change(tx, before.get(state.name), state, now)
 
 
@@ -151,6 +153,7 @@ async def release_accounts(
                 if job.hold is not None and job.hold.kind not in PLAN_HOLD_KINDS:
                     await outcomes.record(tx, release_job(job, now=now), at=now, cause=by)
             await job_queries.wake_account(tx, name, now)
+            await deployment_requests.wake_account(tx, name, now)
         return ReleaseResult(list(with_key), await request_moderation(tx, by=by, now=now))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
+from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import NOT_SELECTED_HOLD, PLAN_HOLD_KINDS
@@ -26,6 +28,7 @@ from orchestrator.store.queries import accounts as account_queries
 from orchestrator.store.queries import costs, notifications, outcomes
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import runs as run_queries
+from orchestrator.store.queries.deployments import deployment_requests
 
 
 async def load_database_state(
@@ -66,6 +69,7 @@ class CheckedPlan:
 
     plan: Plan
     findings: FindingSummary | None = None
+    deployments: Mapping[ProviderName, DeploymentSpec] = field(default_factory=dict)  # that the run requests
 
 
 async def apply_plan(
@@ -107,6 +111,8 @@ async def apply_plans(
             deselected[run.id] = await _withdraw_deselected_jobs(tx, checked.plan, accounts, now, cause)
             await _update_open_jobs(tx, checked.plan, now, cause)
             await job_queries.wake_unsubmitted(tx, run.id, now)
+            await _request_deployments(tx, checked, now, cause)
+        await deployment_requests.wake_price_holds(tx, accounts, now)
         removed = await account_queries.mark_removed_except(tx, accounts, now)
         for run, checked in zip(runs, plans, strict=True):
             if (before := _find_predecessor(run, previous)) is not None:
@@ -232,6 +238,22 @@ async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str)
             await outcomes.record(tx, hold_job(job, plan_hold), at=now, cause=cause)
         elif has_plan_hold and not plan_hold:
             await outcomes.record(tx, release_job(job, now=now), at=now, cause=cause)
+
+
+async def _request_deployments(tx: Transaction, checked: CheckedPlan, now: float, cause: str) -> None:
+    """Request the deployments of models that exist already: the run got its deployments after its training.
+
+    A model that was deployed before, also one that was stopped since, keeps its record and is not deployed again.
+    """
+    if not checked.deployments:
+        return
+    jobs = await job_queries.get_many(tx.connection, [line.job_id for line in checked.plan.lines])
+    wanted = [
+        build_deployment(job, checked.deployments[job.provider], now=now)
+        for job in jobs.values()
+        if job.state is JobState.SUCCEEDED and job.fine_tuned_model and job.provider in checked.deployments
+    ]
+    await deployment_requests.request_deployments(tx, wanted, at=now, cause=cause)
 
 
 async def _load_pins(connection: StoreConnection, plan: Plan, run: Run) -> dict[ProviderName, PinnedValues | None]:

@@ -20,6 +20,7 @@ class HoldKind(StrEnum):
     FILE_TOO_LARGE = "file_too_large"
     NOT_TUNABLE = "not_tunable"
     MODEL_UNKNOWN = "model_unknown"
+    NOT_SERVABLE = "not_servable"
     PRICE_REFUSED = "price_refused"
     NOT_MODERATED = "not_moderated"
     MODERATING = "moderating"
@@ -60,6 +61,10 @@ HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
         "The provider does not know the base model.",
         "Correct `base_model`; the message names the nearest known one.",
     ),
+    HoldKind.NOT_SERVABLE: (
+        "The run requests a deployment, and the provider cannot deploy models of this base model.",
+        "Choose another `base_model`, or remove `[run.PROVIDER.deployment]`.",
+    ),
     HoldKind.PRICE_REFUSED: (
         "The provider refuses to quote a price for the job.",
         "Add credit at the provider, or make the dataset smaller.",
@@ -91,8 +96,8 @@ HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
 }
 """The meaning of each kind, and how the hold ends: a table of docs/reference/errors.md."""
 
-UNTRAINABLE_HOLD_KINDS: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
-"""Holds of a base model that cannot be trained: its price does not count towards the run's."""
+UNTRAINABLE_HOLD_KINDS: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN, HoldKind.NOT_SERVABLE})
+"""Holds of a base model that is not trained: its price does not count towards the run's."""
 
 SELF_RELEASING_HOLD_KINDS: Final = frozenset({HoldKind.MODERATING})
 """Holds that end without an operator: the service works on the cause."""

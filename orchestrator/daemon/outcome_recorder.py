@@ -9,6 +9,9 @@
 #   * a terminal state: it needs the state of all jobs of its run, to announce the end of the run
 #   * an outcome that the batch refused as stale, because it may be rebased on a cancel request
 #
+# A job that succeeds requests its deployment in the same transaction, if its run has one: a process that dies between
+# two transactions would otherwise leave a model that nobody deploys.
+#
 # Nothing is counted or logged before the commit: a line about a change that was rolled back would be wrong.
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.plans.budget import find_budget_hold, month_start
 from orchestrator.core.secret import Redactor
+from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import costs, jobs, outcomes
+from orchestrator.store.queries.deployments import deployment_requests
 
 CAUSE = "service"  # stored with each event: the service itself changed the job
 
@@ -50,7 +55,9 @@ class OutcomeRecorder:
         replica: str,
         log: BoundLogger,
         observer: ServiceObserver = NULL_OBSERVER,
+        run_deployments: RunDeploymentTable | None = None,
     ) -> None:
+        self._run_deployments = run_deployments or RunDeploymentTable()
         self._database = database
         self._connections = connections
         self._redact = redact
@@ -90,10 +97,14 @@ class OutcomeRecorder:
                 blocker := await _find_submit_blocker(tx.connection, outcome.job, limits_of, at)
             ):
                 return blocker
-            if await outcomes.record(tx, outcome, at=at, cause=CAUSE, caller_continues=True):
-                return outcome
-            rebased = await outcomes.record_rebased(tx, outcome, at, CAUSE) if rebase_on_cancel else None
-            return rebased or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
+            recorded: Outcome | None = outcome
+            if not await outcomes.record(tx, outcome, at=at, cause=CAUSE, caller_continues=True):
+                recorded = await outcomes.record_rebased(tx, outcome, at, CAUSE) if rebase_on_cancel else None
+            if recorded is None:
+                return StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
+            if deployment := self._run_deployments.build_requested(recorded.job, at):
+                await deployment_requests.request_deployments(tx, [deployment], at=at, cause=CAUSE)
+            return recorded
 
         # `change` returns errors: an exception would make the group commit run all changes of its batch again.
         recorded = await self._database.write(change)

@@ -12,6 +12,7 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_files import DatasetFiles
+from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
 from orchestrator.daemon.duration_estimator import DurationEstimator
 from orchestrator.daemon.job_loader import JobLoader
 from orchestrator.daemon.outcome_recorder import OutcomeRecorder
@@ -39,19 +40,19 @@ def build_reconciler(
     time_limit: TimeLimit = asyncio.timeout,
     clock_agrees: Callable[[], bool] = lambda: True,
     failpoint: Callable[[str], None] = lambda point: None,
+    run_deployments: RunDeploymentTable | None = None,
 ) -> Reconciler:
     """Return the reconciler of one replica. `datasets` is the folder of the canonical JSONL files."""
-    steps = ProviderSteps(
-        identify=identify,
-        clock=clock,
-        jitter=jitter,
-        timing=timing,
-        duration_estimator=DurationEstimator(database),
-        log=log,
-        time_limit=time_limit,
-    )
+    steps = _build_steps(database, identify, clock, jitter, timing, log, time_limit)
     recorder = OutcomeRecorder(
-        database, connections, redact=redact, clock=clock, replica=replica, log=log, observer=observer
+        database,
+        connections,
+        redact=redact,
+        clock=clock,
+        replica=replica,
+        log=log,
+        observer=observer,
+        run_deployments=run_deployments,
     )
     return Reconciler(
         connections,
@@ -66,4 +67,24 @@ def build_reconciler(
         observer=observer,
         clock_agrees=clock_agrees,
         failpoint=failpoint,
+    )
+
+
+def _build_steps(
+    database: Database,
+    identify: Identify,
+    clock: Clock,
+    jitter: Callable[[], float],
+    timing: StepTiming,
+    log: BoundLogger,
+    time_limit: TimeLimit,
+) -> ProviderSteps:
+    return ProviderSteps(
+        identify=identify,
+        clock=clock,
+        jitter=jitter,
+        timing=timing,
+        duration_estimator=DurationEstimator(database),
+        log=log,
+        time_limit=time_limit,
     )

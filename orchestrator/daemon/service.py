@@ -15,6 +15,7 @@ from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
+from orchestrator.daemon.deployments.deployment_worker import DeploymentWorker
 from orchestrator.daemon.heartbeat import ReplicaHeartbeat
 from orchestrator.daemon.moderation_pool import ModerationPool
 from orchestrator.daemon.reconciler import Reconciler
@@ -63,6 +64,7 @@ class Service:
         log: BoundLogger,
         dataset_watcher: DatasetWatcher | None = None,
         moderation_pool: ModerationPool | None = None,
+        deployment_worker: DeploymentWorker | None = None,
     ) -> None:
         self._file_refusal: ConfigRefusal | None = None  # an error that concerns every run
         self._run_refusals: dict[str, ConfigRefusal] = {}  # by name of the run
@@ -71,6 +73,7 @@ class Service:
         self._signature = signature
         self._dataset_watcher = dataset_watcher
         self._moderation_pool = moderation_pool
+        self._deployment_worker = deployment_worker
         self._last_signature: Hashable = None  # of the accounts file at the last reload
         self._must_reload = False  # a database outage interrupted the last reload
         self._dispatch = dispatch
@@ -81,7 +84,7 @@ class Service:
         self._now = now
         self._redact = redact
         self._log = log
-        self._dispatch_task: asyncio.Task[None] | None = None
+        self._dispatch_tasks: list[asyncio.Task[None]] = []
         self._reload_lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -109,7 +112,9 @@ class Service:
                 self._dataset_watcher.interval_seconds, "watch dataset", self._check_dataset
             )
         self._scheduler.start()
-        self._dispatch_task = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")
+        self._dispatch_tasks.append(asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch"))
+        if self._deployment_worker is not None:
+            self._dispatch_tasks.append(asyncio.create_task(self._deployment_worker.run(), name="deployments"))
 
     async def stop(self) -> None:
         """Finish the requests in flight within STOP_TIMEOUT_SECONDS.
@@ -122,18 +127,23 @@ class Service:
         if self._moderation_pool is not None:
             await self._moderation_pool.stop()
         self._dispatch.stop()
-        if self._dispatch_task is None:
+        if self._deployment_worker is not None:
+            self._deployment_worker.stop()
+        if not self._dispatch_tasks:
             return
+        work = asyncio.gather(*self._dispatch_tasks)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await asyncio.shield(self._dispatch_task)
+                await asyncio.shield(work)
         except TimeoutError:
             self._log.warning(
                 "service.shutdown_timeout",
                 message=f"requests in flight were cancelled after {STOP_TIMEOUT_SECONDS:g} seconds",
             )
             self._dispatch.abort()
-            await self._dispatch_task
+            if self._deployment_worker is not None:
+                self._deployment_worker.abort()
+            await work
         await self._delivery_worker.flush()
         await self._deregister()
 
@@ -173,7 +183,7 @@ class Service:
                 await self._refuse_file(error)
             else:
                 self._record_applied_file(applied, only)
-                self._dispatch.wake()
+                self.wake()
                 await self._store_problem()
 
     async def _refuse_file(self, error: Exception) -> None:
@@ -207,8 +217,10 @@ class Service:
             self._log.warning("refusal.store_failed", error=error)
 
     def wake(self) -> None:
-        """Check now for due jobs: one may be due earlier than expected."""
+        """Check now for due jobs and deployments: one may be due earlier than expected."""
         self._dispatch.wake()
+        if self._deployment_worker is not None:
+            self._deployment_worker.wake()
 
     async def _check_accounts_file(self) -> None:
         if self._signature() != self._last_signature:

@@ -57,7 +57,7 @@ async def _run_with_sandbox(folder: Path, redact: Redactor, *, keep: bool) -> in
 
 async def _run_service(app: App, sandbox_port: int, *, keep: bool) -> int:
     stopping = foreground.install_stop_signals()
-    service = app.create_service(start=True, observer=app.metrics)
+    service = app.create_service(start=True, observer=app.metrics, deploys=True)
     web = app.create_web_server(service, stopping)
     url = f"http://127.0.0.1:{await web.start()}/"
     try:

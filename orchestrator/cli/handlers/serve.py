@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 async def serve(app: App, environ: Mapping[str, str]) -> ExitCode:
     """Run the service and the web server. SIGTERM and SIGINT stop it; SIGHUP reloads settings and accounts file."""
     with exclusive_database_lock(app.settings, app.database):
-        service = app.create_service(start=True, observer=app.metrics, watch_dataset=True)
+        service = app.create_service(start=True, observer=app.metrics, watch_dataset=True, deploys=True)
         stopping = install_stop_signals()
         web = app.create_web_server(service, stopping)
         reloads = ReloadHandler(service, lambda: reload_settings(app, environ))

@@ -106,8 +106,10 @@ def interpret_deployment_error(
     decision = decide_retry(error, deployment.attempts, now, jitter)
     maybe_sent = isinstance(error, UnknownOutcome)
     match decision:
-        case RetryAt(at):
-            return retry_deployment_later(deployment, failure, until=at, maybe_sent=maybe_sent)
+        case RetryAt(at, counts_as_attempt):
+            outcome = retry_deployment_later(deployment, failure, until=at, maybe_sent=maybe_sent)
+            attempts = outcome.deployment.attempts if counts_as_attempt else deployment.attempts
+            return replace(outcome, deployment=replace(outcome.deployment, attempts=attempts))
         case HoldAccount():
             hold = Hold(error.kind, error.message, error.hint)
             outcome = retry_deployment_later(deployment, failure, until=now, maybe_sent=maybe_sent)

@@ -1,8 +1,10 @@
-"""Budgets: what the jobs of one account may cost together in a period.
+"""Budgets: what the jobs and deployments of one account may cost together in a period.
 
 A remote job counts with its estimated price from the moment at which the intent to create it is written, unless it is
 certain that it was not created: a create that the provider rejected does not count, a create with an unknown outcome
 does. The remote jobs of earlier rounds (retries) count as well.
+
+A deployment counts with its price from its create to its expiry, or to its end once it has ended.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from orchestrator.core.text import format_usd
 
 @dataclass(frozen=True, slots=True)
 class CommittedSpend:
-    """The estimated prices of an account's remote jobs in US dollars."""
+    """The estimated prices of an account's remote jobs and deployments in US dollars."""
 
-    total: float = 0.0  # all jobs
-    month: float = 0.0  # jobs of this calendar month (UTC)
-    run: float = 0.0  # jobs of one run
+    total: float = 0.0  # of all time
+    month: float = 0.0  # of this calendar month (UTC)
+    run: float = 0.0  # of one run
+
+    def add(self, other: CommittedSpend) -> CommittedSpend:
+        """Return the sum of both."""
+        return CommittedSpend(self.total + other.total, self.month + other.month, self.run + other.run)
 
     def amount_for(self, period: BudgetPeriod) -> float:
         """Return the amount that counts towards a budget of this period."""

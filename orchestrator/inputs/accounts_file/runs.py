@@ -144,8 +144,6 @@ def list_run_warnings(
                     f"{_format_block(document, name)} trains without a seed, because {name} does not support one: "
                     "its models may differ more from each other"
                 )
-        for name in run.deployments:
-            yield f"{_format_block(document, name)} has a deployment, which this version does not create yet"
     in_a_run = {account.name for _, run in runs for account in run.accounts}
     for account in accounts:
         if account.name not in in_a_run:

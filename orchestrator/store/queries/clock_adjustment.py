@@ -1,8 +1,9 @@
-"""Adjusts the times that jobs and deliveries wait for, after this machine's clock was set.
+"""Adjusts the times that jobs, deployments and deliveries wait for, after this machine's clock was set.
 
 They are stored as times of the wall clock. If it is set back by an hour, every poll, retry and intent that was
-written before would wait for an hour longer. If it is set forward, an intent would end before the call that it
-protects, and the provider could be searched before that call shows there: a second job would be created.
+written before would wait for an hour longer, and every deployment would be billed for an hour longer. If it is set
+forward, an intent would end before the call that it protects, and the provider could be searched before that call
+shows there: a second job would be created.
 """
 
 from __future__ import annotations
@@ -12,9 +13,16 @@ from typing import Any, Final
 from sqlalchemy import Column, case, update
 
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.schema.tables import deliveries, jobs
+from orchestrator.store.schema.tables import deliveries, deployments, jobs
 
-_WAIT_COLUMNS: Final[tuple[Column[Any], ...]] = (jobs.c.wake_at, jobs.c.intent_until, deliveries.c.due_at)
+_INTENT_COLUMNS: Final[tuple[Column[Any], ...]] = (jobs.c.intent_until, deployments.c.intent_until)
+_WAIT_COLUMNS: Final[tuple[Column[Any], ...]] = (
+    *_INTENT_COLUMNS,
+    jobs.c.wake_at,
+    deployments.c.wake_at,
+    deployments.c.expires_at,
+    deliveries.c.due_at,
+)
 
 
 async def apply_clock_step(tx: Transaction, step: float, now: float) -> None:
@@ -26,9 +34,12 @@ async def apply_clock_step(tx: Transaction, step: float, now: float) -> None:
     if step < 0:
         await _shorten_waits(tx, -step, now)
     else:
-        # Only intents are moved: anything else that is due too early does no harm.
-        column = jobs.c.intent_until
-        await tx.connection.execute(update(jobs).where(column > now - step).values({column: column + step}))
+        # Only intents are moved: anything else that is due too early does no harm. A deployment whose expiry has
+        # passed by the new clock is stopped: nobody knows which of the two clocks was right.
+        for column in _INTENT_COLUMNS:
+            await tx.connection.execute(
+                update(column.table).where(column > now - step).values({column: column + step})
+            )
 
 
 async def _shorten_waits(tx: Transaction, seconds: float, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Queries about estimated prices: what is committed in each account."""
+"""Queries about estimated prices: what jobs and deployments have committed in each account."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
+from orchestrator.store.queries.deployments import deployment_costs
 from orchestrator.store.schema.tables import jobs, run_jobs
 
 _Usd = ColumnElement[float]
@@ -34,14 +35,20 @@ async def get_committed_by_account(
     """Return the committed spend by account; `since` is the start of the month in epoch seconds."""
     query = select(jobs.c.account, *_sums(run_id, since)).group_by(jobs.c.account)
     rows = await connection.execute(query)
-    return {account: CommittedSpend(total, month, run) for account, total, month, run in rows if total}
+    spent = {account: CommittedSpend(total, month, run) for account, total, month, run in rows if total}
+    started = await deployment_costs.list_started(connection)
+    for account, deployed in deployment_costs.sum_committed(started, run_id, since).items():
+        spent[account] = spent.get(account, NO_COMMITTED_SPEND).add(deployed)
+    return spent
 
 
 async def get_committed(connection: StoreConnection, account: str, run_id: RunId, since: float) -> CommittedSpend:
     """Return the committed spend of one account."""
     query = select(*_sums(run_id, since)).where(jobs.c.account == account)
     total, month, run = (await connection.execute(query)).one()
-    return CommittedSpend(total, month, run) if total else NO_COMMITTED_SPEND
+    started = await deployment_costs.list_started(connection, account=account)
+    deployed = deployment_costs.sum_committed(started, run_id, since).get(account, NO_COMMITTED_SPEND)
+    return CommittedSpend(total, month, run).add(deployed)
 
 
 async def list_by_run(connection: StoreConnection, run_id: RunId) -> Sequence[Row[Any]]:

@@ -1,0 +1,1 @@
+"""The part of the service that creates, follows and removes deployments."""

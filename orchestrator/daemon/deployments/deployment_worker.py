@@ -1,0 +1,32 @@
+"""The deployments of a service: what hands out the due ones, and what handles them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.daemon.deployments.reconciler import DeploymentReconciler
+from orchestrator.dispatch.embedded import EmbeddedDispatcher
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentWorker:
+    """Works on the deployments that are due, until it is stopped."""
+
+    dispatch: EmbeddedDispatcher
+    reconciler: DeploymentReconciler
+
+    async def run(self) -> None:
+        """Handle due deployments until `stop` is called. Return when the last of them is done."""
+        await self.dispatch.run(self.reconciler.handle)
+
+    def wake(self) -> None:
+        """Check now for due deployments."""
+        self.dispatch.wake()
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self.dispatch.stop()
+
+    def abort(self) -> None:
+        """Cancel the steps at work. Their intents stay."""
+        self.dispatch.abort()

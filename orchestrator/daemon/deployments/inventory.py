@@ -1,0 +1,140 @@
+"""Compares what the providers have with what the database has: soon after the start, then once a day."""
+
+# The provider is the truth about what is billed (core/deployment/inventory.py). The lists find what no other step
+# would: a deployment of a lost database, one that arrived after its end was confirmed, and leftovers.
+#
+# An account is read once it is verified, so that nothing is adopted with the key of somebody else. A list that fails
+# is tried again after RETRY_SECONDS. Slow accounts delay only those of the same provider, see `_slots`.
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.clock import Clock
+from orchestrator.core.deployment.deployment import Deployment, deployment_id
+from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
+from orchestrator.core.deployment.inventory import InventoryDifferences, compare_inventory
+from orchestrator.core.deployment.remote_deployment import RemoteDeployment
+from orchestrator.core.errors import ProviderError
+from orchestrator.core.jobs.job import Job
+from orchestrator.daemon.deployments.steps import CALL_TIMEOUT_SECONDS, find_deployment_provider
+from orchestrator.providers.base import ProviderConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
+from orchestrator.store.queries import accounts, jobs
+from orchestrator.store.queries.deployments import deployment_records
+
+CAUSE = "inventory"  # stored with each event
+CHECK_SECONDS: Final = 24 * 3600.0  # between two lists of an account
+RETRY_SECONDS: Final = 600.0  # after a list that failed
+UNVERIFIED_RETRY_SECONDS: Final = 10.0
+MAX_CONCURRENT_LISTS: Final = 4  # of the accounts of one provider: these requests are not urgent
+
+
+class DeploymentInventory:
+    """Lists the deployments of each account and records what the database does not expect."""
+
+    def __init__(
+        self, database: Database, connections: Mapping[str, ProviderConnection], *, clock: Clock, log: BoundLogger
+    ) -> None:
+        self._database = database
+        self._connections = connections
+        self._clock = clock
+        self._log = log
+        self._due_at: dict[str, float] = {}  # by account, on the boot clock; without an entry: due now
+        self._slots: dict[ProviderName, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(MAX_CONCURRENT_LISTS)
+        )
+
+    async def check_due_accounts(self) -> None:
+        """Compare the accounts that were not compared for a day. Called by the scheduler."""
+        now = self._clock.boottime()
+        due = [name for name, each in self._connections.items() if self._due_at.get(name, now) <= now and _has(each)]
+        if not due:
+            return
+        async with self._database.read() as connection:
+            states = await accounts.get_many(connection, due)
+        ready = [name for name in due if name in states and states[name].verified_at and not states[name].hold]
+        for name in set(due) - set(ready):
+            self._due_at[name] = now + UNVERIFIED_RETRY_SECONDS
+        await asyncio.gather(*(self._check(self._connections[name]) for name in ready))
+
+    async def _check(self, connection: ProviderConnection) -> None:
+        account = connection.account
+        started_at = self._clock.now()
+        listed = await self._list(connection)
+        self._due_at[account.name] = self._clock.boottime() + (RETRY_SECONDS if listed is None else CHECK_SECONDS)
+        if listed:
+            differences = await self._database.write(lambda tx: self._record(tx, account, listed, started_at))
+            self._log_differences(account, differences)
+
+    async def _list(self, connection: ProviderConnection) -> list[RemoteDeployment] | None:
+        """Return the account's own deployments; None if the provider did not answer."""
+        account, provider = connection.account, find_deployment_provider(connection.provider)
+        assert provider is not None  # see `_has`
+        try:
+            async with self._slots[account.provider], asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                return await provider.list_own_deployments()
+        except (ProviderError, TimeoutError) as error:
+            message = str(error) or f"the provider took longer than {CALL_TIMEOUT_SECONDS:g} seconds"
+            self._log.info("deployments.list_failed", account=account.name, message=message)
+            return None
+
+    async def _record(
+        self, tx: Transaction, account: Account, listed: Sequence[RemoteDeployment], started_at: float
+    ) -> InventoryDifferences:
+        now = self._clock.now()
+        recorded = {each.id: each for each in await deployment_records.list_by_account(tx.connection, account.name)}
+        found = compare_inventory(account.name, account.provider, listed, recorded.values(), now=now)
+        # One that ended after the list was requested may still be on it.
+        late = [each for each in found.reappeared if (recorded[each.deployment.id].ended_at or 0.0) < started_at]
+        reappeared = [each for each in late if await deployment_records.record(tx, each, at=now, cause=CAUSE)]
+        known_jobs = await jobs.list_by_accounts(tx.connection, [account.name]) if found.unknown else []
+        unknown = [_with_job(each, known_jobs) for each in found.unknown]
+        added = await deployment_records.add(tx, unknown, at=now, cause=CAUSE)
+        return InventoryDifferences(unknown=tuple(added), reappeared=tuple(reappeared), leftovers=found.leftovers)
+
+    def _log_differences(self, account: Account, differences: InventoryDifferences) -> None:
+        for deployment in differences.unknown:
+            self._log.warning(
+                "deployment.adopted",
+                account=account.name,
+                deployment=deployment.id,
+                remote_deployment=deployment.remote_id,
+                expires_at=deployment.expires_at,
+            )
+        for outcome in differences.reappeared:
+            self._log.warning(
+                "deployment.reappeared",
+                account=account.name,
+                deployment=outcome.deployment.id,
+                remote_deployment=outcome.deployment.remote_id,
+            )
+        for remote in differences.leftovers:
+            self._log.warning(
+                "deployment.leftover",
+                account=account.name,
+                remote_deployment=remote.id,
+                hint="`orchestrator prune` removes it.",
+            )
+
+
+def _has(connection: ProviderConnection) -> bool:
+    """Return whether the account can have deployments."""
+    offer = DEPLOYMENT_OFFERS[connection.account.provider]
+    return not offer.ready_by_itself and find_deployment_provider(connection.provider) is not None
+
+
+def _with_job(deployment: Deployment, known_jobs: Sequence[Job]) -> Deployment:
+    """Return the adopted deployment with its job, if one of the account's jobs has its id."""
+    for job in known_jobs:
+        if deployment.id in {deployment_id(job.id, number) for number in range(job.round + 1)}:
+            return replace(deployment, job_id=job.id)
+    return deployment

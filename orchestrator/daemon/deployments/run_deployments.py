@@ -1,0 +1,56 @@
+"""What the accounts file says about deployments, by run. It is in memory: a database lost or old changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
+from orchestrator.core.deployment.request import build_deployment
+from orchestrator.core.jobs.job import Job, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDeployments:
+    """The deployments of one run of the accounts file."""
+
+    run_id: RunId
+    specs: Mapping[ProviderName, DeploymentSpec] = field(default_factory=dict)
+    max_total_usd: float | None = None
+
+
+class RunDeploymentTable:
+    """The deployments of the runs in force. Filled whenever the accounts file is applied."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, RunDeployments] = {}
+
+    def apply(self, runs: Mapping[str, RunDeployments], all_runs: Collection[str]) -> None:
+        """Replace the entries of the applied runs, by name, and drop those of runs that the file no longer has."""
+        kept = {name: each for name, each in self._by_name.items() if name in all_runs}
+        self._by_name = kept | dict(runs)
+
+    def find(self, run_id: RunId) -> RunDeployments | None:
+        """Return the entry of the run; None if the accounts file does not describe it now."""
+        return next((each for each in self._by_name.values() if each.run_id == run_id), None)
+
+    def build_requested(self, job: Job, now: float) -> Deployment | None:
+        """Return the deployment that the run requests for a job that has just succeeded, if there is one."""
+        run = self.find(job.run_id)
+        spec = run.specs.get(job.provider) if run else None
+        if spec is None or job.state is not JobState.SUCCEEDED or not job.fine_tuned_model:
+            return None
+        return build_deployment(job, spec, now=now)
+
+    def find_limit_usd(self, run: Run | None) -> float | None:
+        """Return what the run and its deployments may cost together; None: no limit, or an approval without one."""
+        entry = self.find(run.id) if run else None
+        if run is None or entry is None or entry.max_total_usd is None:
+            return None
+        if run.approved_at is None:
+            return entry.max_total_usd
+        return None if run.approved_usd is None else max(entry.max_total_usd, run.approved_usd)

@@ -1,0 +1,65 @@
+"""Queries about what deployments cost: each counts from its create to its end or expiry (core/deployment/cost.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from orchestrator.core.deployment.cost import calculate_committed_usd
+from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.plans.budget import CommittedSpend
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row
+from orchestrator.store.schema.tables import deployments, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class StartedDeployment:
+    """A deployment that was created, or may have been, and the run of its job."""
+
+    deployment: Deployment
+    run_id: RunId | None  # None: its job is not known here
+
+    @property
+    def usd(self) -> float | None:
+        """What it can cost; None: its price is unknown."""
+        return calculate_committed_usd(self.deployment)
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether its price is unknown and nobody accepted that."""
+        return self.usd is None and self.deployment.approved_at is None
+
+
+async def list_started(
+    connection: StoreConnection, *, account: str | None = None, run_id: RunId | None = None
+) -> list[StartedDeployment]:
+    """Return the deployments that cost or have cost something, of all accounts or of one, of all runs or of one."""
+    query = (
+        select(*DEPLOYMENT_COLUMNS, jobs.c.run_id)
+        .outerjoin(jobs, jobs.c.id == deployments.c.job_id)
+        .where(deployments.c.create_started_at.is_not(None))
+    )
+    if account is not None:
+        query = query.where(deployments.c.account == account)
+    if run_id is not None:
+        query = query.where(jobs.c.run_id == run_id)
+    rows = await connection.execute(query)
+    return [StartedDeployment(deployment_from_row(row[:-1]), row[-1] and RunId(row[-1])) for row in rows]
+
+
+def sum_committed(
+    started: Iterable[StartedDeployment], run_id: RunId | None, since: float
+) -> dict[str, CommittedSpend]:
+    """Sum the costs by account; unknown prices count as 0, as those of jobs. A cost belongs to its create's month."""
+    result: dict[str, CommittedSpend] = {}
+    for each in started:
+        usd, deployment = each.usd or 0.0, each.deployment
+        is_recent = (deployment.create_started_at or 0.0) >= since
+        result[deployment.account] = result.get(deployment.account, CommittedSpend()).add(
+            CommittedSpend(usd, usd if is_recent else 0.0, usd if each.run_id == run_id else 0.0)
+        )
+    return result
