@@ -56,7 +56,7 @@ class AwsCredentials:
             return None
         secrets = [Secret(part) for part in (parsed.secret_access_key, parsed.session_token) if part]
         for secret in secrets:
-            redact.add(secret)
+            redact.add(secret, fingerprint=key.fingerprint)  # forgotten with the key, of which there may be many
         return cls(parsed.access_key_id, *secrets)
 
 
