@@ -21,7 +21,7 @@ GOOGLE_METADATA_DOCUMENT: Final = b'{"type":"metadata_server"}'
 """Stands for the service account of this machine, for which a metadata server issues tokens: it has no key."""
 
 SECRET_MEMBERS: Final = frozenset(
-    {"private_key", "refresh_token", "client_secret", "SecretAccessKey", "SessionToken"}
+    {"private_key", "refresh_token", "client_secret", "SecretAccessKey", "SessionToken", "BedrockApiKey"}
 )
 
 
