@@ -3,7 +3,8 @@
 #   docker build -t orchestrator .
 #   docker run --rm orchestrator demo
 #
-# `make lock` creates deploy/requirements.lock and deploy/build.lock.
+# `make lock` creates deploy/requirements.lock and deploy/build.lock. The image has the extras postgres, alerts, bedrock and
+# vertex; the wheel alone has none.
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src

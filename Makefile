@@ -118,7 +118,7 @@ UPGRADE ?= --upgrade
 lock:
 	@test -x $(BIN)/uv || $(MAKE) install
 	$(COMPILE) --all-extras --group dev --group docs pyproject.toml -o requirements.lock
-	$(COMPILE) --extra postgres --extra alerts --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
+	$(COMPILE) --extra postgres --extra alerts --extra bedrock --extra vertex --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o deploy/build.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/python docs/generate_licences.py

@@ -41,7 +41,7 @@ from orchestrator.core.errors import AccountError, ConfigError, Failure, Provide
 from orchestrator.core.jobs.observer import NULL_OBSERVER
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.inputs.secrets.references import list_key_variables, resolve_reference
+from orchestrator.inputs.secrets.references import accepts_document, list_key_variables, resolve_reference
 from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.providers.instrumentation import instrument_provider
 from orchestrator.providers.key_renewal import RenewingProvider
@@ -227,6 +227,7 @@ class Connections:
             redact=self._redact,
             hidden_variables=list_key_variables(references),
             children=self._child_processes,
+            accepts_document=accepts_document(account),
         )
 
     def import_providers(self) -> None:

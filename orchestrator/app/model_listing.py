@@ -12,7 +12,7 @@ from orchestrator.core.errors import ConfigError, ProviderError, ProviderUnavail
 from orchestrator.core.secret import Redactor
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.prices import load_prices
-from orchestrator.inputs.secrets.references import resolve_reference
+from orchestrator.inputs.secrets.references import accepts_document, resolve_reference
 from orchestrator.settings import Settings
 
 LIST_TIMEOUT_SECONDS = 15.0
@@ -30,6 +30,7 @@ async def list_offered_models(file: AccountsFile, settings: Settings, redact: Re
         base_folder=file.folder,
         redact=redact,
         hidden_variables=file.key_variables,
+        accepts_document=accepts_document(account),
     )
     connections = Connections(
         file.folder,

@@ -101,6 +101,12 @@ class ProviderInfo:
     account_options: frozenset[str] = frozenset()
     """Those of `CONDITIONAL_ACCOUNT_OPTIONS` that this provider accepts."""
 
+    accepts_credential_document: bool = False
+    """Whether a key may be a JSON document, such as a service account's key file of Google."""
+
+    accepts_google_default: bool = False
+    """Whether a key may be `google:default`, the application default credentials of Google."""
+
     verify_names_project: bool = True
     """Whether the answer that identifies a key also names its project, if the provider has projects at all."""
 
@@ -254,6 +260,8 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
             "bucket": 'bucket = "…", a bucket of Google Cloud Storage in this region',
         },
         account_options=frozenset({"region", "bucket", "storage_url"}),
+        accepts_credential_document=True,
+        accepts_google_default=True,
         litellm_options={"vertex_project": "project", "vertex_location": "region"},
         litellm_short_model=True,
         sillytavern_api="vertexai",
@@ -272,6 +280,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
             "role_arn": 'role_arn = "arn:aws:iam::…:role/…", with which Bedrock reads and writes the bucket',
         },
         account_options=frozenset({"region", "bucket", "storage_url", "role_arn"}),
+        accepts_credential_document=True,
         litellm_options={"aws_region_name": "region"},
     ),
 }

@@ -81,10 +81,11 @@ class Redactor:
         self._sorted_cache: tuple[list[str], list[str]] = ([], [])  # all keys; those of which a part is recognised
         self._shortest = self._longest = 0
 
-    def add(self, secret: Secret, *, parts: bool = True) -> None:
+    def add(self, secret: Secret, *, parts: bool = True, fingerprint: str | None = None) -> None:
         """Replace this key by `[key FINGERPRINT]` from now on; with `parts`, also its first characters on their own.
 
-        A key of fewer than eight characters is not added.
+        A key of fewer than eight characters is not added. `fingerprint` is that of a larger secret that contains
+        this one: `remove` forgets them together.
         """
         value = secret.reveal()
         if len(value) < MIN_KEY_LENGTH:
@@ -97,7 +98,7 @@ class Redactor:
         self._key_prefixes.add(value[:MIN_KEY_LENGTH])
         self._shortest = min(self._shortest or len(value), len(value))
         self._longest = max(self._longest, len(value))
-        self._labels[value] = _format_label(secret.fingerprint)
+        self._labels[value] = _format_label(fingerprint or secret.fingerprint)
 
     def remove(self, fingerprint: str) -> None:
         """Stop replacing a key that no longer works: the number of keys must not grow for ever."""

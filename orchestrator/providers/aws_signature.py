@@ -1,4 +1,8 @@
-"""Signs requests to Amazon Web Services (signature version 4) with botocore's signer, the extra `bedrock`."""
+"""Authenticates requests to Amazon Web Services: with a signature (version 4), or with a Bedrock API key.
+
+The signer is botocore's, of the extra `bedrock`. A Bedrock API key is sent as it is, and Bedrock alone accepts it:
+the training files are in S3, which requires a signature.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,16 @@ from orchestrator.core.secret import Redactor, Secret
 
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 BOTOCORE_MODULES: Final = ("botocore.auth", "botocore.awsrequest", "botocore.credentials")
+API_KEY_PREFIXES: Final = ("ABSK", "bedrock-api-key-")
+"""What a long-term and a short-term Bedrock API key begin with. No other text is sent without a signature."""
+
 _KEY_HINT: Final = (
     "Write `api_key` as a reference to ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN], or use "
     '"cmd:aws configure export-credentials".'
+)
+_API_KEY_HINT: Final = (
+    "Use an access key as `api_key`, which is sufficient for files and jobs, or a JSON document with both: "
+    '{"BedrockApiKey": "…", "AccessKeyId": "…", "SecretAccessKey": "…"}. Then `orchestrator release` the account.'
 )
 
 
@@ -30,7 +41,14 @@ class ExportedCredentials(msgspec.Struct, rename="pascal"):
     session_token: str | None = None
 
 
+class BedrockKeyDocument(msgspec.Struct, rename="pascal"):
+    """A document with a Bedrock API key for the jobs, beside an access key for the files."""
+
+    bedrock_api_key: str
+
+
 _EXPORT_DECODER: Final = msgspec.json.Decoder(ExportedCredentials)
+_BEDROCK_KEY_DECODER: Final = msgspec.json.Decoder(BedrockKeyDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,7 @@ class AwsCredentials:
             return None
         secrets = [Secret(part) for part in (parsed.secret_access_key, parsed.session_token) if part]
         for secret in secrets:
-            redact.add(secret)
+            redact.add(secret, fingerprint=key.fingerprint)  # forgotten with the key, of which there may be many
         return cls(parsed.access_key_id, *secrets)
 
 
@@ -65,24 +83,42 @@ def _parse_parts(text: str) -> ExportedCredentials | None:
     return ExportedCredentials(*parts) if len(parts) in (2, 3) and all(parts) else None
 
 
+def parse_bedrock_api_key(key: Secret, redact: Redactor) -> Secret | None:
+    """Return the Bedrock API key that the account's key is or contains; None if there is none."""
+    text = key.reveal().strip()
+    if text.startswith("{"):
+        try:
+            text = _BEDROCK_KEY_DECODER.decode(text).bedrock_api_key
+        except msgspec.DecodeError:
+            return None
+    if not text.startswith(API_KEY_PREFIXES):
+        return None
+    redact.add(api_key := Secret(text), fingerprint=key.fingerprint)
+    return api_key
+
+
 @dataclass(frozen=True, slots=True)
 class AwsSigner:
-    """Signs the requests of one account to one service in one region."""
+    """Authenticates the requests of one account to one service in one region."""
 
     credentials: AwsCredentials | None  # None: the key has another form
     region: str
     service: str  # s3, bedrock
     account: str
+    api_key: Secret | None = None  # a Bedrock API key, which is preferred where it is accepted
 
     def sign(
         self, method: str, url: str, headers: Mapping[str, str], payload_sha256: str = EMPTY_SHA256
     ) -> dict[str, str]:
-        """Return the headers with the signature. The body is signed by its SHA-256, so it need not be in memory.
+        """Return the headers with the signature or the Bedrock API key.
 
-        Raises AuthenticationFailed for a key that is not an access key.
+        The body is signed by its SHA-256, so it need not be in memory. Raises AuthenticationFailed for a key that the
+        service does not accept.
         """
+        if self.api_key is not None and self.service == "bedrock":
+            return {**headers, "Authorization": f"Bearer {self.api_key.reveal()}"}
         if self.credentials is None:
-            raise AuthenticationFailed("the key is not an access key of AWS", account=self.account, hint=_KEY_HINT)
+            raise self._explain_missing_credentials()
         auth, request_module, credentials_module = _import_botocore()
         token = self.credentials.session_token
         credentials = credentials_module.Credentials(
@@ -96,6 +132,16 @@ class AwsSigner:
         request = request_module.AWSRequest(method=method, url=url, headers=dict(headers))
         signer.add_auth(request)
         return {name: str(value) for name, value in request.headers.items()}
+
+    def _explain_missing_credentials(self) -> AuthenticationFailed:
+        if self.api_key is None:
+            return AuthenticationFailed("the key is not an access key of AWS", account=self.account, hint=_KEY_HINT)
+        return AuthenticationFailed(
+            "the key is a Bedrock API key, which S3 does not accept: it is sufficient for models and jobs, and the "
+            "training file must be uploaded with an access key",
+            account=self.account,
+            hint=_API_KEY_HINT,
+        )
 
 
 def check_botocore_installed() -> None:

@@ -1,9 +1,12 @@
-"""Repeats a call that was refused because of its key, once, if the key has been replaced since.
+"""Repeats a call that was refused because of its key or its access token, once, with the one that replaced it.
 
 Keys are rotated while jobs run for hours, and the tokens of some providers are valid for one hour. A call that is
 refused with 401 or 403 had no effect, even if it would have created something: it may be sent again under the same
 intent until the intent's deadline. (AWS refuses an expired token with 403.) The new key must belong to the same
 organisation, or a job could be created in an account where it was not looked up before.
+
+`RenewingProvider` reads the key of an account again. `TokenRefreshingProvider` is below it for a key that is not sent
+itself: tokens are obtained with it, and replaced before they expire.
 """
 
 from __future__ import annotations
@@ -12,14 +15,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
-from orchestrator.core.errors import AuthenticationFailed, ProviderError, TemporaryError, TrainingNotAllowed
-from orchestrator.providers.base import Deadline, ProviderConnection
+from orchestrator.core.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    ProviderUnavailable,
+    TemporaryError,
+    TrainingNotAllowed,
+)
+from orchestrator.core.secret import Secret
+from orchestrator.providers.base import Deadline, Provider, ProviderConnection
 
 MIN_RESEND_SECONDS: Final = 1.0
 """Time that must be left until the deadline to repeat a call that creates something."""
 
+TOKEN_TIMEOUT_SECONDS: Final = 60.0
+
+T = TypeVar("T")
 ReloadKey = Callable[[ProviderConnection], Awaitable[ProviderConnection | None]]
 """Reads the key again and returns a verified connection; None if the key is the same. Raises ProviderError."""
 
@@ -47,7 +60,7 @@ class RenewingProvider:
                 renewed = await self.renew(used)
                 if renewed is None:
                     raise
-            _check_time_left((*arguments, *options.values()), renewed.account.name)
+            check_time_left(find_deadline((*arguments, *options.values())), renewed.account.name)
             return await getattr(renewed.provider, operation)(*arguments, **options)
 
         return call
@@ -78,10 +91,77 @@ class RenewingProvider:
             return renewed
 
 
-def _check_time_left(arguments: tuple[Any, ...], account: str) -> None:
+def find_deadline(arguments: tuple[Any, ...]) -> Deadline | None:
+    """Return the deadline among the arguments of a call; None for a call that creates nothing."""
+    return next((argument for argument in arguments if isinstance(argument, Deadline)), None)
+
+
+def check_time_left(deadline: Deadline | None, account: str) -> None:
     """Raise TemporaryError if the deadline is too near: the next attempt writes a new intent."""
-    deadline = next((argument for argument in arguments if isinstance(argument, Deadline)), None)
     if deadline is not None and deadline.seconds_left < MIN_RESEND_SECONDS:
         raise TemporaryError(
             "the key was replaced, but the deadline of this attempt is too near to send with it", account=account
         )
+
+
+class TokenSource(Protocol):
+    """Obtains access tokens with a key."""
+
+    async def get_token(self, account: str) -> Secret:
+        """Return a token that is valid for some minutes. Raises ProviderError."""
+
+    async def replace_token(self, refused: Secret, account: str) -> Secret | None:
+        """Return the token that replaces a refused one; None if no other would be accepted. Raises ProviderError."""
+
+    def confirm_token(self, token: Secret) -> None:
+        """Record that the provider has accepted the token."""
+
+
+class TokenRefreshingProvider:
+    """One account's provider. Has every method that the dialect has."""
+
+    def __init__(self, tokens: TokenSource, connect: Callable[[Secret], Provider], account: str) -> None:
+        """`connect` connects the account with an access token; it does no I/O."""
+        self._tokens = tokens
+        self._connect = connect
+        self._account = account
+        self._token = Secret("")
+        self._provider = connect(self._token)  # the methods' owner until there is a token
+
+    def __getattr__(self, operation: str) -> Any:
+        offered = getattr(self._provider, operation)
+        if not iscoroutinefunction(offered):
+            return offered
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            deadline = find_deadline((*arguments, *options.values()))
+            token = await self._wait(self._tokens.get_token(self._account), deadline)
+            try:
+                result = await getattr(self._use(token), operation)(*arguments, **options)
+            except (AuthenticationFailed, TrainingNotAllowed):
+                renewed = await self._wait(self._tokens.replace_token(token, self._account), deadline)
+                if renewed is None:
+                    raise
+            else:
+                self._tokens.confirm_token(token)
+                return result
+            check_time_left(deadline, self._account)
+            result = await getattr(self._use(renewed), operation)(*arguments, **options)
+            self._tokens.confirm_token(renewed)
+            return result
+
+        return call
+
+    def _use(self, token: Secret) -> Provider:
+        if token is not self._token:
+            self._token, self._provider = token, self._connect(token)
+        return self._provider
+
+    async def _wait(self, obtaining: Awaitable[T], deadline: Deadline | None) -> T:
+        """Wait for a token, not longer than a read may take and not beyond the deadline of a call that creates."""
+        seconds = TOKEN_TIMEOUT_SECONDS if deadline is None else max(deadline.seconds_left, 0)
+        try:
+            async with asyncio.timeout(min(seconds, TOKEN_TIMEOUT_SECONDS)):
+                return await obtaining
+        except TimeoutError:
+            raise ProviderUnavailable("no access token could be obtained in time", account=self._account) from None

@@ -35,7 +35,7 @@ def main() -> None:
         vertexai=True,
         project="proj-acme",
         location="us-central1",
-        credentials=Credentials(token="sandbox-acme"),
+        credentials=Credentials(token="sandbox-acme"),  # type: ignore[no-untyped-call]
         http_options=types.HttpOptions(base_url=ADDRESS, api_version="v1"),
     )
     dataset = types.TuningDataset(gcs_uri=DATASET)

@@ -122,6 +122,8 @@ check "without a token it refuses to listen, exit 2" test "$code" = 2
 check "and says what to set" says ORCHESTRATOR_TOKEN_FILE "$work/refused"
 check "the health check fails where nothing listens" \
     not podman run --rm "${HARD[@]}" --entrypoint python "$IMAGE" /opt/orchestrator/healthcheck.py
+check "the signers of Bedrock and Vertex AI are installed" \
+    podman run --rm "${HARD[@]}" --entrypoint python "$IMAGE" -c 'import botocore.auth, google.oauth2.service_account'
 podman run -d --name test-odd "${HARD[@]}" --entrypoint tini "$IMAGE" -- python -c 'import time; time.sleep(60)' >/dev/null
 took=$(seconds_of podman stop -t 30 test-odd)
 check "PID 1 hands a signal to a command without handlers ($took s)" test "$took" -lt 10

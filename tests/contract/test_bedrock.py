@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ import boto3
 import httpx2
 import pytest
 from botocore.exceptions import ClientError
-from fake_aws import access_key
+from fake_aws import access_key, bedrock_api_key
 from fake_bedrock import MODELS, REGION, ROLE, create_bedrock, job_arn
 from fake_server import serve_on_free_port
 from provider_bench import TAG, BedrockBench
@@ -23,9 +24,11 @@ from orchestrator.core.errors import (
     JobLimitReached,
     ProviderUnavailable,
     RequestRejected,
+    TrainingNotAllowed,
     UnknownOutcome,
 )
-from orchestrator.core.remote import RemoteJobStatus
+from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJobStatus
+from orchestrator.providers.redaction import redact_provider
 from orchestrator.sandbox import Fault
 
 PARTS = (bytes(5 * 1024 * 1024), b"the last part is small")
@@ -131,13 +134,66 @@ async def test_job_is_read_by_its_name_too(bench: BedrockBench) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["sandbox-acme:another-secret", "sandbox-canary:a-canary-secret", "ABSK-a-bedrock-api-key"]
+    "key",
+    ["sandbox-acme:another-secret", "sandbox-canary:a-canary-secret", "wJalrXUtnFEMI-alone", '{"Key":"other-form"}'],
 )
 async def test_key_that_does_not_sign_is_reported_without_being_shown(bench: BedrockBench, key: str) -> None:
     with pytest.raises(AuthenticationFailed) as refused:
         await bench.provider(key=key).verify()
     assert key.rpartition(":")[2] not in refused.value.message
     assert refused.value.hint
+
+
+async def test_bedrock_api_key_is_sufficient_for_models_and_jobs(bench: BedrockBench) -> None:
+    started = await bench.job(bench.provider())
+    provider = bench.provider(key=bedrock_api_key("acme"))
+    await provider.verify()
+    assert await provider.list_models() == list(MODELS)
+    assert (await provider.find_model(MODELS[0])) is not None
+    file = RemoteFile(
+        id=started.training_file, status=RemoteFileStatus.READY, raw_status="stored", filename="chats", bytes=1
+    )
+    order = bench.order(file)
+    assert [job.id for job in await provider.find_jobs(order)] == [started.id]
+    assert (await provider.create_job(order, bench.deadline())).id == started.id
+    assert (await provider.cancel_job(started.id)).status is RemoteJobStatus.CANCELLED
+
+
+async def test_bedrock_api_key_is_not_sufficient_for_files(bench: BedrockBench) -> None:
+    provider = bench.provider(key=bedrock_api_key("acme"))
+    for call in (
+        provider.find_file(bench.file()),
+        provider.upload_file(bench.file(), bench.deadline()),
+        provider.delete_file("s3://bucket-acme/x.jsonl"),
+    ):
+        with pytest.raises(AuthenticationFailed, match="a Bedrock API key, which S3 does not accept") as refused:
+            await call
+        assert "an access key as `api_key`" in refused.value.hint
+        assert bedrock_api_key("acme") not in refused.value.message + refused.value.hint
+
+
+async def test_both_keys_share_the_work(bench: BedrockBench) -> None:
+    access, secret = access_key("acme").split(":")
+    document = {"BedrockApiKey": bedrock_api_key("acme"), "AccessKeyId": access, "SecretAccessKey": secret}
+    headers: list[str] = []
+
+    def record(request: httpx2.Request, body: Any) -> Any:
+        headers.append(request.headers["authorization"])
+        return body
+
+    provider = bench.provider(key=json.dumps(document))
+    job = await bench.job(provider)
+    with bench.changing(record):
+        await provider.get_job(job.id)
+    assert headers == [f"Bearer {bedrock_api_key('acme')}"]
+    assert bench.redact(f"{headers[0]} {secret}").count("[key ") == 2
+
+
+async def test_refused_bedrock_api_key_is_not_shown(bench: BedrockBench) -> None:
+    provider = redact_provider(bench.provider(key="ABSK-sandbox-canary"), bench.redact)
+    with pytest.raises(TrainingNotAllowed) as refused:
+        await provider.verify()
+    assert "canary" not in refused.value.message
 
 
 async def test_clock_that_is_wrong_is_an_authentication_error(

@@ -32,6 +32,22 @@ def access_key(name: str) -> str:
     return f"sandbox-{name}:secret-of-{name}"
 
 
+def bedrock_api_key(name: str) -> str:
+    """The Bedrock API key of an account."""
+    return f"ABSK-sandbox-{name}"
+
+
+async def identify_by_signature_or_key(request: Request) -> str:
+    """The account of a Bedrock API key or of a signature, of which Bedrock takes either."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer":
+        return await identify_by_signature(request)
+    name = key.removeprefix("ABSK-sandbox-")
+    if name == key or "canary" in name:
+        raise Refused(403, f"Authentication failed: {key} is not valid.", "AccessDeniedException")
+    return name
+
+
 async def identify_by_signature(request: Request) -> str:
     """The account whose secret made the signature. Refuses a signature that is wrong or too old."""
     found = SIGNED.fullmatch(request.headers.get("authorization", ""))

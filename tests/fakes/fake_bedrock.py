@@ -17,7 +17,7 @@ from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
-from fake_aws import identify_by_signature, json_error
+from fake_aws import identify_by_signature_or_key, json_error
 from fake_bedrock_deployments import BedrockDeployments
 from fake_s3 import FakeS3
 from fake_world import FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply
@@ -62,7 +62,11 @@ class FakeBedrock:
             ("GET", "/custom-models/{model:path}", "models.retrieve", self.get_custom_model),
         ]
         own = [
-            Route(path, FaultGate(self.world, operation, handler, identify=identify_by_signature), methods=[method])
+            Route(
+                path,
+                FaultGate(self.world, operation, handler, identify=identify_by_signature_or_key),
+                methods=[method],
+            )
             for method, path, operation, handler in handlers
         ]
         return [*own, *self.storage.routes(self.world)]

@@ -22,11 +22,19 @@ def test_image_has_the_tested_versions() -> None:
 def test_the_image_has_every_dependency_and_no_test_tool() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
-    declared = [*project["project"]["dependencies"], *extras["postgres"], *extras["alerts"]]
+    included = ("postgres", "alerts", "bedrock", "vertex")
+    declared = [*project["project"]["dependencies"], *(line for extra in included for line in extras[extra])]
     names = {re.split(r"[\[<>=]", line)[0].lower() for line in declared}
     image = set(pins("deploy/requirements.lock"))
     assert names <= image, "run: make lock"
     assert not image & {"pytest", "mypy", "ruff", "hypothesis", "playwright"}
+
+
+def test_signers_of_providers_are_extras_and_no_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    base = {re.split(r"[\[<>=]", line)[0].lower() for line in project["dependencies"]}
+    assert not base & {"botocore", "boto3", "google-auth", "cryptography"}
+    assert {"bedrock", "vertex"} <= project["optional-dependencies"].keys()
 
 
 def test_image_is_built_with_the_declared_build_tools() -> None:

@@ -32,7 +32,7 @@ from orchestrator.dataset.convert.converted_file import get_converted_file
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.problems import format_suggestion
 from orchestrator.inputs.accounts_file.targets import list_proxy_references
-from orchestrator.inputs.secrets.references import resolve_reference, resolve_secrets
+from orchestrator.inputs.secrets.references import accepts_document, resolve_reference, resolve_secrets
 from orchestrator.providers.base import DatasetFile, Provider
 from orchestrator.providers.redaction import redact_provider
 from orchestrator.providers.registry import ProviderRegistry
@@ -115,7 +115,11 @@ def prepare_conformance_test(
     _check_cost(account, options)
     spec = _build_spec(file, account, options)
     key = resolve_reference(
-        account.api_key, base_folder=file.folder, redact=redact, hidden_variables=file.key_variables
+        account.api_key,
+        base_folder=file.folder,
+        redact=redact,
+        hidden_variables=file.key_variables,
+        accepts_document=accepts_document(account),
     )
     return ConformanceTester(
         account=account,

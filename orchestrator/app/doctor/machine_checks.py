@@ -12,9 +12,11 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from orchestrator.app.doctor.diagnosis import Diagnosis, error_diagnosis, ok_diagnosis, warning_diagnosis
+from orchestrator.core.account import ProviderName
 from orchestrator.core.notifications.delivery import Channel
 from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.loader import AccountsFile
+from orchestrator.inputs.secrets.credential_document import GOOGLE_DEFAULT
 from orchestrator.system.private_files import is_open_to_others
 
 MAX_PATHS_SHOWN = 3  # in one line
@@ -35,7 +37,9 @@ def check_required_extras(file: AccountsFile) -> Iterator[Diagnosis]:
     """Check that the extras which the accounts file requires are installed."""
     required = {
         "alerts": any(target.channel is Channel.ALERT for target in file.targets),
+        "bedrock": any(account.provider is ProviderName.BEDROCK for account in file.accounts),
         "open-models": any(run.tokenizers for run in file.runs),
+        "vertex": any(account.api_key == GOOGLE_DEFAULT for account in file.accounts),
     }
     for extra, missing in _find_missing_packages().items():
         if required.get(extra) and missing:

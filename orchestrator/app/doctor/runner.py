@@ -104,5 +104,8 @@ async def _check_online(
             connections, file.accounts, file.runs, keys, skew_recorder, network_checker.proxy_secrets
         ):
             yield diagnosis
+    except ConfigError as error:  # a package is not installed
+        for diagnosis in diagnoses_from_error("program", error):
+            yield diagnosis
     finally:
         await connections.close()

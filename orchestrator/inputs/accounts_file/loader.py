@@ -25,6 +25,7 @@ from orchestrator.inputs.accounts_file.runs import (
 )
 from orchestrator.inputs.accounts_file.schema import AccountTable, is_account_name, validate_table
 from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references, parse_targets
+from orchestrator.inputs.secrets.credential_document import GOOGLE_DEFAULT
 from orchestrator.inputs.secrets.references import list_key_variables
 
 
@@ -133,6 +134,8 @@ def _check_entries(tables: AccountsDocument, problems: ProblemCollector) -> None
         for option in (CONDITIONAL_ACCOUNT_OPTIONS - info.account_options) & entry.keys():
             accepted = " and ".join(list_providers_with_account_option(option))
             problems.add(table, option, f"is not an option for {provider}, only for {accepted}; remove the line")
+        if entry.get("api_key") == GOOGLE_DEFAULT and not info.accepts_google_default:
+            problems.add(table, "api_key", f"{GOOGLE_DEFAULT} is not a key of {provider}, only of vertex")
         if entry.get("suffix_required") is True and entry.get("suffix_length") == 0:
             problems.add(table, "suffix_required", "contradicts suffix_length = 0, which sends no suffix; remove one")
 

@@ -96,7 +96,7 @@ def _reference_validator(option: str) -> AfterValidator:
 
 def _validate_webhook_url(value: str) -> str:
     try:
-        references.parse_reference(value)
+        references.parse_reference(value, "url")
     except ValueError:
         return _validate_address(value, "the notifications")
     return value

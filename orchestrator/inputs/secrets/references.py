@@ -1,4 +1,4 @@
-"""Resolves the references `env:NAME`, `file:PATH` and `cmd:COMMAND` to keys and secrets."""
+"""Resolves the references `env:NAME`, `file:PATH`, `cmd:COMMAND` and `google:default` to keys and secrets."""
 
 # Theory of operation
 #
@@ -36,15 +36,24 @@ from pathlib import Path
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import parse_proxy
 from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.inputs.paths import resolve_path
 from orchestrator.inputs.secrets.command import run_command
+from orchestrator.inputs.secrets.credential_document import (
+    GOOGLE_DEFAULT,
+    GOOGLE_METADATA_DOCUMENT,
+    find_default_google_file,
+    parse_credential_document,
+    register_credential_document,
+)
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 
 MAX_SECRET_BYTES = 16 * 1024  # far more than any provider's key has
 _MAX_CONCURRENT_COMMANDS = 8
+KEY_OPTIONS = ("api_key", "--api-key")
 MIN_SIGNING_KEY_BYTES = 16  # a shorter key could be guessed, and requests forged
 # Prefixes by which vendors mark their keys. It is used to hide text, never to accept or refuse a key.
 _VENDOR_KEY_PATTERN = re.compile(
@@ -56,6 +65,8 @@ def parse_reference(reference: str, option: str = "api_key") -> tuple[str, str]:
     """Return the scheme and the rest of a reference. Raises ValueError, whose text does not repeat the reference."""
     scheme, colon, rest = reference.partition(":")
     rest = rest.strip()
+    if reference == GOOGLE_DEFAULT and option in KEY_OPTIONS:
+        return scheme, rest
     if not colon or scheme not in ("env", "file", "cmd"):
         how = f'write {option} = "env:NAME", "file:PATH" or "cmd:COMMAND"'
         raise ValueError(f"must be a reference to the key and not the key itself; put the key elsewhere and {how}")
@@ -69,9 +80,9 @@ def parse_reference(reference: str, option: str = "api_key") -> tuple[str, str]:
 
 
 def is_reference(text: str) -> bool:
-    """Return whether the text is a well-formed reference."""
+    """Return whether the text is a well-formed reference to a secret other than an account's key."""
     try:
-        parse_reference(text)
+        parse_reference(text, "proxy")
     except ValueError:
         return False
     return True
@@ -90,24 +101,35 @@ def resolve_reference(
     hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
     redact_parts: bool = True,
+    accepts_document: bool = False,
 ) -> Secret:
     """Return the key that a reference points to, after registering it with `redact`.
 
     `base_folder` is the folder of the accounts file. A command does not get the `hidden_variables`, and `children`
-    ends it when the program stops. `redact_parts` also registers the beginning of the key. Blocks for up to ten
-    seconds. Raises ConfigError.
+    ends it when the program stops. `redact_parts` also registers the beginning of the key. With `accepts_document`
+    the key may be a JSON document, which is returned in one line. Blocks for up to ten seconds. Raises ConfigError.
     """
     try:
         scheme, rest = parse_reference(reference)
     except ValueError as error:
         raise ConfigError(f"the reference {error}") from None
     try:
-        secret = Secret(_validate_key(_read_value(scheme, rest, base_folder, hidden_variables, children)))
+        raw = _read_value(scheme, rest, base_folder, hidden_variables, children)
+        document = parse_credential_document(raw) if accepts_document and len(raw) <= MAX_SECRET_BYTES else None
+        secret = Secret(document or _validate_key(raw))
     except ValueError as error:
         raise ConfigError(f"{_format_reference(scheme, rest)} {error}") from None
     # Before anything else can happen to the key: an error on the way could quote it.
-    redact.add(secret, parts=redact_parts)
+    if document:
+        register_credential_document(secret, redact)
+    else:
+        redact.add(secret, parts=redact_parts)
     return secret
+
+
+def accepts_document(account: Account) -> bool:
+    """Return whether the account's key may be a JSON document. Elsewhere it would be sent, private key and all."""
+    return PROVIDERS[account.provider].accepts_credential_document
 
 
 def resolve_each_key(
@@ -122,22 +144,23 @@ def resolve_each_key(
 
     Equal references are resolved once. No command gets the `hidden_variables` or another account's key.
     """
-    references = {account.name: account.api_key for account in accounts}
-    hidden_variables = list_key_variables(references.values()) | frozenset(hidden_variables)
+    references = {account.name: (account.api_key, accepts_document(account)) for account in accounts}
+    hidden_variables = list_key_variables(key for key, _ in references.values()) | frozenset(hidden_variables)
 
-    def attempt(reference: str) -> Secret | ConfigError:
+    def attempt(reference: tuple[str, bool]) -> Secret | ConfigError:
         try:
             return resolve_reference(
-                reference,
+                reference[0],
                 base_folder=base_folder,
                 redact=redact,
                 hidden_variables=hidden_variables,
                 children=children,
+                accepts_document=reference[1],
             )
         except ConfigError as error:
             return error
 
-    commands = list(dict.fromkeys(reference for reference in references.values() if reference.startswith("cmd:")))
+    commands = list(dict.fromkeys(each for each in references.values() if each[0].startswith("cmd:")))
     # In threads only commands: a variable or a file is read faster than a thread starts.
     with ThreadPoolExecutor(_MAX_CONCURRENT_COMMANDS) as pool:
         results = dict(zip(commands, pool.map(attempt, commands), strict=True))
@@ -273,6 +296,9 @@ def _read_value(
             return _read_variable(rest)
         case "file":
             return _read_file(rest, base_folder)
+        case "google":
+            path = find_default_google_file()
+            return _read_file(str(path), base_folder) if path else GOOGLE_METADATA_DOCUMENT
         case _:
             arguments = _split_command(rest)
             return run_command(

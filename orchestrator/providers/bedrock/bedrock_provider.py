@@ -18,7 +18,12 @@ from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS, find_base_url
 from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.aws_signature import AwsCredentials, AwsSigner, check_botocore_installed
+from orchestrator.providers.aws_signature import (
+    AwsCredentials,
+    AwsSigner,
+    check_botocore_installed,
+    parse_bedrock_api_key,
+)
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
 from orchestrator.providers.bedrock.bedrock_client import BedrockClient
 from orchestrator.providers.bedrock.deployments import TAKEN_CODES, BedrockDeployments
@@ -58,14 +63,14 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     def connect(account: Account, key: Secret) -> BedrockProvider:
         region = account.region or ""
         credentials = AwsCredentials.parse(key, redact)
-        client = BedrockClient(
-            http, find_base_url(account) or "", AwsSigner(credentials, region, "bedrock", account.name), redact
-        )
+        api_key = parse_bedrock_api_key(key, redact)
+        signer = AwsSigner(credentials, region, "bedrock", account.name, api_key)
+        client = BedrockClient(http, find_base_url(account) or "", signer, redact)
         bucket = S3Bucket(
             http,
             account.storage_url or DEFAULT_STORAGE_URL.replace("{region}", region),
             account.bucket or "",
-            signer=AwsSigner(credentials, region, "s3", account.name),
+            signer=AwsSigner(credentials, region, "s3", account.name, api_key),
             redact=redact,
             hashes=hashes,
         )

@@ -16,17 +16,22 @@ from orchestrator.core.loopback import is_in_private_network
 
 def find_upload_address_problem(address: str, base_url: str) -> str | None:
     """Return what is wrong with an upload address, without the parts that may be a key; None if it is allowed."""
+    return find_address_problem(address, base_url, "the chats")
+
+
+def find_address_problem(address: str, base_url: str, content: str) -> str | None:
+    """Return what is wrong with an address to which `content` would be sent, on the word of somebody else."""
     try:
         url, base = urlsplit(address), urlsplit(base_url)
         host = url.hostname or ""
         shown = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
     except ValueError:
         return "is not a URL"
-    reason = _find_reason(url, host, base)
+    reason = _find_reason(url, host, base, content)
     return f"{shown} {reason}" if reason else None
 
 
-def _find_reason(url: SplitResult, host: str, base: SplitResult) -> str | None:
+def _find_reason(url: SplitResult, host: str, base: SplitResult, content: str) -> str | None:
     if url.scheme not in ("https", "http"):
         return "is not https"
     if not host:
@@ -39,5 +44,5 @@ def _find_reason(url: SplitResult, host: str, base: SplitResult) -> str | None:
     if is_private and not base_is_private:
         return "is in a private network, and the provider is not"
     if url.scheme == "http" and not is_private:
-        return "is not encrypted: the chats could be read on the network"
+        return f"is not encrypted: {content} could be read on the network"
     return None

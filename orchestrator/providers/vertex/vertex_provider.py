@@ -9,8 +9,10 @@ Source: the vendor's documentation, its SDK google-genai 2 and the messages of g
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from functools import partial
+from typing import Final, cast
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import httpx2
 
@@ -22,12 +24,13 @@ from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS, find_base_url
 from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory, cancel_and_get_job
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import ListLimits, MalformedResponse, check_id
 from orchestrator.providers.http.rest_client import RestClient
 from orchestrator.providers.http.status_errors import ErrorCodes, parse_error_body
+from orchestrator.providers.key_renewal import TokenRefreshingProvider
 from orchestrator.providers.objects.bucket import (
     find_uploaded_file,
     get_object_name,
@@ -38,6 +41,11 @@ from orchestrator.providers.objects.content_hashes import ContentHashes
 from orchestrator.providers.objects.gcs import DEFAULT_STORAGE_URL, GcsBucket
 from orchestrator.providers.tagging import select_tagged_jobs
 from orchestrator.providers.upload_stream import check_upload_size
+from orchestrator.providers.vertex.access_tokens import (
+    AccessTokens,
+    check_google_auth_installed,
+    is_credential_document,
+)
 from orchestrator.providers.vertex.mapping import LABEL, build_job_body, find_tag, to_events, to_remote_job
 from orchestrator.providers.vertex.responses import (
     JOB_DECODER,
@@ -55,15 +63,26 @@ PAGE_SIZE: Final = 100
 def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
     """Build the factory for accounts at Vertex AI. They share the checksums of the files."""
     hashes = ContentHashes()
+    tokens: WeakValueDictionary[tuple[str, str], AccessTokens] = WeakValueDictionary()
 
-    def connect(account: Account, key: Secret) -> VertexProvider:
+    def connect(account: Account, key: Secret) -> Provider:
+        if not is_credential_document(key):
+            return connect_with_token(account, key)
+        check_google_auth_installed()
         base_url = find_base_url(account) or ""
-        client = RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
+        shared = tokens.get((key.fingerprint, base_url)) or AccessTokens(key, http, base_url, redact)
+        tokens[key.fingerprint, base_url] = shared
+        provider = TokenRefreshingProvider(shared, partial(connect_with_token, account), account.name)
+        return cast(Provider, provider)
+
+    def connect_with_token(account: Account, token: Secret) -> VertexProvider:
+        base_url = find_base_url(account) or ""
+        client = RestClient(http, base_url, key=token, account=account.name, redact=redact, error_codes=ERROR_CODES)
         bucket = GcsBucket(
             http,
             account.storage_url or DEFAULT_STORAGE_URL,
             account.bucket or "",
-            key=key,
+            key=token,
             account=account.name,
             redact=redact,
             error_codes=ERROR_CODES,

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from botocore.auth import BearerAuth
+from botocore.awsrequest import AWSRequest
+from botocore.tokens import FrozenAuthToken
 
 from orchestrator.core.errors import AuthenticationFailed, ConfigError
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import aws_signature
-from orchestrator.providers.aws_signature import AwsCredentials, AwsSigner, check_botocore_installed
+from orchestrator.providers.aws_signature import (
+    AwsCredentials,
+    AwsSigner,
+    check_botocore_installed,
+    parse_bedrock_api_key,
+)
 
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
@@ -64,6 +73,26 @@ def test_key_of_another_form_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(AuthenticationFailed, match="not an access key of AWS") as refused:
         signer.sign("GET", "https://example.com/", {})
     assert key not in f"{refused.value.message} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("key", ["ABSK-0042", "bedrock-api-key-0042", '{"BedrockApiKey": "ABSK-0042"}'])
+def test_bedrock_api_key_is_sent_as_botocore_sends_it(key: str) -> None:
+    url, redact = "https://bedrock.us-east-1.amazonaws.com/model-customization-jobs", Redactor()
+    api_key = parse_bedrock_api_key(Secret(key), redact)
+    assert api_key is not None
+    theirs: Any = AWSRequest(method="GET", url=url)
+    BearerAuth(FrozenAuthToken(api_key.reveal())).add_auth(theirs)
+    assert AwsSigner(None, "us-east-1", "bedrock", "acme", api_key).sign("GET", url, {}) == dict(
+        theirs.headers.items()
+    )
+    assert "0042" not in redact(f"the key {api_key.reveal()}")
+
+
+@pytest.mark.parametrize(
+    "key", ["AKIA:secret", "sk-1", "{}", '{"BedrockApiKey": "AKIA0042"}', '{"BedrockApiKey": 7}']
+)
+def test_other_text_is_never_sent_as_a_bedrock_api_key(key: str) -> None:
+    assert parse_bedrock_api_key(Secret(key), Redactor()) is None
 
 
 def test_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,3 +185,22 @@ def test_a_suffix_length_is_a_whole_number_up_to_64(tmp_path: Path, length: str)
     entry = f'base_url = "https://h/v1"\nsuffix_length = {length}\n'
     [problem] = problems(tmp_path, "openai-compatible", entry=entry)
     assert "suffix_length" in problem
+
+
+def test_default_credentials_of_google_are_a_key_of_vertex_only(tmp_path: Path) -> None:
+    key = 'api_key = "google:default"'
+    path = tmp_path / "accounts.toml"
+    for provider in ProviderName:
+        try:
+            read(tmp_path, provider)
+        except ConfigError:
+            continue
+        path.write_text(path.read_text().replace('api_key = "env:K"', key))
+        if provider is ProviderName.VERTEX:
+            assert load_accounts_file(path).accounts[0].api_key == "google:default"
+            continue
+        with pytest.raises(ConfigError) as refused:
+            load_accounts_file(path)
+        assert any(
+            f"google:default is not a key of {provider}, only of vertex" in each for each in refused.value.problems
+        )
