@@ -201,7 +201,7 @@ class Connections:
 
     def _resolve_key(self, account: Account) -> Secret:
         """Return the account's key. Raises ConfigError."""
-        return self._resolve_reference(account.api_key)
+        return self._resolve_reference(account.api_key, accepts_document=accepts_document(account))
 
     async def load_secret(self, reference: str) -> Secret:
         """Return the secret of another reference of an account. Raises TemporaryError: the account still trains."""
@@ -217,7 +217,7 @@ class Connections:
             self._remove_expired_keys()
         return secret
 
-    def _resolve_reference(self, reference: str) -> Secret:
+    def _resolve_reference(self, reference: str, *, accepts_document: bool = False) -> Secret:
         """Return the secret that a reference leads to. Raises ConfigError."""
         accounts = self.get_listed_accounts().values()
         references = [each for account in accounts for each in (account.api_key, account.management_key) if each]
@@ -227,7 +227,7 @@ class Connections:
             redact=self._redact,
             hidden_variables=list_key_variables(references),
             children=self._child_processes,
-            accepts_document=accepts_document(account),
+            accepts_document=accepts_document,
         )
 
     def import_providers(self) -> None:

@@ -203,7 +203,7 @@ class AzureDeployments:
         """Answer a deployment's name; the id of a model is no name."""
         body = await ask.request.json()
         found = self.of(ask.name).get(body["model"])
-        ready_at = found and found.changed_at + self.start_seconds + self.answer_seconds
+        ready_at = None if found is None else found.changed_at + self.start_seconds + self.answer_seconds
         if found is None or not self.exists(found, ask.now) or self.state(found, ask.now) != "Succeeded":
             raise Refused(404, "The API deployment for this resource does not exist.", "DeploymentNotFound")
         if ready_at is None or ask.now < ready_at:
