@@ -30,6 +30,7 @@ KeepHoursOption = Annotated[float | None, typer.Option(help="Stop it after this 
 HardwareOption = Annotated[str | None, typer.Option(help="Hardware, in the provider's word.")]
 ShapeOption = Annotated[str | None, typer.Option(help="Fireworks: deployment shape.")]
 ConfigOption = Annotated[str | None, typer.Option(help="Together: id of a configuration. Azure: SKU.")]
+CapacityOption = Annotated[int | None, typer.Option(min=1, help="Azure: thousands of tokens a minute.")]
 MinReplicasOption = Annotated[int | None, typer.Option(min=0, help="Smallest number of replicas.")]
 MaxReplicasOption = Annotated[int | None, typer.Option(min=1, help="Largest number of replicas; all are billed.")]
 IdleStopOption = Annotated[int | None, typer.Option(min=1, help="Stop it after this time without calls.")]
@@ -61,7 +62,8 @@ def deploy(
     hardware: HardwareOption = None,
     shape: ShapeOption = None,
     config: ConfigOption = None,
-    min_replicas: MinReplicasOption = None,
+    min_replicas: CapacityOption = Annotated[int | None, typer.Option(min=1, help="Azure: thousands of tokens a minute.")]
+MinReplicasOption = None,
     max_replicas: MaxReplicasOption = None,
     idle_stop_minutes: IdleStopOption = None,
     precision: PrecisionOption = None,

@@ -23,6 +23,15 @@ from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import DIRECT_KEYWORDS, parse_proxy
 from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.inputs.accounts_file import cron
+from orchestrator.inputs.accounts_file.cloud_names import (
+    ApiVersion,
+    BucketName,
+    Region,
+    ResourceGroup,
+    ResourceName,
+    RoleArn,
+    SubscriptionId,
+)
 from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
 from orchestrator.inputs.secrets import references
 
@@ -136,56 +145,12 @@ def _validate_base_url(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def _validate_region(value: str) -> str:
-    """Validate a region, which becomes part of a host's name."""
-    if not re.fullmatch(r"[a-z]+(?:-[a-z0-9]+)+", value):
-        raise ValueError('must be the name of a region, such as "us-central1" or "us-east-1"')
-    return value
-
-
-def _validate_bucket(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", value):
-        raise ValueError("must be the name of a bucket, without gs:// or s3:// and without a folder")
-    return value
-
-
-def _validate_role_arn(value: str) -> str:
-    if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", value):
-        raise ValueError('must be the ARN of a role, such as "arn:aws:iam::123456789012:role/BedrockTraining"')
-    return value
-
-
 def _validate_storage_url(value: str, info: ValidationInfo) -> str:
     return _validate_address(value, "the chats", allow_http=bool(info.data.get("allow_http")))
 
 
 def _validate_management_url(value: str, info: ValidationInfo) -> str:
     return _validate_address(value, "the management key", allow_http=bool(info.data.get("allow_http")))
-
-
-def _validate_subscription_id(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
-        raise ValueError('must be the id of a subscription, such as "00000000-0000-0000-0000-000000000000"')
-    return value
-
-
-def _validate_resource_group(value: str) -> str:
-    """Validate a resource group, which becomes part of a path."""
-    if not re.fullmatch(r"[\w().-]{0,89}[\w()-]", value):
-        raise ValueError("must be the name of a resource group: letters, digits and _ - . ( ), at most 90")
-    return value
-
-
-def _validate_resource(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,63}", value):
-        raise ValueError("must be the name of the resource, 2 to 64 of the characters A-Z a-z 0-9 . _ -")
-    return value
-
-
-def _validate_api_version(value: str) -> str:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(?:-preview)?", value):
-        raise ValueError('must be a version of the API, such as "2025-09-01"')
-    return value
 
 
 def _validate_proxy(value: str) -> str:
@@ -346,16 +311,16 @@ class AccountTable(_OptionsTable):
     suffix_required: bool | None = None
     file_per_job: bool | None = None
     hyperparameter_format: Annotated[HyperparameterFormat, Field(strict=False)] | None = None
-    region: Annotated[str, AfterValidator(_validate_region)] | None = None
-    bucket: Annotated[str, AfterValidator(_validate_bucket)] | None = None
-    role_arn: Annotated[str, AfterValidator(_validate_role_arn)] | None = None
+    region: Region | None = None
+    bucket: BucketName | None = None
+    role_arn: RoleArn | None = None
     storage_url: Annotated[str, AfterValidator(_validate_storage_url)] | None = None
     management_key: Annotated[str, _reference_validator("management_key")] | None = None
-    subscription_id: Annotated[str, AfterValidator(_validate_subscription_id)] | None = None
-    resource_group: Annotated[str, AfterValidator(_validate_resource_group)] | None = None
-    resource: Annotated[str, AfterValidator(_validate_resource)] | None = None
+    subscription_id: SubscriptionId | None = None
+    resource_group: ResourceGroup | None = None
+    resource: ResourceName | None = None
     management_url: Annotated[str, AfterValidator(_validate_management_url)] | None = None
-    management_api_version: Annotated[str, AfterValidator(_validate_api_version)] | None = None
+    management_api_version: ApiVersion | None = None
     labels: list[NonBlankText] | None = None
 
 
