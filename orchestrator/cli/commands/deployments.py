@@ -62,8 +62,8 @@ def deploy(
     hardware: HardwareOption = None,
     shape: ShapeOption = None,
     config: ConfigOption = None,
-    min_replicas: CapacityOption = Annotated[int | None, typer.Option(min=1, help="Azure: thousands of tokens a minute.")]
-MinReplicasOption = None,
+    capacity: CapacityOption = None,
+    min_replicas: MinReplicasOption = None,
     max_replicas: MaxReplicasOption = None,
     idle_stop_minutes: IdleStopOption = None,
     precision: PrecisionOption = None,
