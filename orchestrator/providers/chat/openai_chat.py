@@ -89,22 +89,22 @@ def build_chat_body(
     return body
 
 
-class ChatMessage(msgspec.Struct):
+class CompletionMessage(msgspec.Struct):
     """The message of a choice."""
 
     content: Any = None
     refusal: Any = None
 
 
-class ChatChoice(msgspec.Struct):
+class CompletionChoice(msgspec.Struct):
     """One answer."""
 
-    message: ChatMessage
+    message: CompletionMessage
     finish_reason: Any = None
     logprobs: Any = None
 
 
-class ChatUsage(msgspec.Struct):
+class CompletionUsage(msgspec.Struct):
     """The number of tokens, as billed."""
 
     prompt_tokens: Any = None
@@ -114,8 +114,8 @@ class ChatUsage(msgspec.Struct):
 class ChatCompletion(msgspec.Struct):
     """The response to POST /chat/completions."""
 
-    choices: list[ChatChoice]
-    usage: ChatUsage | None = None
+    choices: list[CompletionChoice]
+    usage: CompletionUsage | None = None
     system_fingerprint: Any = None
     model: Any = None
 
@@ -135,7 +135,7 @@ def parse_chat_completion(
     outcome = derive_outcome(text, is_truncated=reason in _STOPPED_BY_LIMIT, is_filtered=reason in _FILTERED)
     if refusal and not text:
         text, outcome = refusal, AnswerOutcome.REFUSED_TEXT
-    usage = completion.usage or ChatUsage()
+    usage = completion.usage or CompletionUsage()
     return ChatReply(
         outcome=outcome,
         text=text,
