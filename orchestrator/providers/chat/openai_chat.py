@@ -14,9 +14,19 @@ from typing import Any, Final
 import msgspec
 
 from orchestrator.core.comparison.answer import AnswerOutcome
+from orchestrator.core.errors import RequestRejected
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.providers.chat.refused_parameters import ASK_TIMEOUT_SECONDS, ask_without_refused
 from orchestrator.providers.chat.reply_text import clean_text, derive_outcome
-from orchestrator.providers.http.response_decoder import count_or_none, name_or_none, number_or_none
+from orchestrator.providers.http.api_client import ApiClient
+from orchestrator.providers.http.client import encode_base_url
+from orchestrator.providers.http.response_decoder import (
+    MalformedResponse,
+    count_or_none,
+    name_or_none,
+    number_or_none,
+)
+from orchestrator.providers.http.status_errors import parse_request_id
 
 CHAT_PATH: Final = "/chat/completions"
 _STOPPED_BY_LIMIT: Final = frozenset({"length", "max_tokens"})
@@ -126,9 +136,9 @@ CHAT_DECODER: Final = msgspec.json.Decoder(ChatCompletion)
 def parse_chat_completion(
     completion: ChatCompletion, *, request_id: str | None, left_out: frozenset[OptionalParameter]
 ) -> ChatReply:
-    """Convert a completion to a reply. Raises ValueError if it has no choice."""
+    """Convert a completion to a reply. Raises MalformedResponse if it has no choice."""
     if not completion.choices:
-        raise ValueError("the completion has no choice")
+        raise MalformedResponse("the completion has no choice")
     choice = completion.choices[0]
     reason = name_or_none(choice.finish_reason)
     text, refusal = clean_text(choice.message.content), clean_text(choice.message.refusal)
@@ -147,6 +157,37 @@ def parse_chat_completion(
         mean_logprob=calculate_mean_logprob(choice.logprobs),
         left_out=left_out,
     )
+
+
+async def ask_openai_model(
+    client: ApiClient,
+    address: ModelAddress,
+    question: ChatQuestion,
+    style: OpenAIChatStyle,
+    left_out: frozenset[OptionalParameter] | None,
+) -> ChatReply:
+    """Ask a model; `left_out` is None for the first question to it. Raises ProviderError."""
+
+    async def ask_once(without: frozenset[OptionalParameter]) -> ChatReply:
+        try:
+            async with client.read_call(ASK_TIMEOUT_SECONDS):
+                response = await client.post_to(
+                    encode_base_url(address.base_url) + CHAT_PATH,
+                    build_chat_body(address, question, style, without),
+                    timeout_seconds=ASK_TIMEOUT_SECONDS,
+                )
+                completion = client.decode(CHAT_DECODER, response.content, CHAT_PATH)
+                request_id = parse_request_id(response.headers)
+                return parse_chat_completion(completion, request_id=request_id, left_out=without)
+        except RequestRejected as error:
+            if error.code not in style.prompt_filter_codes:
+                raise
+            outcome = AnswerOutcome.FILTERED_PROMPT
+            return ChatReply(outcome=outcome, request_id=error.request_id, left_out=without)
+
+    if left_out is not None:
+        return await ask_once(left_out)
+    return await ask_without_refused(ask_once, list_sent_parameters(question, style))
 
 
 def calculate_mean_logprob(logprobs: object) -> float | None:

@@ -9,9 +9,12 @@ out is part of the reply: the other questions are sent without it, and the repor
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final
 
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
 from orchestrator.core.inference import ChatReply, OptionalParameter
+
+ASK_TIMEOUT_SECONDS: Final = 120.0  # of one question; a model that was asleep may take a minute
 
 AskOnce = Callable[[frozenset[OptionalParameter]], Awaitable[ChatReply]]
 """Sends the question once without these parameters. Raises RequestRejected, among others."""
