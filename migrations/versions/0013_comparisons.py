@@ -56,9 +56,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Text(), nullable=True),
         sa.Column("mean_logprob", sa.Float(), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["comparison_id"], ["comparisons.id"], name=op.f("fk_answers_comparison_id")
-        ),
+        sa.ForeignKeyConstraint(["comparison_id"], ["comparisons.id"], name=op.f("fk_answers_comparison_id")),
         sa.PrimaryKeyConstraint("comparison_id", "model", "probe_id", "round", name=op.f("pk_answers")),
     )
 

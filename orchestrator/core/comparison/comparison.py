@@ -16,7 +16,6 @@ from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.comparison.request_plan import InferencePrice
 
 
-
 class ComparisonState(StrEnum):
     """The states of a comparison. These values are stored and are part of the API."""
 

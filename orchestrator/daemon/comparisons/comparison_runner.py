@@ -2,10 +2,10 @@
 
 # Theory of operation
 #
-# The requests have one order (`RequestPlan.iter_requests`), in which the models are mixed. Each model has its own queue
-# of them and a few workers, so that a slow one does not hold up the others, and all models are asked at the same time
-# and with the same concurrency. The rounds are separate: the second one begins when every model has ended the first,
-# and not before the gap between rounds is over.
+# The requests have one order (`RequestPlan.iter_requests`), in which the models are mixed. Each model has its own
+# queue of them and a few workers, so that a slow one does not delay the others, and all models are asked at the same
+# time and with the same concurrency. The rounds are separate: the second one begins when every model has ended the
+# first, and not before the gap between rounds is over.
 #
 # Answers are stored in batches. A batch renews the claim of this process; if the claim was lost, because the process
 # was frozen for longer than the claim lasts, nothing more is asked or stored: another process continues. A process
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, cast
 
@@ -34,7 +35,7 @@ from orchestrator.core.comparison.request_plan import (
     SpendingMeter,
     build_request_plan,
 )
-from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.core.errors import NothingToDo
 from orchestrator.daemon.comparisons.model_asker import ModelAsker
 from orchestrator.providers.base import ChatProvider, ProviderConnection
 from orchestrator.store.db.database import Database
@@ -68,7 +69,7 @@ class ComparisonRunner:
         self._database = database
         self._connections = connections
         self._owner = owner
-        self._now = now
+        self.now = now
         self._sleep = sleep
 
     async def run(
@@ -82,7 +83,9 @@ class ComparisonRunner:
         stored = await self._load_answers(comparison_id)
         missing = [probe_id for probe_id in comparison.probe_ids if probe_id not in probes]
         if missing:
-            return await self._end(comparison, cause, ComparisonState.STOPPED, "the probes have changed since it began")
+            return await self._end(
+                comparison, cause, ComparisonState.STOPPED, "the probes have changed since it began"
+            )
         asking = _Asking(self, comparison, [probes[each] for each in comparison.probe_ids], stored, on_progress)
         problem = await asking.ask_everything()
         answered = replace(asking.comparison, claimed_by=self._owner)
@@ -92,7 +95,7 @@ class ComparisonRunner:
         return await self._end(replace(answered, result=result), cause, ComparisonState.FINISHED, result["summary"])
 
     async def _claim(self, comparison_id: str) -> Comparison:
-        now = self._now()
+        now = self.now()
         claimed = await self._database.write(
             lambda tx: comparisons.claim(tx, comparison_id, owner=self._owner, now=now, until=now + CLAIM_SECONDS)
         )
@@ -112,8 +115,10 @@ class ComparisonRunner:
     async def _end(
         self, comparison: Comparison, cause: str, state: ComparisonState, message: str | None
     ) -> Comparison:
-        now = self._now()
-        ended = replace(comparison, state=state, message=message, finished_at=now, claimed_by=None, claimed_until=None)
+        now = self.now()
+        ended = replace(
+            comparison, state=state, message=message, finished_at=now, claimed_by=None, claimed_until=None
+        )
         await self._database.write(lambda tx: comparisons.finish(tx, ended, at=now, cause=cause))
         return ended
 
@@ -125,7 +130,7 @@ class ComparisonRunner:
             model=model,
             provider=cast(ChatProvider, provider),
             max_output_tokens=comparison.max_output_tokens,
-            now=self._now,
+            now=self.now,
             sleep=self._sleep,
             seed=comparison.settings.seed,
         )
@@ -135,7 +140,7 @@ class ComparisonRunner:
 
     async def save(self, comparison: Comparison, answers: list[StoredAnswer]) -> None:
         """Store a batch of answers. Raises NothingToDo if the claim was lost."""
-        until = self._now() + CLAIM_SECONDS
+        until = self.now() + CLAIM_SECONDS
         if not await self._database.write(
             lambda tx: comparisons.save_progress(tx, comparison, answers, claimed_until=until)
         ):
@@ -143,7 +148,7 @@ class ComparisonRunner:
 
     async def wait_until(self, at: float, comparison: Comparison) -> None:
         """Wait for a time, and keep the claim meanwhile."""
-        while (left := at - self._now()) > 0:
+        while (left := at - self.now()) > 0:
             await self._sleep(min(left, _CLAIM_RENEWAL_SECONDS))
             await self.save(comparison, [])
 
@@ -187,15 +192,16 @@ class _Asking:
         queues: dict[str, list[ProbeRequest]] = {}
         for request in requests:
             queues.setdefault(request.model, []).append(request)
-        saver = asyncio.create_task(self._save_regularly())
+        everything_asked = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                for name, queue in queues.items():
-                    group.create_task(self._ask_model(self._askers[name], queue[::-1]))
+                group.create_task(self._save_regularly(everything_asked))
+                async with asyncio.TaskGroup() as models:
+                    for name, queue in queues.items():
+                        models.create_task(self._ask_model(self._askers[name], queue[::-1]))
+                everything_asked.set()
         except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        finally:
-            saver.cancel()
+            raise _find_first_failure(failures) from failures
         await self._save()
 
     async def _ask_model(self, asker: ModelAsker, queue: list[ProbeRequest]) -> None:
@@ -227,9 +233,10 @@ class _Asking:
         if len(self._unsaved) >= _BATCH_ANSWERS:
             await self._save()
 
-    async def _save_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(_BATCH_SECONDS)
+    async def _save_regularly(self, everything_asked: asyncio.Event) -> None:
+        while not everything_asked.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(everything_asked.wait(), _BATCH_SECONDS)
             await self._save()
 
     async def _save(self) -> None:
@@ -246,7 +253,7 @@ class _Asking:
 
     async def _wait_for_next_round(self) -> None:
         if self.comparison.first_round_at is None:
-            self.comparison = replace(self.comparison, first_round_at=self._runner._now())  # noqa: SLF001
+            self.comparison = replace(self.comparison, first_round_at=self._runner._now())
             await self._save()
         started = self.comparison.first_round_at or 0.0
         await self._runner.wait_until(started + self.comparison.settings.round_gap_seconds, self.comparison)
@@ -256,6 +263,12 @@ class _Asking:
             f"max_usd ({self.comparison.settings.max_usd:g}) would be exceeded after "
             f"{self._meter.requests} of {self._plan.requests} requests"
         )
+
+
+def _find_first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure of a task, also of one in a group of a group."""
+    first = failures.exceptions[0]
+    return _find_first_failure(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def build_plan(comparison: Comparison, probes: list[Probe]) -> RequestPlan:
@@ -280,15 +293,14 @@ def _compute_document(
     rounds: dict[str, list[dict[str, ModelAnswer]]] = {
         model.name: [{} for _ in range(1 if model.is_base else ROUNDS)] for model in comparison.models
     }
-    serving: dict[str, set[str]] = {}
     for (name, probe_id, number), answer in sorted(answers.items()):
         rounds[name][number - 1][probe_id] = answer.to_answer()
-        if answer.served_as:
-            serving.setdefault(name, set()).add(answer.served_as)
     tuned = [model for model in comparison.models if not model.is_base]
     bases = {model.group: rounds[model.name][0] for model in comparison.models if model.is_base}
     references = {
-        probe_id: reference for probe_id in comparison.probe_ids if (reference := probes[probe_id].reference) is not None
+        probe_id: reference
+        for probe_id in comparison.probe_ids
+        if (reference := probes[probe_id].reference) is not None
     }
     given = ComparisonInput(
         models=[ModelAnswers(account=each.name, group=each.group, rounds=rounds[each.name]) for each in tuned],

@@ -39,8 +39,8 @@ from orchestrator.core.remote import (
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import Method
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
-from orchestrator.providers.fireworks.deployments import FireworksDeployments
 from orchestrator.providers.chat.openai_chat import FIREWORKS_CHAT, ask_openai_model
+from orchestrator.providers.fireworks.deployments import FireworksDeployments
 from orchestrator.providers.fireworks.responses import (
     ACCOUNT_DECODER,
     DATASET_DECODER,

@@ -1,8 +1,7 @@
 """Queries about comparisons and the answers of their models.
 
-A process claims a comparison for a minute at a time, and renews the claim with each batch of answers: of two
-processes one asks, and when it dies, the next one continues. Answers are stored only under a claim in force, so that no
-answer is stored twice.
+A process claims a comparison for some minutes, and renews the claim with each batch of answers: of two processes one
+asks, and when it dies, the next one continues. Answers are stored only under the claim, so that none is stored twice.
 """
 
 from __future__ import annotations
@@ -96,9 +95,7 @@ async def list_answers(connection: StoreConnection, comparison_id: str) -> list[
 
 async def list_answers_to_probe(connection: StoreConnection, comparison_id: str, probe_id: str) -> list[StoredAnswer]:
     """Return the answers to one probe, by model and round."""
-    query = select(*_ANSWER_COLUMNS).where(
-        answers.c.comparison_id == comparison_id, answers.c.probe_id == probe_id
-    )
+    query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id, answers.c.probe_id == probe_id)
     rows = await connection.execute(query.order_by(answers.c.model, answers.c.round))
     return [_answer_from_row(row) for row in rows]
 
