@@ -39,8 +39,8 @@ from orchestrator.core.errors import NothingToDo
 from orchestrator.daemon.comparisons.model_asker import ModelAsker
 from orchestrator.providers.base import ChatProvider, ProviderConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import comparisons
-from orchestrator.store.queries.comparisons import StoredAnswer
+from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 CLAIM_SECONDS: Final = 180.0
 WORKERS_PER_MODEL: Final = 4
@@ -92,15 +92,19 @@ class ComparisonRunner:
         if problem is not None:
             return await self._end(answered, cause, ComparisonState.STOPPED, problem)
         result = await asyncio.to_thread(_compute_document, answered, probes, asking.answers)
-        return await self._end(replace(answered, result=result), cause, ComparisonState.FINISHED, result["summary"])
+        return await self._end(
+            replace(answered, result=result), cause, ComparisonState.FINISHED, str(result["summary"])
+        )
 
     async def _claim(self, comparison_id: str) -> Comparison:
         now = self.now()
         claimed = await self._database.write(
-            lambda tx: comparisons.claim(tx, comparison_id, owner=self._owner, now=now, until=now + CLAIM_SECONDS)
+            lambda tx: comparison_records.claim(
+                tx, comparison_id, owner=self._owner, now=now, until=now + CLAIM_SECONDS
+            )
         )
         async with self._database.read() as connection:
-            comparison = await comparisons.find(connection, comparison_id)
+            comparison = await comparison_records.find(connection, comparison_id)
         if comparison is None or not claimed:
             raise NothingToDo(
                 f"comparison {comparison_id} has ended, or another process asks its models at this moment",
@@ -110,7 +114,7 @@ class ComparisonRunner:
 
     async def _load_answers(self, comparison_id: str) -> list[StoredAnswer]:
         async with self._database.read_long() as connection:
-            return await comparisons.list_answers(connection, comparison_id)
+            return await comparison_records.list_answers(connection, comparison_id)
 
     async def _end(
         self, comparison: Comparison, cause: str, state: ComparisonState, message: str | None
@@ -119,7 +123,7 @@ class ComparisonRunner:
         ended = replace(
             comparison, state=state, message=message, finished_at=now, claimed_by=None, claimed_until=None
         )
-        await self._database.write(lambda tx: comparisons.finish(tx, ended, at=now, cause=cause))
+        await self._database.write(lambda tx: comparison_records.finish(tx, ended, at=now, cause=cause))
         return ended
 
     def create_asker(self, comparison: Comparison, model: ModelToAsk) -> ModelAsker:
@@ -142,7 +146,7 @@ class ComparisonRunner:
         """Store a batch of answers. Raises NothingToDo if the claim was lost."""
         until = self.now() + CLAIM_SECONDS
         if not await self._database.write(
-            lambda tx: comparisons.save_progress(tx, comparison, answers, claimed_until=until)
+            lambda tx: comparison_records.save_progress(tx, comparison, answers, claimed_until=until)
         ):
             raise NothingToDo(f"another process continues comparison {comparison.id}")
 
@@ -174,6 +178,7 @@ class _Asking:
         self._askers = {model.name: runner.create_asker(comparison, model) for model in comparison.models}
         self._in_flight = asyncio.Semaphore(MAX_REQUESTS_IN_FLIGHT)
         self._unsaved: list[StoredAnswer] = []
+        self._saving = asyncio.Lock()  # workers wait for it with a full batch: a slow database slows the asking down
         self._on_progress = on_progress
         self._is_over_limit = False
 
@@ -240,20 +245,21 @@ class _Asking:
             await self._save()
 
     async def _save(self) -> None:
-        batch, self._unsaved = self._unsaved, []
-        has_prices = all(model.price is not None for model in self.comparison.models)
-        self.comparison = replace(
-            self.comparison,
-            requests=self._meter.requests,
-            spent_usd=self._meter.spent_usd if has_prices else None,
-        )
-        await self._runner.save(self.comparison, batch)
+        async with self._saving:
+            batch, self._unsaved = self._unsaved, []
+            has_prices = all(model.price is not None for model in self.comparison.models)
+            self.comparison = replace(
+                self.comparison,
+                requests=self._meter.requests,
+                spent_usd=self._meter.spent_usd if has_prices else None,
+            )
+            await self._runner.save(self.comparison, batch)
         if self._on_progress is not None:
             self._on_progress(len(self.answers), self._plan.requests)
 
     async def _wait_for_next_round(self) -> None:
         if self.comparison.first_round_at is None:
-            self.comparison = replace(self.comparison, first_round_at=self._runner._now())
+            self.comparison = replace(self.comparison, first_round_at=self._runner.now())
             await self._save()
         started = self.comparison.first_round_at or 0.0
         await self._runner.wait_until(started + self.comparison.settings.round_gap_seconds, self.comparison)

@@ -22,7 +22,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.providers.base import ChatProvider
-from orchestrator.store.queries.comparisons import StoredAnswer
+from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 MAX_ATTEMPTS: Final = 6
 MAX_WAKING_SECONDS: Final = 900.0  # a deployment that was scaled to zero needs minutes until it answers

@@ -21,7 +21,6 @@ from orchestrator.providers.chat.reply_text import clean_text, derive_outcome
 from orchestrator.providers.http.api_client import ApiClient
 from orchestrator.providers.http.client import encode_base_url
 from orchestrator.providers.http.response_decoder import (
-    MalformedResponse,
     count_or_none,
     name_or_none,
     number_or_none,
@@ -122,23 +121,24 @@ class CompletionUsage(msgspec.Struct):
 
 
 class ChatCompletion(msgspec.Struct):
-    """The response to POST /chat/completions."""
+    """The response to POST /chat/completions. Without a choice, as an error with status 200, it is no answer."""
 
     choices: list[CompletionChoice]
     usage: CompletionUsage | None = None
     system_fingerprint: Any = None
-    model: Any = None
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            raise ValueError("it has no choice")
 
 
-CHAT_DECODER: Final = msgspec.json.Decoder(ChatCompletion)
+CHAT_DECODER: Final = msgspec.json.Decoder(ChatCompletion, strict=False)
 
 
 def parse_chat_completion(
     completion: ChatCompletion, *, request_id: str | None, left_out: frozenset[OptionalParameter]
 ) -> ChatReply:
-    """Convert a completion to a reply. Raises MalformedResponse if it has no choice."""
-    if not completion.choices:
-        raise MalformedResponse("the completion has no choice")
+    """Convert a completion to a reply."""
     choice = completion.choices[0]
     reason = name_or_none(choice.finish_reason)
     text, refusal = clean_text(choice.message.content), clean_text(choice.message.refusal)
