@@ -91,6 +91,9 @@ class ProviderInfo:
     serves_at_base_url: bool = True
     """Whether an account's `base_url` is also where its models are called. False: always `inference_url`."""
 
+    serves_base_models: bool = False
+    """Whether the untuned base model is called by its name where the fine-tuned ones are, without a deployment."""
+
     required_account_options: Mapping[str, str] = field(default_factory=dict)
     """Options of `[[accounts]]` that are mandatory here. The value is the line that an error message suggests."""
 
@@ -136,6 +139,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         base_url_needs_path=True,
         litellm_prefix="openai",
         inference_url=None,  # every client knows it
+        serves_base_models=True,
         account_options=frozenset({"webhook_secret"}),
         verify_names_project=False,
         litellm_takes_organization=True,
@@ -191,6 +195,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         base_url_needs_path=True,
         litellm_prefix="openai",
         inference_url=None,
+        serves_base_models=True,
         required_account_options={"base_url": 'base_url = "https://HOST/v1"'},
         account_options=frozenset(
             {"send_auto", "suffix_length", "suffix_required", "file_per_job", "hyperparameter_format"}

@@ -1,13 +1,14 @@
-"""Loads the price list: training prices with date and source, shipped or from the operator's own file."""
+"""Loads the price list: prices with date and source, shipped or from the operator's own file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.plans.price import Price
 from orchestrator.inputs.dated_table import DatedTable, find_row, read_rows
 
@@ -23,15 +24,20 @@ PRICE_TABLE: Final = DatedTable(
         "as_of": date,
         "source": str,
     },
-    optional={"fixed": bool},
+    optional={
+        "fixed": bool,
+        "usd_per_million_input_tokens": int | float,
+        "usd_per_million_output_tokens": int | float,
+    },
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Training prices by provider and base model."""
+    """Prices of training, and of calling the fine-tuned models, by provider and base model."""
 
     entries: Mapping[tuple[str, str], Price]  # by (provider, base model)
+    inference: Mapping[tuple[str, str], InferencePrice] = field(default_factory=dict)
 
     def find(self, provider: str, base_model: str) -> Price | None:
         """Find the price of a base model, with or without its date; None if it is unknown, never a guess.
@@ -40,11 +46,27 @@ class PriceList:
         """
         return find_row(self.entries, provider, base_model)
 
+    def find_inference(self, provider: str, base_model: str) -> InferencePrice | None:
+        """Find the price of calling a fine-tune of a base model by the token; None if it is unknown."""
+        return find_row(self.inference, provider, base_model)
+
 
 def load_prices(path: Path | None = None) -> PriceList:
     """Load the file at `path`, or the shipped file. Raises ConfigError with all problems of the file."""
+    rows = {(row["provider"], row["base_model"]): row for row in read_rows(PRICE_TABLE, path)}
+    inference = {key: _inference_price_from_row(row) for key, row in rows.items()}
     return PriceList(
-        {(row["provider"], row["base_model"]): _price_from_row(row) for row in read_rows(PRICE_TABLE, path)}
+        entries={key: _price_from_row(row) for key, row in rows.items()},
+        inference={key: price for key, price in inference.items() if price is not None},
+    )
+
+
+def _inference_price_from_row(row: dict[str, Any]) -> InferencePrice | None:
+    prices = [row.get(f"usd_per_million_{kind}_tokens") for kind in ("input", "output")]
+    if prices[0] is None or prices[1] is None:
+        return None
+    return InferencePrice(
+        usd_per_million_input_tokens=float(prices[0]), usd_per_million_output_tokens=float(prices[1])
     )
 
 

@@ -26,6 +26,7 @@ from orchestrator.core.deployment.cost import DeploymentOption
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.plans.price import Quote
@@ -170,6 +171,19 @@ class JobPagingProvider(Protocol):
 
     async def probe_job_paging(self, remote_job_id: str) -> JobPaging:
         """Return how the server pages the list of jobs, which contains this job."""
+
+
+class ChatProvider(Protocol):
+    """A provider whose models can be asked."""
+
+    async def ask(
+        self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
+    ) -> ChatReply:
+        """Ask a model one question, once. A refusal or a filter is a reply. Raises ProviderError.
+
+        `left_out` is what earlier replies of this model report as refused. None for the first question to it: then
+        the question is repeated without the parameters that the model refuses.
+        """
 
 
 class QuoteProvider(Protocol):

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from orchestrator.core.errors import DeploymentNotReady, ProviderError
+from orchestrator.providers.chat.openai_chat import CHAT_DECODER, CHAT_PATH
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.rest_client import RestClient
 
-CHAT_PATH: Final = "/chat/completions"
 NOT_READY_STATUSES: Final = frozenset({404, 425, 503})
 """What providers answer while a deployment that exists is starting, waking or not routed yet."""
-
-
-class ChatCompletion(msgspec.Struct):
-    """A completion. A response without a choice, such as an error with status 200, is no answer."""
-
-    choices: list[Any]
-
-    def __post_init__(self) -> None:
-        if not self.choices:
-            raise ValueError("it has no choice")
-
-
-COMPLETION_DECODER: Final = msgspec.json.Decoder(ChatCompletion, strict=False)
 
 
 async def call_chat_model(client: RestClient, model: str) -> None:
@@ -33,7 +18,7 @@ async def call_chat_model(client: RestClient, model: str) -> None:
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     async with client.read_call():
         try:
-            await client.post_decoded(COMPLETION_DECODER, CHAT_PATH, body)
+            await client.post_decoded(CHAT_DECODER, CHAT_PATH, body)
         except UnsuccessfulResponse as refusal:
             if refusal.status not in NOT_READY_STATUSES:
                 raise

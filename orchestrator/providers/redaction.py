@@ -13,6 +13,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Final, cast
 
 from orchestrator.core.errors import OrchestratorError, ProviderError
+from orchestrator.core.inference import MAX_REPLY_CHARACTERS, ChatReply
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor
 from orchestrator.providers.base import DatasetFile, Provider, UploadStateStore
@@ -73,6 +74,12 @@ def redact_value(value: Any, redact: Redactor) -> Any:
         return type(value)([redact_value(inner, redact) for inner in value])
     if not is_dataclass(value) or isinstance(value, type):
         return value
+    if isinstance(value, ChatReply):  # its text is what was asked for, not a message about it
+        return replace(_redact_fields(value, redact), text=redact.truncate(value.text, MAX_REPLY_CHARACTERS))
+    return _redact_fields(value, redact)
+
+
+def _redact_fields(value: Any, redact: Redactor) -> Any:
     before = {field.name: getattr(value, field.name) for field in fields(value)}
     changes = {name: text for name, inner in before.items() if (text := redact_value(inner, redact)) != inner}
     return replace(value, **changes) if changes else value

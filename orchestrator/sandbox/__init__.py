@@ -7,9 +7,19 @@ file or job at a moment is computed from its record and the time.
 """
 
 from orchestrator.sandbox.app import create_app
-from orchestrator.sandbox.faults import Fault, FaultError, load_faults
+from orchestrator.sandbox.faults import Fault, FaultError
 from orchestrator.sandbox.loopback import NotLoopback
 from orchestrator.sandbox.server import serve
-from orchestrator.sandbox.settings import SandboxSettings
+from orchestrator.sandbox.settings import SandboxSettings, load_simulation
+from orchestrator.sandbox.simulation.answer_behaviour import AnswerBehaviour
 
-__all__ = ["Fault", "FaultError", "NotLoopback", "SandboxSettings", "create_app", "load_faults", "serve"]
+__all__ = [
+    "AnswerBehaviour",
+    "Fault",
+    "FaultError",
+    "NotLoopback",
+    "SandboxSettings",
+    "create_app",
+    "load_simulation",
+    "serve",
+]

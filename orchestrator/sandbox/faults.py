@@ -37,12 +37,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
@@ -189,14 +187,6 @@ class Fault:
             and self.code not in ("", *MALFORMED_LISTS),
         }
         return [f"{self.kind}: {problem}" for problem, wrong in checks.items() if wrong]
-
-
-def load_faults(path: Path) -> tuple[Fault, ...]:
-    """Load `[[faults]]` from a TOML file. Raises FaultError or OSError."""
-    try:
-        return parse_faults(tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-        raise FaultError(f"{path}: not TOML: {broken}") from broken
 
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:

@@ -1,11 +1,17 @@
-"""The settings of a sandbox: its state file, its durations and its faults."""
+"""The settings of a sandbox: its state file, its durations, its faults and how its models answer."""
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.sandbox.faults import Fault
+from orchestrator.sandbox.faults import Fault, FaultError, parse_faults
+from orchestrator.sandbox.simulation.answer_behaviour import (
+    AnswerBehaviour,
+    AnswerBehaviourError,
+    parse_answer_behaviours,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +39,19 @@ class SandboxSettings:
     seed: int = 0
     """Seed of all random decisions."""
     faults: tuple[Fault, ...] = ()
+    answers: tuple[AnswerBehaviour, ...] = ()
+    """How the models of some accounts answer; the first entry that matches an account applies."""
     allow_remote: bool = False
     """Allow addresses other than loopback."""
+
+
+def load_simulation(path: Path) -> tuple[tuple[Fault, ...], tuple[AnswerBehaviour, ...]]:
+    """Load `[[faults]]` and `[[answers]]` from a TOML file. Raises FaultError or OSError."""
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+        answers = parse_answer_behaviours(document.pop("answers", []))
+        return parse_faults(document), answers
+    except AnswerBehaviourError as wrong:
+        raise FaultError(str(wrong)) from wrong
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise FaultError(f"{path}: not TOML: {broken}") from broken

@@ -14,6 +14,7 @@ from orchestrator.sandbox.fault_injector import FaultInjector
 from orchestrator.sandbox.record_store import RecordStore, StateFile
 from orchestrator.sandbox.records import SandboxFile, SandboxJob, SandboxUpload, SandboxUploadPart, SandboxVerdict
 from orchestrator.sandbox.settings import SandboxSettings
+from orchestrator.sandbox.simulation.answer_behaviour import USUAL_BEHAVIOUR, AnswerBehaviour
 from orchestrator.sandbox.simulation.job_timeline import Timeline, build_timelines
 
 
@@ -25,6 +26,8 @@ class RequestCounts:
     """Requests by (account, operation, outcome)."""
     moderated_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Moderated inputs by (account, digest of the input)."""
+    questions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Questions to models by (account, digest of the messages)."""
     current_in_flight: Counter[str] = field(default_factory=Counter)
     max_in_flight: Counter[str] = field(default_factory=Counter)
     """Highest number of requests in flight by account; the key "" counts all accounts together."""
@@ -42,6 +45,7 @@ class RequestCounts:
     def clear(self) -> None:
         self.outcomes.clear()
         self.moderated_inputs.clear()
+        self.questions.clear()
         self.max_in_flight.clear()
 
 
@@ -59,6 +63,7 @@ class SandboxState:
         self.parts = RecordStore(self._state_file, SandboxUploadPart, kind="Part")
         self.blobs = BlobStore(_blob_folder(settings.state))
         self.faults = FaultInjector(settings.seed, settings.faults)
+        self.answers = settings.answers
         self.counts = RequestCounts()
         self.webhook_url = settings.webhooks
         self.content_check_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by SHA-256
@@ -77,8 +82,12 @@ class SandboxState:
     def count_unfinished_jobs(self, account: str, now: float) -> int:
         return sum(now < timeline.ended for timeline in self.get_timelines(account).values())
 
+    def get_answer_behaviour(self, account: str) -> AnswerBehaviour:
+        """Return how the models of an account answer."""
+        return next((each for each in self.answers if each.matches(account)), USUAL_BEHAVIOUR)
+
     def clear(self) -> None:
-        """Delete everything except the fault rules."""
+        """Delete everything except the fault rules and the behaviour of the models."""
         for store in (self.files, self.verdicts, self.jobs, self.uploads, self.parts):
             store.clear()
         self.blobs.clear()

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from sandboxes import MODEL, InProcess, get, serving, training_file
 
-from orchestrator.sandbox import Fault, FaultError, SandboxSettings, load_faults
+from orchestrator.sandbox import Fault, FaultError, SandboxSettings, load_simulation
 from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
 
 JOBS = "/fine_tuning/jobs"
@@ -240,13 +240,13 @@ async def test_rules_are_read_from_toml(tmp_path: Path) -> None:
     path.write_text(
         '[[faults]]\nkind = "drop"\nrate = 0.5\naccounts = ["acme-*"]\noperations = ["files.*"]\ntimes = 3\n'
     )
-    (fault,) = load_faults(path)
+    (fault,), _ = load_simulation(path)
     assert fault == Fault("drop", 0.5, ("acme-*",), ("files.*",), 3)
     path.write_text(
         '[[faults]]\nkind = "drop"\nrate = 2\n[[faults]]\nkind = "fog"\n[[faults]]\nkind = "slow"\nhow = 1\n'
     )
     with pytest.raises(FaultError) as wrong:
-        load_faults(path)
+        load_simulation(path)
     assert [line.partition(":")[0] for line in str(wrong.value).splitlines()] == ["fault 1", "fault 2", "fault 3"]
 
 

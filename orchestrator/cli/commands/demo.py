@@ -39,7 +39,9 @@ def sandbox(
     state: Annotated[
         Path | None, typer.Option(help="SQLite file that keeps the state across restarts; default: memory only.")
     ] = None,
-    faults: Annotated[Path | None, typer.Option(help="TOML file with the faults to simulate.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="TOML file with the faults, and the differences between models, to simulate.")
+    ] = None,
     webhooks: Annotated[
         str | None,
         typer.Option(help="Loopback URL that receives job webhooks, with {account} in place of the account name."),

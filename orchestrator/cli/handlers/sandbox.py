@@ -11,7 +11,7 @@ from typing import Final
 
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.session import format_base_url
-from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
+from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_simulation, serve
 
 INTRODUCTION: Final = """\
 sandbox: {url}
@@ -35,6 +35,7 @@ def run_sandbox(
 ) -> int:
     """Serve until SIGINT or SIGTERM. `seconds` is the training time of a job."""
     try:
+        rules, answers = load_simulation(faults) if faults else ((), ())
         settings = SandboxSettings(
             state=state,
             file_seconds=seconds / 10,
@@ -43,7 +44,8 @@ def run_sandbox(
             training_seconds=seconds,
             webhooks=webhooks,
             seed=seed,
-            faults=load_faults(faults) if faults else (),
+            faults=rules,
+            answers=answers,
         )
         asyncio.run(_serve_until_stopped(host, port, settings))
     except (FaultError, NotLoopback, OSError) as error:

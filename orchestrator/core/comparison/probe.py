@@ -65,6 +65,20 @@ def parse_probe(line: bytes) -> Probe | None:
     )
 
 
+def build_behaviour_probe(question: str) -> Probe:
+    """Build a probe from one question without a reference answer."""
+    messages = _encode([{"role": "user", "content": question}])
+    identity = _hash_text(messages)
+    return Probe(
+        probe_id=identity,
+        prompt_id=identity,
+        kind=ProbeKind.BEHAVIOUR,
+        messages=messages,
+        reference=None,
+        stratum=(False, 1, 0),
+    )
+
+
 def _split_example(body: Mapping[str, Any]) -> tuple[list[Any], Any]:
     """Return the messages before the last answer, and that answer: of a preference pair, the preferred one."""
     if "input" in body:

@@ -25,6 +25,7 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     WrongOrganization,
 )
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
@@ -38,6 +39,7 @@ from orchestrator.core.remote import (
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import Method
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.chat.openai_chat import FIREWORKS_CHAT, ask_openai_model
 from orchestrator.providers.fireworks.deployments import FireworksDeployments
 from orchestrator.providers.fireworks.responses import (
     ACCOUNT_DECODER,
@@ -226,6 +228,11 @@ class FireworksProvider(FireworksDeployments):
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         return []
+
+    async def ask(
+        self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
+    ) -> ChatReply:
+        return await ask_openai_model(self._client, address, question, FIREWORKS_CHAT, left_out)
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteNotFound):

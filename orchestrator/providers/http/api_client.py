@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from typing import Any, ClassVar, Final, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 import msgspec
@@ -94,6 +94,16 @@ class ApiClient:
     async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
         """Send a GET and decode the response. Raises UnsuccessfulResponse and MalformedResponse."""
         return self.decode(decoder, (await self.get(path, **query)).content, path)
+
+    async def post_to(self, url: str, body: Mapping[str, Any], *, timeout_seconds: float) -> HttpResponse:
+        """Send a POST of JSON to a URL that is not below the base URL. Raises UnsuccessfulResponse.
+
+        Only for an address that is known before: the request has the key.
+        """
+        response = await self._http.send("POST", url, self._build_read_headers(), json=body, timeout=timeout_seconds)
+        if response.status != httpx2.codes.OK:
+            raise UnsuccessfulResponse(response.status, response.headers, response.content, urlsplit(url).path)
+        return response
 
     def decode(self, decoder: msgspec.json.Decoder[Decoded], content: bytes, path: str) -> Decoded:
         """Decode the response to a request for `path`. Raises MalformedResponse."""

@@ -17,6 +17,7 @@ from orchestrator.core.errors import (
     WrongOrganization,
 )
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
+from orchestrator.providers.chat.openai_chat import COMPATIBLE_CHAT, OPENAI_CHAT, OpenAIChatStyle
 from orchestrator.providers.http.status_errors import ErrorCodes
 
 FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
@@ -81,6 +82,7 @@ class Dialect:
     extra_body_fields: Mapping[str, str] = field(default_factory=dict)  # option of the spec -> field of the body
     result_is_checkpoint: bool = False  # whether a job names no model, so that its last checkpoint is the result
     part_bytes: int = 16 * MB  # size of the parts of a multipart upload
+    chat: OpenAIChatStyle = COMPATIBLE_CHAT  # how its models are asked
 
     def suffix_fits_tag(self, tag: str) -> bool:
         """Return whether the tag is sent in the suffix: the server shows the suffix, and the tag fits."""
@@ -122,6 +124,7 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
     ProviderName.OPENAI: Dialect(
         capabilities=CAPABILITIES[ProviderName.OPENAI],
         suffix_length=CAPABILITIES[ProviderName.OPENAI].suffix_length,
+        chat=OPENAI_CHAT,
     ),
     ProviderName.OPENAI_COMPATIBLE: Dialect(
         capabilities=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE],
@@ -130,6 +133,7 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
     ProviderName.AZURE: Dialect(
         capabilities=CAPABILITIES[ProviderName.AZURE],
         suffix_length=CAPABILITIES[ProviderName.AZURE].suffix_length,
+        chat=OPENAI_CHAT,
         error_codes={**ERROR_CODES, "invalidPayload": FileNotReady},
         ambiguous_codes=frozenset({"invalidPayload"}),
         extra_body_fields={"training_type": "trainingType"},

@@ -17,6 +17,7 @@ from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities, needs_multipart
 from orchestrator.core.dataset import filename_has_tag
 from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestRejected, TemporaryError
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.providers import PROVIDERS
@@ -36,6 +37,7 @@ from orchestrator.providers.base import (
     JobPaging,
     cancel_and_get_job,
 )
+from orchestrator.providers.chat.openai_chat import ask_openai_model
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.deadline import send_deadline
 from orchestrator.providers.http.response_decoder import check_id, name_or_none
@@ -246,6 +248,11 @@ class OpenAIProvider:
                 model=MODERATION_MODEL, input=list(texts), extra_headers=self._client.auth_headers
             )
         return [to_moderation_verdict(result) for result in answer.results]
+
+    async def ask(
+        self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
+    ) -> ChatReply:
+        return await ask_openai_model(self._client, address, question, self._dialect.chat, left_out)
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteNotFound):

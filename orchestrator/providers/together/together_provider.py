@@ -15,6 +15,7 @@ import httpx2
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteNotFound, RequestRejected
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, parse_loss
 from orchestrator.core.plans.price import Quote
 from orchestrator.core.providers import PROVIDERS
@@ -30,6 +31,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.text import format_usd
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.chat.openai_chat import TOGETHER_CHAT, ask_openai_model
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import check_id, count_or_none, parse_hyperparameters, text_or_none
@@ -216,6 +218,11 @@ class TogetherProvider(TogetherDeployments):
         rows = metrics.metrics or []
         losses = [parse_loss(row.get(STEP_METRIC), row.get("train/loss"), row.get("eval/loss")) for row in rows]
         return [loss for loss in losses if loss]
+
+    async def ask(
+        self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
+    ) -> ChatReply:
+        return await ask_openai_model(self._client, address, question, TOGETHER_CHAT, left_out)
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteNotFound):

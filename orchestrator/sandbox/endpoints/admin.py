@@ -1,9 +1,13 @@
-"""The endpoints of the sandbox itself, below `/sandbox/`: faults, state and webhooks. They need and return no key."""
+"""The endpoints of the sandbox itself, below `/sandbox/`: faults, answers, state and webhooks.
+
+They need and return no key.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +18,7 @@ from orchestrator.sandbox.api_call import ApiCall, Caller
 from orchestrator.sandbox.endpoints.files import file_to_json
 from orchestrator.sandbox.endpoints.jobs import job_to_json
 from orchestrator.sandbox.faults import FaultError, faults_to_json, parse_faults
+from orchestrator.sandbox.simulation.answer_behaviour import parse_answer_behaviours
 from orchestrator.sandbox.state import SandboxState
 from orchestrator.sandbox.webhook_sender import validate_webhook_url
 
@@ -47,11 +52,25 @@ def build_admin_routes(sandbox_state: SandboxState) -> list[Route]:
                 return JSONResponse({"error": {"message": str(error)}}, 400)
         return JSONResponse({"url": sandbox_state.webhook_url})
 
+    async def answers(request: Request) -> Response:
+        return await _handle_answers(sandbox_state, request)
+
     return [
         Route("/sandbox/webhooks", webhooks, methods=["GET", "PUT"]),
         Route("/sandbox/faults", faults, methods=["GET", "PUT"]),
+        Route("/sandbox/answers", answers, methods=["GET", "PUT"]),
         Route("/sandbox/state", state, methods=["GET", "DELETE"]),
     ]
+
+
+async def _handle_answers(sandbox_state: SandboxState, request: Request) -> Response:
+    if request.method == "PUT":
+        try:
+            document = json.loads(await request.body())
+            sandbox_state.answers = parse_answer_behaviours(document.get("answers", []))
+        except (AttributeError, ValueError) as error:
+            return JSONResponse({"error": {"message": str(error)}}, 400)
+    return JSONResponse({"answers": [asdict(behaviour) for behaviour in sandbox_state.answers]})
 
 
 def describe_state(sandbox_state: SandboxState, request: Request) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 from orchestrator.sandbox.api_call import ApiCall
-from orchestrator.sandbox.response import ApiResponse, EventStream
+from orchestrator.sandbox.response import ApiResponse, EventStream, bad_request
+from orchestrator.sandbox.simulation.answer_behaviour import REFUSAL_TEXT, AnswerBehaviour
 from orchestrator.sandbox.simulation.answer_generation import (
     GeneratedAnswer,
     build_logprobs,
     count_prompt_tokens,
+    find_answer_origin,
     generate_answer,
-    get_model_origin,
+    limit_answer,
 )
 from orchestrator.sandbox.validation.chat_request import ChatRequest, parse_chat_request
 
@@ -23,9 +25,17 @@ from orchestrator.sandbox.validation.chat_request import ChatRequest, parse_chat
 async def create_chat_completion(call: ApiCall) -> ApiResponse:
     """Handle POST /v1/chat/completions."""
     request = parse_chat_request(await call.parse_json_body())
-    origin = get_model_origin(call, request.model)
-    choices = [generate_answer(origin, request.prompt, number) for number in range(request.choice_count)]
-    completion = _Completion(request, choices, f"chatcmpl-{uuid4().hex[:24]}", int(call.now))
+    behaviour = call.state.get_answer_behaviour(call.account)
+    origin = find_answer_origin(call, request.model, request.prompt, behaviour)
+    if request.logprobs is not None and not behaviour.logprobs:
+        raise bad_request("This model does not support 'logprobs'.", "logprobs", "unsupported_parameter")
+    if behaviour.blocks(request.prompt.messages):
+        raise bad_request("The prompt was blocked by the content filter.", "prompt", "content_filter")
+    if behaviour.declines(request.prompt.messages):
+        choices = [limit_answer(REFUSAL_TEXT, request.prompt)] * request.choice_count
+    else:
+        choices = [generate_answer(origin, request.prompt, number) for number in range(request.choice_count)]
+    completion = _Completion(request, choices, behaviour, f"chatcmpl-{uuid4().hex[:24]}", int(call.now))
     if request.stream:
         return ApiResponse(EventStream.from_data(completion.to_chunks()))
     return ApiResponse(completion.to_json())
@@ -37,6 +47,7 @@ class _Completion:
 
     request: ChatRequest
     choices: list[GeneratedAnswer]
+    behaviour: AnswerBehaviour
     id: str
     created: int
 
@@ -77,10 +88,10 @@ class _Completion:
 
     def _build_head(self, kind: str) -> dict[str, Any]:
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.request.model}
-        return head | {"service_tier": "default", "system_fingerprint": None}
+        return head | {"service_tier": "default", "system_fingerprint": self.behaviour.fingerprint}
 
     def _build_usage(self) -> dict[str, Any]:
-        prompt = count_prompt_tokens(self.request.prompt.messages)
+        prompt = count_prompt_tokens(self.request.prompt.messages) + self.behaviour.prompt_tokens
         completion = sum(len(choice.tokens) for choice in self.choices)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 

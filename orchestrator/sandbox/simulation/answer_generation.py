@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from math import log
 from typing import Any
 
 from orchestrator.sandbox.api_call import ApiCall
 from orchestrator.sandbox.endpoints.models import find_fine_tuning_job, model_not_found
 from orchestrator.sandbox.fault_injector import deterministic_random
+from orchestrator.sandbox.simulation.answer_behaviour import AnswerBehaviour
 from orchestrator.sandbox.simulation.json_instance import JsonInstanceBuilder
 from orchestrator.sandbox.simulation.model_catalogue import find_base_model
 
@@ -73,17 +75,27 @@ def get_model_origin(call: ApiCall, name: str) -> str:
     raise model_not_found(name)
 
 
+def find_answer_origin(call: ApiCall, model: str, prompt: Prompt, behaviour: AnswerBehaviour) -> str:
+    """Return the text that an answer of this account's model is derived from. Raises SandboxApiError (404)."""
+    origin = get_model_origin(call, model)
+    digest = blake2b(json.dumps(prompt.messages, sort_keys=True).encode(), digest_size=16).hexdigest()
+    call.state.counts.questions[call.account, digest] += 1
+    number = call.state.counts.questions[call.account, digest]
+    base = find_base_model(origin.split(" ")[0])
+    return behaviour.choose_origin(origin, base.id if base else origin, call.account, prompt.messages, number)
+
+
 def generate_answer(origin: str, prompt: Prompt, number: int = 0) -> GeneratedAnswer:
     """Generate the answer of a model to a prompt; `number` distinguishes several answers to the same prompt."""
     sentence = _build_sentence(origin, prompt.messages, number)
     function = _choose_function(prompt)
     if function is not None:
         arguments = JsonInstanceBuilder(function.get("parameters") or {"type": "object"}, sentence, "tools").build()
-        return _limit_answer(_encode_json(arguments), prompt, function["name"])
+        return limit_answer(_encode_json(arguments), prompt, function["name"])
     if prompt.schema is not None:
         value = JsonInstanceBuilder(prompt.schema, sentence, prompt.schema_param).build()
-        return _limit_answer(_encode_json(value), prompt)
-    return _limit_answer(sentence, prompt)
+        return limit_answer(_encode_json(value), prompt)
+    return limit_answer(sentence, prompt)
 
 
 def count_prompt_tokens(messages: Sequence[Any]) -> int:
@@ -126,7 +138,7 @@ def _choose_function(prompt: Prompt) -> dict[str, Any] | None:
     return prompt.tools[0] if named is None and prompt.tool_choice == "required" else named
 
 
-def _limit_answer(text: str, prompt: Prompt, function: str | None = None) -> GeneratedAnswer:
+def limit_answer(text: str, prompt: Prompt, function: str | None = None) -> GeneratedAnswer:
     """Cut the text at the first stop sequence and at the maximum number of tokens."""
     reason = "stop" if function is None else "tool_calls"
     if function is None:

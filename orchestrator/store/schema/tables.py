@@ -185,6 +185,51 @@ deployments = Table(
     ),
 )
 
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("settings", _json, nullable=False),
+    Column("models", _json, nullable=False),
+    Column("probe_set", String(64), nullable=False),
+    Column("probe_ids", _json, nullable=False),
+    Column("max_output_tokens", Integer, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("spent_usd", Float),
+    Column("first_round_at", Float),
+    Column("claimed_by", String(32)),
+    Column("claimed_until", Float),
+    Column("finished_at", Float),
+    Column("result", _json),
+    Column("message", Text),
+    Index(None, "run_id"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("comparison_id", ForeignKey("comparisons.id"), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("probe_id", String(32), primary_key=True),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("text", Text),
+    Column("text_sha256", String(64), nullable=False),
+    Column("prompt_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("usd", Float),
+    Column("finish_reason", Text),
+    Column("served_as", Text),
+    Column("request_id", Text),
+    Column("mean_logprob", Float),
+    Column("message", Text),
+)
+
 losses = Table(
     "losses",
     metadata,

@@ -1,0 +1,105 @@
+"""A comparison of the models of a run, as it is stored: which models are asked which probes, and what it cost.
+
+The answers are rows of their own. A comparison is continued by whoever claims it next: what has been answered is not
+asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from orchestrator.core.comparison.measurement import ComparisonMargins
+from orchestrator.core.comparison.quality import ScoringMethod
+from orchestrator.core.comparison.request_plan import InferencePrice
+
+
+class ComparisonState(StrEnum):
+    """The states of a comparison. These values are stored and are part of the API."""
+
+    ASKING = "asking"
+    FINISHED = "finished"
+    STOPPED = "stopped"  # a limit was reached, or the comparison cannot be continued; `message` says why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonSettings:
+    """What an operator chooses for a comparison."""
+
+    probes: int = 100  # held-out examples, at most
+    behaviour_probes: bool = True  # also the questions that are shipped with the program
+    max_output_tokens: int | None = None  # None: from the lengths of the reference answers
+    scoring: ScoringMethod = ScoringMethod.TEXT
+    quality_margin: float | None = None  # None: that of ComparisonMargins
+    max_usd: float | None = None
+    store_answers: bool = True  # False: the texts of answers are deleted when the comparison ends
+    round_gap_seconds: float = 300.0  # between the two rounds
+    seed: int = 0
+
+    @property
+    def margins(self) -> ComparisonMargins:
+        """The largest differences that count as alike."""
+        return ComparisonMargins() if self.quality_margin is None else ComparisonMargins(quality=self.quality_margin)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Convert to plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build settings from the values of `as_dict`."""
+        return cls(**{**values, "scoring": ScoringMethod(values["scoring"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelToAsk:
+    """A model of a comparison: the fine-tuned model of an account, or the untuned base model of a group."""
+
+    name: str  # of the account; of a base model, `base GROUP`
+    account: str  # whose key is used
+    group: str  # provider and base model
+    model: str
+    base_url: str
+    is_base: bool = False
+    job_id: str | None = None
+    price: InferencePrice | None = None  # None: unknown
+
+    def as_dict(self) -> dict[str, Any]:
+        """Convert to plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a model from the values of `as_dict`."""
+        price = values["price"]
+        return cls(**{**values, "price": InferencePrice(**price) if price else None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One comparison of a run's models."""
+
+    id: str
+    run_id: str
+    state: ComparisonState
+    created_at: float  # epoch seconds
+    created_by: str  # actor, as in the event history
+    settings: ComparisonSettings
+    models: tuple[ModelToAsk, ...]
+    probe_set: str  # hash of the probes
+    probe_ids: tuple[str, ...]
+    max_output_tokens: int
+    requests: int = 0  # sent, failed ones included
+    spent_usd: float | None = None  # None: a price is unknown
+    first_round_at: float | None = None  # when the first round was complete
+    claimed_by: str | None = None  # process that asks
+    claimed_until: float | None = None
+    finished_at: float | None = None
+    result: Mapping[str, Any] | None = field(default=None)  # the JSON document
+    message: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is ComparisonState.ASKING

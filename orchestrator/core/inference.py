@@ -1,0 +1,75 @@
+"""A question to a model and its reply, in the form that all providers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
+
+MAX_REPLY_CHARACTERS: Final = 100_000
+"""A longer text is cut: 512 tokens are a few thousand characters, so this is a server that does not stop."""
+
+
+class OptionalParameter(StrEnum):
+    """A parameter without which a model can be asked, too, in the order in which they are left out.
+
+    These values are stored and shown.
+    """
+
+    OUTPUT_LIMIT = "output_limit"  # not left out: the other name of the maximum is sent, where there is one
+    LOGPROBS = "logprobs"
+    CONTEXT_BEHAVIOR = "context_length_exceeded_behavior"
+    PENALTIES = "penalties"
+    THINKING = "thinking"
+    SEED = "seed"
+    TOP_P = "top_p"
+    TEMPERATURE = "temperature"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatQuestion:
+    """One question. The same values are sent to every model; what a model refuses is left out and reported."""
+
+    messages: Sequence[Mapping[str, Any]]  # OpenAI's chat format, the last one of the user
+    max_output_tokens: int
+    temperature: float = 0.0
+    seed: int | None = 0
+    top_logprobs: int = 0  # 0: none are requested
+    routing_key: str | None = (
+        None  # unique for each call, so that a sticky router spreads the calls over its replicas
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAddress:
+    """Where and under which name a model is called."""
+
+    base_url: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatReply:
+    """How a model replied. A refusal or a filter is a reply; a call that failed is a ProviderError."""
+
+    outcome: AnswerOutcome
+    text: str = ""
+    prompt_tokens: int | None = None  # as the provider counted them; None: not reported
+    output_tokens: int | None = None
+    finish_reason: str | None = None  # the provider's own word
+    served_as: str | None = None  # what the provider says answered: a fingerprint or a model version
+    request_id: str | None = None
+    mean_logprob: float | None = None  # mean log-probability of the answer's tokens; None: not reported
+    left_out: frozenset[OptionalParameter] = field(default_factory=frozenset)  # refused by this model
+
+    def to_answer(self) -> ModelAnswer:
+        """Return the part of the reply that a comparison uses."""
+        return ModelAnswer(
+            outcome=self.outcome,
+            text=self.text,
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+        )

@@ -1,0 +1,1 @@
+"""Comparisons of the models of a run: which models and probes, asking, and the result."""

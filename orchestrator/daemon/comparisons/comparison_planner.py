@@ -1,0 +1,107 @@
+"""Plans a comparison: which models of a run are asked, at which address and price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import uuid4
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
+from orchestrator.core.comparison.probe import Probe, hash_probe_set
+from orchestrator.core.comparison.request_plan import InferencePrice, calculate_max_output_tokens
+from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.run import Run
+from orchestrator.core.providers import PROVIDERS, find_call_url
+
+FindPrice = Callable[[ProviderName, str], InferencePrice | None]
+"""Returns the price of calling a fine-tune of a base model; None if it is unknown."""
+
+
+def plan_comparison(
+    run: Run,
+    jobs: Sequence[Job],
+    probes: Sequence[Probe],
+    settings: ComparisonSettings,
+    *,
+    accounts: Mapping[str, Account],
+    deployments: Mapping[str, Deployment],
+    find_price: FindPrice,
+    now: float,
+    cause: str,
+) -> Comparison:
+    """Plan the comparison of the run's models. `deployments` are those that answer calls, by job.
+
+    Raises ConfigError if fewer than two models can be asked.
+    """
+    models = [
+        model
+        for job in sorted(jobs, key=lambda job: job.account)
+        if (model := _build_model(job, accounts.get(job.account), deployments.get(job.id), find_price)) is not None
+    ]
+    if len(models) < 2:
+        raise ConfigError(
+            f"run {run.name} has {len(models)} models that can be called, and a comparison needs two",
+            hint="Wait until the jobs have succeeded. At a provider that needs a deployment, deploy the models first "
+            "with `orchestrator deploy`.",
+        )
+    return Comparison(
+        id=uuid4().hex[:16],
+        run_id=run.id,
+        state=ComparisonState.ASKING,
+        created_at=now,
+        created_by=cause,
+        settings=settings,
+        models=(*models, *_list_base_models(models, accounts)),
+        probe_set=hash_probe_set(probes),
+        probe_ids=tuple(probe.probe_id for probe in probes),
+        max_output_tokens=settings.max_output_tokens or calculate_max_output_tokens(probes),
+        spent_usd=0.0 if all(model.price for model in models) else None,
+    )
+
+
+def _build_model(
+    job: Job, account: Account | None, deployment: Deployment | None, find_price: FindPrice
+) -> ModelToAsk | None:
+    if account is None or job.state is not JobState.SUCCEEDED or job.fine_tuned_model is None or job.gone_at:
+        return None
+    price = find_price(job.provider, job.base_model)
+    if deployment is not None and deployment.model_string and deployment.base_url:
+        base_url, model = deployment.base_url, deployment.model_string
+    elif job.servable and (url := find_call_url(account)):
+        base_url, model = url, job.fine_tuned_model
+    else:
+        return None
+    return ModelToAsk(
+        name=job.account,
+        account=job.account,
+        group=f"{job.provider.value} {job.base_model}",
+        model=model,
+        base_url=base_url,
+        job_id=job.id,
+        price=price,
+    )
+
+
+def _list_base_models(models: Sequence[ModelToAsk], accounts: Mapping[str, Account]) -> list[ModelToAsk]:
+    """Return the untuned base model of each group whose provider serves it without a deployment."""
+    bases: dict[str, ModelToAsk] = {}
+    for model in models:
+        account = accounts[model.account]
+        if not PROVIDERS[account.provider].serves_base_models or model.group in bases:
+            continue
+        base_model = model.group.removeprefix(f"{account.provider.value} ")
+        if base_model.startswith("ft:"):
+            continue  # trained further: the model before is no base model, and may be another organisation's
+        bases[model.group] = ModelToAsk(
+            name=f"base {model.group}",
+            account=model.account,
+            group=model.group,
+            model=base_model,
+            base_url=model.base_url,
+            is_base=True,
+            price=model.price,
+        )
+    return list(bases.values())

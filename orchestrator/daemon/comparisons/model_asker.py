@@ -1,0 +1,125 @@
+"""Asks one model the probes of a comparison, with retries. Every probe gets an answer, an error if need be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from orchestrator.core.comparison.answer import AnswerOutcome
+from orchestrator.core.comparison.comparison import ModelToAsk
+from orchestrator.core.comparison.probe import Probe
+from orchestrator.core.comparison.request_plan import ProbeRequest
+from orchestrator.core.errors import (
+    AccountError,
+    DeploymentNotReady,
+    ProviderError,
+    RemoteNotFound,
+    RequestRejected,
+    TemporaryError,
+)
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.providers.base import ChatProvider
+from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
+
+MAX_ATTEMPTS: Final = 6
+MAX_WAKING_SECONDS: Final = 900.0  # a deployment that was scaled to zero needs minutes until it answers
+_FIRST_WAIT_SECONDS: Final = 2.0
+_MAX_WAIT_SECONDS: Final = 60.0
+_TOP_LOGPROBS: Final = 5
+
+
+@dataclass(slots=True)
+class ModelAsker:
+    """Asks one model. Knows which parameters it refuses, and whether it can be asked at all."""
+
+    model: ModelToAsk
+    provider: ChatProvider
+    max_output_tokens: int
+    now: Callable[[], float]  # epoch seconds
+    sleep: Callable[[float], Awaitable[None]]
+    seed: int = 0
+    unavailable: str | None = None  # why the model cannot be asked; the other probes are then not sent
+    _left_out: frozenset[OptionalParameter] | None = field(default=None)
+
+    async def ask(self, request: ProbeRequest, probe: Probe) -> StoredAnswer:
+        """Return the answer to a probe. A call that fails after all retries is an answer with the outcome error."""
+        if self.unavailable is not None:
+            return self._build_error(request, self.unavailable)
+        question = ChatQuestion(
+            messages=json.loads(probe.messages),
+            max_output_tokens=self.max_output_tokens,
+            seed=self.seed,
+            top_logprobs=_TOP_LOGPROBS,
+            routing_key=f"{probe.probe_id}-{request.round}",
+        )
+        try:
+            reply = await self._ask_with_retries(question)
+        except (AccountError, RemoteNotFound) as error:
+            self.unavailable = error.message
+            return self._build_error(request, error.message)
+        except (ProviderError, ValueError) as error:
+            return self._build_error(request, str(error))
+        self._left_out = reply.left_out
+        return self._build_answer(request, reply)
+
+    async def ask_first(self, request: ProbeRequest, probe: Probe) -> StoredAnswer:
+        """Ask the first question, by which the refused parameters are found. Nothing else may be asked meanwhile."""
+        answer = await self.ask(request, probe)
+        if self._left_out is None and self.unavailable is None:
+            self._left_out = frozenset()  # this question failed for a reason of its own: the others have everything
+        return answer
+
+    async def _ask_with_retries(self, question: ChatQuestion) -> ChatReply:
+        address = ModelAddress(base_url=self.model.base_url, model=self.model.model)
+        started, attempt = self.now(), 0
+        while True:
+            attempt += 1
+            try:
+                return await self.provider.ask(address, question, self._left_out)
+            except DeploymentNotReady as error:
+                if self.now() - started > MAX_WAKING_SECONDS:
+                    raise
+                wait = error.retry_after
+            except TemporaryError as error:
+                if attempt >= MAX_ATTEMPTS:
+                    raise
+                wait = error.retry_after
+            except RequestRejected:
+                raise
+            await self.sleep(min(max(wait or 0.0, _FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 5)), _MAX_WAIT_SECONDS))
+
+    def _build_answer(self, request: ProbeRequest, reply: ChatReply) -> StoredAnswer:
+        price, usd = self.model.price, None
+        if price is not None and reply.prompt_tokens is not None and reply.output_tokens is not None:
+            usd = price.calculate_usd(reply.prompt_tokens, reply.output_tokens)
+        return StoredAnswer(
+            model=request.model,
+            probe_id=request.probe_id,
+            round=request.round,
+            at=self.now(),
+            outcome=reply.outcome,
+            text=reply.text,
+            text_sha256=sha256(reply.text.encode()).hexdigest(),
+            prompt_tokens=reply.prompt_tokens,
+            output_tokens=reply.output_tokens,
+            usd=usd,
+            finish_reason=reply.finish_reason,
+            served_as=reply.served_as,
+            request_id=reply.request_id,
+            mean_logprob=reply.mean_logprob,
+        )
+
+    def _build_error(self, request: ProbeRequest, message: str) -> StoredAnswer:
+        return StoredAnswer(
+            model=request.model,
+            probe_id=request.probe_id,
+            round=request.round,
+            at=self.now(),
+            outcome=AnswerOutcome.ERROR,
+            text="",
+            text_sha256=sha256(b"").hexdigest(),
+            message=message,
+        )

@@ -1,0 +1,1 @@
+"""Asking models: one module for each shape of a chat API, and the loop that leaves out what a model refuses."""

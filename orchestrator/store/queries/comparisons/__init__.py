@@ -1,0 +1,1 @@
+"""Queries about comparisons of models."""

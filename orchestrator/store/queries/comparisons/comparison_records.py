@@ -1,0 +1,211 @@
+"""Queries about comparisons and the answers of their models.
+
+A process claims a comparison for some minutes, and renews the claim with each batch of answers: of two processes one
+asks, and when it dies, the next one continues. Answers are stored only under the claim, so that none is stored twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, update
+
+from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
+from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.schema.tables import answers, comparisons
+
+_FIELDS = tuple(field.name for field in fields(Comparison))
+_COLUMNS = tuple(comparisons.c[name] for name in _FIELDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """One answer of a model with what the provider said about it."""
+
+    model: str
+    probe_id: str
+    round: int
+    at: float  # epoch seconds
+    outcome: AnswerOutcome
+    text: str | None  # None: deleted at the end of the comparison
+    text_sha256: str
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    usd: float | None = None  # None: the price is unknown
+    finish_reason: str | None = None
+    served_as: str | None = None
+    request_id: str | None = None
+    mean_logprob: float | None = None
+    message: str | None = None  # of a call that failed
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Identifies the request (`ProbeRequest.key`)."""
+        return self.model, self.probe_id, self.round
+
+    def to_answer(self) -> ModelAnswer:
+        """Return the part of the answer that a comparison uses."""
+        return ModelAnswer(
+            outcome=self.outcome,
+            text=self.text or "",
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+        )
+
+
+_ANSWER_COLUMNS = tuple(answers.c[field.name] for field in fields(StoredAnswer))
+
+
+async def find(connection: StoreConnection, comparison_id: str) -> Comparison | None:
+    """Return the comparison; None if there is none with this id."""
+    row = (await connection.execute(select(*_COLUMNS).where(comparisons.c.id == comparison_id))).one_or_none()
+    return _from_row(row) if row else None
+
+
+async def find_open(connection: StoreConnection, run_id: str) -> Comparison | None:
+    """Return the comparison of the run that has not ended, the latest one; None if there is none."""
+    query = select(*_COLUMNS).where(comparisons.c.run_id == run_id, comparisons.c.state == ComparisonState.ASKING)
+    row = (await connection.execute(query.order_by(comparisons.c.created_at.desc()).limit(1))).one_or_none()
+    return _from_row(row) if row else None
+
+
+async def find_latest_finished(connection: StoreConnection, run_id: str) -> Comparison | None:
+    """Return the latest finished comparison of the run; None if there is none."""
+    query = select(*_COLUMNS).where(comparisons.c.run_id == run_id, comparisons.c.state == ComparisonState.FINISHED)
+    row = (await connection.execute(query.order_by(comparisons.c.finished_at.desc()).limit(1))).one_or_none()
+    return _from_row(row) if row else None
+
+
+async def list_by_run(connection: StoreConnection, run_id: str, limit: int) -> list[Comparison]:
+    """Return the latest comparisons of the run."""
+    query = select(*_COLUMNS).where(comparisons.c.run_id == run_id).order_by(comparisons.c.created_at.desc())
+    return [_from_row(row) for row in await connection.execute(query.limit(limit))]
+
+
+async def list_answers(connection: StoreConnection, comparison_id: str) -> list[StoredAnswer]:
+    """Return all answers of a comparison, by model, probe and round."""
+    query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id)
+    rows = await connection.execute(query.order_by(answers.c.model, answers.c.probe_id, answers.c.round))
+    return [_answer_from_row(row) for row in rows]
+
+
+async def list_answers_to_probe(connection: StoreConnection, comparison_id: str, probe_id: str) -> list[StoredAnswer]:
+    """Return the answers to one probe, by model and round."""
+    query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id, answers.c.probe_id == probe_id)
+    rows = await connection.execute(query.order_by(answers.c.model, answers.c.round))
+    return [_answer_from_row(row) for row in rows]
+
+
+async def count_answers(connection: StoreConnection, comparison_id: str) -> int:
+    """Return how many answers are stored."""
+    query = select(func.count()).select_from(answers).where(answers.c.comparison_id == comparison_id)
+    total: int = (await connection.execute(query)).scalar_one()
+    return total
+
+
+async def add(tx: Transaction, comparison: Comparison) -> None:
+    """Insert a new comparison."""
+    await tx.connection.execute(insert(comparisons), [_to_row(comparison)])
+    tx.add_events(
+        EventData(
+            at=comparison.created_at,
+            cause=comparison.created_by,
+            note="comparison started",
+            run_id=comparison.run_id,
+            message=f"{len(comparison.probe_ids)} probes, {len(comparison.models)} models",
+        )
+    )
+
+
+async def claim(tx: Transaction, comparison_id: str, *, owner: str, now: float, until: float) -> bool:
+    """Claim an open comparison for a process, or renew its claim. Returns False if another process has it."""
+    result = await tx.connection.execute(
+        update(comparisons)
+        .where(
+            comparisons.c.id == comparison_id,
+            comparisons.c.state == ComparisonState.ASKING,
+            or_(
+                comparisons.c.claimed_by == owner,
+                comparisons.c.claimed_until.is_(None),
+                comparisons.c.claimed_until < now,
+            ),
+        )
+        .values(claimed_by=owner, claimed_until=until)
+    )
+    return result.rowcount == 1
+
+
+async def save_progress(
+    tx: Transaction, comparison: Comparison, new_answers: Sequence[StoredAnswer], *, claimed_until: float
+) -> bool:
+    """Store answers with the counters of the comparison, and renew the claim. Returns False if the claim was lost."""
+    result = await tx.connection.execute(
+        update(comparisons)
+        .where(comparisons.c.id == comparison.id, comparisons.c.claimed_by == comparison.claimed_by)
+        .values(
+            requests=comparison.requests,
+            spent_usd=comparison.spent_usd,
+            first_round_at=comparison.first_round_at,
+            claimed_until=claimed_until,
+        )
+    )
+    if result.rowcount == 0:
+        return False
+    if new_answers:
+        rows = [asdict(each) | {"comparison_id": comparison.id} for each in new_answers]
+        await tx.connection.execute(insert(answers), rows)
+    return True
+
+
+async def finish(tx: Transaction, comparison: Comparison, *, at: float, cause: str) -> bool:
+    """Store the end of a comparison. Returns False if another process ended it before."""
+    ended = replace(comparison, claimed_by=None, claimed_until=None, finished_at=at)
+    row = _to_row(ended)
+    del row["id"]
+    result = await tx.connection.execute(
+        update(comparisons)
+        .where(comparisons.c.id == comparison.id, comparisons.c.state == ComparisonState.ASKING)
+        .values(**row)
+    )
+    if result.rowcount == 0:
+        return False
+    if not comparison.settings.store_answers:
+        await tx.connection.execute(
+            update(answers).where(answers.c.comparison_id == comparison.id).values(text=None, message=None)
+        )
+    tx.add_events(
+        EventData(
+            at=at,
+            cause=cause,
+            note=f"comparison {comparison.state.value}",
+            run_id=comparison.run_id,
+            message=comparison.message,
+        )
+    )
+    return True
+
+
+def _to_row(comparison: Comparison) -> dict[str, Any]:
+    row = {name: getattr(comparison, name) for name in _FIELDS}
+    row["settings"] = comparison.settings.as_dict()
+    row["models"] = [each.as_dict() for each in comparison.models]
+    row["probe_ids"] = list(comparison.probe_ids)
+    return row
+
+
+def _from_row(row: Sequence[Any]) -> Comparison:
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["state"] = ComparisonState(values["state"])
+    values["settings"] = ComparisonSettings.from_dict(values["settings"])
+    values["models"] = tuple(ModelToAsk.from_dict(each) for each in values["models"])
+    values["probe_ids"] = tuple(values["probe_ids"])
+    return Comparison(**values)
+
+
+def _answer_from_row(row: Sequence[Any]) -> StoredAnswer:
+    values = dict(zip((field.name for field in fields(StoredAnswer)), row, strict=True))
+    return StoredAnswer(**{**values, "outcome": AnswerOutcome(values["outcome"])})

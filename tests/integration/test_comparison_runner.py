@@ -1,0 +1,190 @@
+"""A comparison that is asked at a sandbox: interrupted, continued, limited, and with models that differ."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from comparison_bench import ComparisonBench, KilledProcess
+from sqlalchemy import select
+from store_values import RUN
+
+from orchestrator.core.comparison.answer import AnswerOutcome
+from orchestrator.core.comparison.comparison import Comparison, ComparisonState
+from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.daemon.comparisons.probe_source import load_probes
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.schema.tables import events
+
+
+def example(number: int) -> bytes:
+    messages = [
+        {"role": "user", "content": f"How many apples are {number} and {number + 3}?"},
+        {"role": "assistant", "content": f"There are {2 * number + 3} apples in the basket."},
+    ]
+    return json.dumps({"messages": messages}).encode() + b"\n"
+
+
+def write_part(folder: Path, numbers: range) -> DatasetPart:
+    content = b"".join(map(example, numbers))
+    path = folder / f"{numbers.start}.jsonl"
+    path.write_bytes(content)
+    digest = sha256(content).hexdigest()
+    return DatasetPart(path=path, sha256=digest, bytes=len(content), examples=len(numbers), tokens=None)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return Dataset(training=write_part(tmp_path, range(20)), validation=write_part(tmp_path, range(100, 180)))
+
+
+@pytest.fixture
+def bench(database: Database, dataset: Dataset) -> ComparisonBench:
+    return ComparisonBench(database, dataset)
+
+
+def verdicts(comparison: Comparison) -> dict[str, str]:
+    assert comparison.result is not None, comparison.message
+    return {each["account"]: each["verdict"] for each in comparison.result["accounts"]}
+
+
+def reasons(comparison: Comparison, account: str) -> str:
+    assert comparison.result is not None
+    return " ".join(next(each["reasons"] for each in comparison.result["accounts"] if each["account"] == account))
+
+
+async def test_models_that_answer_alike(bench: ComparisonBench) -> None:
+    comparison = await bench.plan()
+    started = bench.now
+    ended = await bench.run(comparison)
+    assert ended.state is ComparisonState.FINISHED
+    assert set(verdicts(ended).values()) <= {"alike", "not_sure"}
+    assert ended.requests == len(bench.sandbox.questions) == 40 * (3 * 2 + 1)
+    assert ended.spent_usd == pytest.approx(bench.sandbox.count_usd())
+    assert bench.now >= started + bench.settings.round_gap_seconds
+    async with bench.database.read() as connection:
+        assert await comparison_records.find_latest_finished(connection, RUN.id) == ended
+        assert await comparison_records.find_open(connection, RUN.id) is None
+        assert [each.id for each in await comparison_records.list_by_run(connection, RUN.id, 5)] == [ended.id]
+    answers = await bench.list_answers(comparison)
+    assert {answer.outcome for answer in answers} == {AnswerOutcome.ANSWERED}
+    assert all(answer.text_sha256 == sha256((answer.text or "").encode()).hexdigest() for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "verdict", "reason"),
+    [
+        ({"changed": 0.9}, "different", "distance"),
+        ({"refused": 0.6}, "different", "refuses"),
+        ({"filtered": 0.6}, "different", "filter"),
+        ({"prompt_tokens": 30}, "not_comparable", "tokens"),
+        ({"base": 1.0}, "different", "distance"),
+    ],
+    ids=["changed", "refused", "filtered", "system message", "base"],
+)
+async def test_model_that_differs_is_recognised_with_its_reason(
+    bench: ComparisonBench, behaviour: dict[str, Any], verdict: str, reason: str
+) -> None:
+    await bench.set_answers({"accounts": ["globex"], **behaviour})
+    ended = await bench.run(await bench.plan())
+    assert verdicts(ended)["globex"] == verdict
+    assert reason in reasons(ended, "globex")
+    assert {verdicts(ended)[name] for name in ("acme-eu", "acme-us")} <= {"alike", "not_sure"}
+
+
+async def test_killed_comparison_is_continued_without_asking_twice(bench: ComparisonBench) -> None:
+    await bench.set_answers({"variation": 0.2})
+    uninterrupted = await bench.run(await bench.plan())
+    comparison = await bench.plan()
+    bench.sandbox.questions.clear()
+    bench.sandbox.kill_after = 150
+    with pytest.raises(KilledProcess):
+        await bench.run(comparison)
+    bench.sandbox.kill_after = None
+    asked_before = len(bench.sandbox.questions)
+    with pytest.raises(NothingToDo, match="another process"):
+        await bench.run(comparison, owner="two")
+    stored = await bench.list_answers(comparison)  # only now: the database may have been writing the last batch
+    assert asked_before - 60 <= len(stored) <= asked_before  # two batches may be lost, and the calls in flight
+    bench.sandbox.now += 1_000
+    ended = await bench.run(comparison, owner="two")
+    assert ended.state is ComparisonState.FINISHED
+    asked = Counter((each.account, each.model, each.messages) for each in bench.sandbox.questions)
+    answered_before = {(each.model, each.probe_id, each.round) for each in stored}
+    kept = [each for each in await bench.list_answers(comparison) if each.key in answered_before]
+    assert kept == stored
+    asked_again = len(bench.sandbox.questions) - 40 * (3 * 2 + 1)
+    assert asked_again == asked_before - len(stored)
+    assert max(asked.values()) <= 3
+    assert ended.result is not None
+    assert uninterrupted.result is not None
+    changing = {"usd", "requests"}
+    assert {k: v for k, v in ended.result.items() if k not in changing} == {
+        k: v for k, v in uninterrupted.result.items() if k not in changing
+    }
+
+
+async def test_limit_in_dollars_stops_before_it_is_exceeded(bench: ComparisonBench) -> None:
+    bench.settings = replace(bench.settings, max_usd=0.01)
+    ended = await bench.run(await bench.plan())
+    assert ended.state is ComparisonState.STOPPED
+    assert "max_usd (0.01) would be exceeded" in (ended.message or "")
+    assert 0 < bench.sandbox.count_usd() <= 0.01
+    with pytest.raises(NothingToDo):
+        await bench.run(ended)
+
+
+async def test_temporary_failures_are_retried_and_lasting_ones_are_errors(bench: ComparisonBench) -> None:
+    bench.sandbox.failures = [
+        httpx2.Response(429, json={"error": {"code": "rate_limit_exceeded"}}, headers={"retry-after": "3"}),
+        httpx2.Response(500),
+    ]
+    ended = await bench.run(await bench.plan())
+    assert ended.state is ComparisonState.FINISHED
+    assert {answer.outcome for answer in await bench.list_answers(ended)} == {AnswerOutcome.ANSWERED}
+
+
+async def test_account_that_cannot_be_asked_is_not_comparable_and_not_asked_on(bench: ComparisonBench) -> None:
+    comparison = await bench.plan()
+    del bench.connections["globex"]
+    ended = await bench.run(comparison)
+    assert verdicts(ended)["globex"] == "not_comparable"
+    assert "globex" not in {each.account for each in bench.sandbox.questions}
+
+
+async def test_texts_are_deleted_at_the_end_if_the_run_forbids_to_store_them(bench: ComparisonBench) -> None:
+    bench.settings = replace(bench.settings, store_answers=False)
+    ended = await bench.run(await bench.plan())
+    answers = await bench.list_answers(ended)
+    assert {answer.text for answer in answers} == {None}
+    assert len({answer.text_sha256 for answer in answers}) > 10
+
+
+async def test_comparison_is_in_the_history(bench: ComparisonBench) -> None:
+    await bench.run(await bench.plan())
+    async with bench.database.read() as connection:
+        history = await connection.execute(select(events.c.note, events.c.cause).order_by(events.c.id))
+    assert [tuple(each) for each in history if each.note.startswith("comparison")] == [
+        ("comparison started", "operator:ada"),
+        ("comparison finished", "operator:ada"),
+    ]
+
+
+def test_run_without_held_out_examples_cannot_be_compared(bench: ComparisonBench) -> None:
+    with pytest.raises(ConfigError, match="no held-out examples"):
+        load_probes(replace(bench.dataset, validation=None), bench.settings)
+
+
+def test_probes_are_never_examples_of_the_training(bench: ComparisonBench, tmp_path: Path) -> None:
+    overlapping = replace(bench.dataset, validation=write_part(tmp_path, range(5, 60)))
+    prompts = [probe.messages for probe in load_probes(overlapping, bench.settings)]
+    assert len(prompts) == 40
+    assert not any(f"are {number} and" in prompt for prompt in prompts for number in range(20))
