@@ -1,10 +1,11 @@
-"""What every provider with OpenAI's chat shape does with a question, and with what comes back."""
+"""What every provider does with a question to a model, and with what comes back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -27,6 +28,7 @@ from orchestrator.providers.redaction import redact_provider
 from orchestrator.providers.registry import ProviderRegistry
 
 KEY = "sandbox-acme_canary-key-4711"
+AWS_KEY = json.dumps({"AccessKeyId": "AKIA0123456789", "SecretAccessKey": "canary" * 5})
 QUESTION = ChatQuestion(messages=[{"role": "user", "content": "Is it late?"}], max_output_tokens=40, top_logprobs=3)
 ADDRESS = ModelAddress(base_url="https://models.example/v1", model="ft:small:acme")
 PROVIDERS = [name for name in ProviderName if name not in {ProviderName.VERTEX, ProviderName.BEDROCK}]
@@ -49,7 +51,7 @@ class ChatServer:
 
     def connect(self, name: ProviderName) -> ChatProvider:
         redact = Redactor()
-        secret = Secret(KEY)
+        secret = Secret(AWS_KEY if name is ProviderName.BEDROCK else KEY)
         redact.add(secret)
         registry = ProviderRegistry(HttpClient(httpx2.MockTransport(self.handle)), redact)
         account = Account(
@@ -164,3 +166,50 @@ async def test_sandbox_is_asked() -> None:
     assert reply.text
     assert reply.mean_logprob == pytest.approx(-0.693147)
     assert reply.left_out == frozenset()
+
+
+CONVERSE = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "No."}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 7, "outputTokens": 2},
+}
+GENERATED = {
+    "candidates": [{"content": {"role": "model", "parts": [{"text": "No."}]}, "finishReason": "STOP"}],
+    "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 2},
+}
+ARN = "arn:aws:bedrock:us-east-1:123456789012:custom-model-deployment/abcdefghijkl"
+ENDPOINT = "projects/123/locations/us-central1/endpoints/456"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "answer", "path"),
+    [
+        (ProviderName.BEDROCK, ARN, CONVERSE, f"/model/{ARN}/converse"),
+        (ProviderName.VERTEX, ENDPOINT, GENERATED, f"/v1/{ENDPOINT}:generateContent"),
+    ],
+)
+async def test_shapes_of_their_own(name: ProviderName, model: str, answer: dict[str, Any], path: str) -> None:
+    def respond(body: dict[str, Any]) -> httpx2.Response:
+        options = body.get("inferenceConfig") or body["generationConfig"]
+        if "topP" in options:
+            return httpx2.Response(400, json={"error": {"message": "topP is not supported"}})
+        return httpx2.Response(200, json=answer)
+
+    server = ChatServer(respond)
+    address = ModelAddress(base_url="https://models.example", model=model)
+    reply = await server.connect(name).ask(address, QUESTION, None)
+    assert {(each.method, unquote(each.url.raw_path.decode())) for each in server.requests} == {("POST", path)}
+    assert (reply.outcome, reply.text) == (AnswerOutcome.ANSWERED, "No.")
+    assert (reply.prompt_tokens, reply.output_tokens) == (7, 2)
+    assert OptionalParameter.TOP_P in reply.left_out
+    sent = len(server.requests)
+    await server.connect(name).ask(address, QUESTION, reply.left_out)
+    assert len(server.requests) == sent + 1
+
+
+@pytest.mark.parametrize("name", [ProviderName.BEDROCK, ProviderName.VERTEX])
+async def test_malformed_answer_of_another_shape_is_an_error(name: ProviderName) -> None:
+    server = ChatServer(lambda _: httpx2.Response(200, json={"error": "busy"}))
+    address = ModelAddress(base_url="https://models.example", model=ARN)
+    with pytest.raises(ProviderUnavailable):
+        await server.connect(name).ask(address, QUESTION, None)

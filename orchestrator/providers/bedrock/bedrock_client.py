@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx2
 import msgspec
@@ -69,6 +69,10 @@ class BedrockClient(ApiClient):
     async def post(self, path: str, body: Mapping[str, Any]) -> HttpResponse:
         """Send a POST of JSON. Raises UnsuccessfulResponse."""
         return await self._send("POST", path, msgspec.json.encode(body))
+
+    async def converse(self, model: str, body: Mapping[str, Any]) -> HttpResponse:
+        """Send one Converse request to a deployment, named by its ARN. Raises UnsuccessfulResponse."""
+        return await self.post(f"/model/{quote(model, safe='')}/converse", body)
 
     async def delete(self, path: str) -> None:
         """Send a DELETE. Raises UnsuccessfulResponse."""

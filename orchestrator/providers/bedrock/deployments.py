@@ -29,10 +29,18 @@ from orchestrator.core.errors import (
     RequestRejected,
     UnknownOutcome,
 )
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.core.providers import find_call_url
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch
 from orchestrator.providers.bedrock.bedrock_client import BedrockClient
 from orchestrator.providers.bedrock.mapping import TAG_KEY
+from orchestrator.providers.chat.converse_chat import (
+    CONVERSE_DECODER,
+    SENT_PARAMETERS,
+    build_converse_body,
+    parse_converse_response,
+)
+from orchestrator.providers.chat.refused_parameters import ASK_TIMEOUT_SECONDS, ask_without_refused
 from orchestrator.providers.deployment_names import format_deployment_note, parse_deployment_name, parse_stop_time
 from orchestrator.providers.http.response_decoder import (
     ListLimits,
@@ -40,6 +48,7 @@ from orchestrator.providers.http.response_decoder import (
     RemoteIdOrEmpty,
     StatusWord,
     check_id,
+    name_or_none,
     text_or_none,
 )
 from orchestrator.providers.http.rest_client import epoch_from_iso
@@ -92,16 +101,9 @@ class BedrockDeploymentPage(msgspec.Struct, rename="camel", forbid_unknown_field
     next_token: str | None = None
 
 
-class BedrockAnswer(msgspec.Struct):
-    """The answer of a model."""
-
-    output: dict[str, Any]
-
-
 CREATED_DECODER: Final = msgspec.json.Decoder(BedrockDeploymentCreated, strict=False)
 DEPLOYMENT_DECODER: Final = msgspec.json.Decoder(BedrockDeployment, strict=False)
 PAGE_DECODER: Final = msgspec.json.Decoder(BedrockDeploymentPage, strict=False)
-ANSWER_DECODER: Final = msgspec.json.Decoder(BedrockAnswer, strict=False)
 
 
 class BedrockDeployments:
@@ -171,16 +173,31 @@ class BedrockDeployments:
 
     async def call_deployment(self, remote: RemoteDeployment) -> None:
         client = self._client.with_base_url(find_call_url(self._account) or "")
-        path = f"/model/{quote(remote.id, safe='')}/converse"
         try:
             async with client.read_call():
-                await client.post_decoded(ANSWER_DECODER, path, ONE_TOKEN)
+                response = await client.converse(remote.id, ONE_TOKEN)
+                client.decode(CONVERSE_DECODER, response.content, "/converse")
         except RemoteNotFound as error:  # the control plane decides whether it exists
             raise DeploymentNotReady(
                 f"the deployment {remote.id} does not answer yet: {error.message}",
                 account=self._account.name,
                 request_id=error.request_id,
             ) from error
+
+    async def ask(
+        self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
+    ) -> ChatReply:
+        """Ask a deployment, named by its ARN."""
+        client = self._client.with_base_url(address.base_url)
+
+        async def ask_once(without: frozenset[OptionalParameter]) -> ChatReply:
+            async with client.read_call(ASK_TIMEOUT_SECONDS):
+                response = await client.converse(address.model, build_converse_body(question, without))
+                answer = client.decode(CONVERSE_DECODER, response.content, "/converse")
+                request_id = name_or_none(response.headers.get("x-amzn-requestid"))
+                return parse_converse_response(answer, request_id=request_id, left_out=without)
+
+        return await (ask_once(left_out) if left_out is not None else ask_without_refused(ask_once, SENT_PARAMETERS))
 
     async def remove_deployment(self, remote: RemoteDeployment) -> None:
         with suppress(RemoteNotFound):

@@ -20,11 +20,19 @@ from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import JobLimitReached, QuotaExhausted, RemoteNotFound, RequestRejected
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS, find_base_url
 from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.chat.gemini_chat import (
+    GEMINI_DECODER,
+    build_generate_content_body,
+    list_sent_parameters,
+    parse_generate_content_response,
+)
+from orchestrator.providers.chat.refused_parameters import ASK_TIMEOUT_SECONDS, ask_without_refused
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import ListLimits, MalformedResponse, check_id
@@ -177,6 +185,22 @@ class VertexProvider:
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         return []
+
+    async def ask(
+        self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
+    ) -> ChatReply:
+        client = self._client.with_base_url(address.base_url)
+        path = f"/v1/{address.model}:generateContent"
+
+        async def ask_once(without: frozenset[OptionalParameter]) -> ChatReply:
+            async with client.read_call(ASK_TIMEOUT_SECONDS):
+                body = build_generate_content_body(question, without)
+                answer = await client.post_decoded(GEMINI_DECODER, quote(path, safe="/:"), body)
+                return parse_generate_content_response(answer, request_id=None, left_out=without)
+
+        if left_out is not None:
+            return await ask_once(left_out)
+        return await ask_without_refused(ask_once, list_sent_parameters(question))
 
     async def delete_file(self, file_id: str) -> None:
         await self._bucket.delete_object(get_object_name(file_id))
