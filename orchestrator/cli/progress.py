@@ -26,7 +26,14 @@ def moderation_progress() -> Iterator[ProgressCallback | None]:
 
 
 @contextmanager
-def _progress_bar(label: str, unit: Literal["bytes", "texts"]) -> Iterator[ProgressCallback | None]:
+def comparison_progress() -> Iterator[ProgressCallback | None]:
+    """Show a bar for the answers of models. Yields None if stderr is not a terminal."""
+    with _progress_bar("comparing", "answers") as report:
+        yield report
+
+
+@contextmanager
+def _progress_bar(label: str, unit: Literal["bytes", "texts", "answers"]) -> Iterator[ProgressCallback | None]:
     """Show the bar from the first report on, and remove it at the end."""
     if not sys.stderr.isatty():
         yield None
@@ -41,7 +48,7 @@ def _progress_bar(label: str, unit: Literal["bytes", "texts"]) -> Iterator[Progr
         TimeRemainingColumn,
     )
 
-    amount_column = {"bytes": DownloadColumn, "texts": MofNCompleteColumn}[unit]()
+    amount_column = {"bytes": DownloadColumn}.get(unit, MofNCompleteColumn)()
     columns = (TextColumn(label), BarColumn(), amount_column, TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task("", total=None)

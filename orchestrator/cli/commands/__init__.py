@@ -5,7 +5,8 @@ The order of the imports is the order of the commands in `--help`: as a newcomer
 
 # isort: off
 from orchestrator.cli.commands import (  # noqa: F401
-    demo, accounts_file, dataset, run, status, operate, deployments, deliveries, tokens, admin, completion,
+    demo, accounts_file, dataset, run, status, operate, deployments, comparisons,
+    deliveries, tokens, admin, completion,
 )  # fmt: skip
 
 # isort: on

@@ -40,7 +40,7 @@ def build_document(result: ComparisonResult, facts: ComparisonFacts) -> dict[str
         "probe_set": facts.probe_set,
         "probes": facts.probes,
         "requests": facts.requests,
-        "usd": facts.usd,
+        "usd": None if facts.usd is None else round(facts.usd, 6),
         "measure": result.measure.value,
         "groups": [_build_group(each) for each in result.groups],
         "accounts": [_build_account(each) for each in result.gate.verdicts],

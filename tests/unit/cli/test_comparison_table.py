@@ -12,14 +12,16 @@ from rich.console import Console
 
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.core.comparison.comparator import ComparisonResult, compare_models
-from orchestrator.core.comparison.document import ComparisonFacts
+from orchestrator.core.comparison.document import ComparisonFacts, build_document
 
 FACTS = ComparisonFacts(run_id="5f1c2b7a9d3e4f60", probe_set="ab" * 32, probes=60, requests=420, usd=0.1234)
 
 
 def draw(result: ComparisonResult, width: int) -> str:
     file = StringIO()
-    Console(file=file, width=width, color_system=None).print(build_comparison_table(result, FACTS, width))
+    Console(file=file, width=width, color_system=None).print(
+        build_comparison_table(build_document(result, FACTS), width)
+    )
     return file.getvalue()
 
 

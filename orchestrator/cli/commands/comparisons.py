@@ -1,0 +1,78 @@
+"""The command that compares the fine-tuned models of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.commands.filters import ActionRunOption
+from orchestrator.cli.commands.help_layout import Panel
+from orchestrator.cli.commands.root import JsonOption, WideOption, command
+from orchestrator.cli.session import run_with_app
+from orchestrator.core.comparison.quality import ScoringMethod
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
+ProbesOption = Annotated[int | None, typer.Option(min=2, help="Number of held-out examples, at most; default: 100.")]
+ScoringOption = Annotated[ScoringMethod | None, typer.Option(help="How an answer is scored; default: text.")]
+MaxUsdOption = Annotated[
+    float | None, typer.Option(min=0, help="Stop before the questions cost more; confirms the price up to it.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Confirm the price, whatever it is.")]
+MaxTokensOption = Annotated[int | None, typer.Option(min=1, help="Maximum length of an answer, in tokens.")]
+NoBehaviourOption = Annotated[bool, typer.Option("--no-behaviour", help="Leave out the shipped questions.")]
+NoTextsOption = Annotated[bool, typer.Option("--no-texts", help="Delete the texts of the answers at the end.")]
+RoundGapOption = Annotated[float | None, typer.Option(min=0, help="Seconds between the two rounds; default: 300.")]
+LatestOption = Annotated[bool, typer.Option("--latest", help="Show the latest result; call no model.")]
+
+
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator compare --max-usd 2
+        orchestrator compare --run support --probes 200 --scoring json --yes
+        orchestrator compare --latest --json
+    """,
+)
+def compare(
+    run: ActionRunOption = None,
+    probes: ProbesOption = None,
+    scoring: ScoringOption = None,
+    max_usd: MaxUsdOption = None,
+    yes: YesOption = False,
+    max_output_tokens: MaxTokensOption = None,
+    no_behaviour: NoBehaviourOption = False,
+    no_texts: NoTextsOption = False,
+    round_gap: RoundGapOption = None,
+    latest: LatestOption = False,
+    json: JsonOption = False,
+    wide: WideOption = False,
+) -> None:
+    """Compare the models of a run: are they alike?
+
+    Sends held-out examples, and questions that are shipped with the program, to each model twice. An interrupted
+    comparison continues where it stopped. Exit code 1: a model is different or not comparable.
+    """
+    options = {
+        "probes": probes,
+        "scoring": scoring,
+        "max_usd": max_usd,
+        "max_output_tokens": max_output_tokens,
+        "round_gap_seconds": round_gap,
+        "behaviour_probes": False if no_behaviour else None,
+        "store_answers": False if no_texts else None,
+    }
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.handlers import comparisons as handler
+
+        if latest:
+            return await handler.print_latest(app, run, as_json=json, wide=wide)
+        given = {name: value for name, value in options.items() if value is not None}
+        return await handler.compare(
+            app, run, given, is_confirmed=yes or max_usd is not None, as_json=json, wide=wide
+        )
+
+    run_with_app(work, for_reading=latest)
