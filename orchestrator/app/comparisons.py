@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
@@ -17,7 +17,7 @@ from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.jobs.run import Run
 from orchestrator.daemon.comparisons.comparison_planner import plan_comparison
-from orchestrator.daemon.comparisons.comparison_runner import ComparisonRunner, build_plan
+from orchestrator.daemon.comparisons.comparison_runner import CLAIM_SECONDS, ComparisonRunner, build_plan
 from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.inputs.prices import load_prices
 from orchestrator.store.queries import jobs, runs
@@ -26,6 +26,8 @@ from orchestrator.store.queries.deployments import deployment_records
 
 if TYPE_CHECKING:
     from orchestrator.app.wiring import App
+
+_CLAIM_RETRY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +78,25 @@ class ComparisonDesk:
     async def run(
         self, prepared: PreparedComparison, on_progress: Callable[[int, int], None] | None = None
     ) -> Comparison:
-        """Ask the models and store the result. Raises NothingToDo if another process asks them."""
+        """Ask the models and store the result. Raises NothingToDo if another process asks them.
+
+        The claim of a process that was killed is in force for some seconds, and is waited for.
+        """
         app = self._app
         if not prepared.is_continued:
             started = replace(prepared.comparison, created_at=app.clock.now())
             await app.database.write(lambda tx: comparison_records.add(tx, started))
         runner = ComparisonRunner(app.database, app.connections.by_name, owner=app.replica_id, now=app.clock.now)
-        return await runner.run(
-            prepared.comparison.id, prepared.probes, cause=prepared.cause, on_progress=on_progress
-        )
+        deadline = app.clock.boottime() + CLAIM_SECONDS + _CLAIM_RETRY_SECONDS
+        while True:
+            try:
+                return await runner.run(
+                    prepared.comparison.id, prepared.probes, cause=prepared.cause, on_progress=on_progress
+                )
+            except NothingToDo:
+                if app.clock.boottime() > deadline:
+                    raise
+            await asyncio.sleep(_CLAIM_RETRY_SECONDS)
 
     async def find_latest(self, run_name: str | None) -> Comparison:
         """Return the latest finished comparison of a run. Raises NothingToDo if there is none."""

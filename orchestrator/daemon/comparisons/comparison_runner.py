@@ -42,12 +42,12 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
-CLAIM_SECONDS: Final = 180.0
+CLAIM_SECONDS: Final = 30.0
 WORKERS_PER_MODEL: Final = 4
 MAX_REQUESTS_IN_FLIGHT: Final = 64
 _BATCH_ANSWERS: Final = 20
 _BATCH_SECONDS: Final = 2.0
-_CLAIM_RENEWAL_SECONDS: Final = 30.0
+_CLAIM_RENEWAL_SECONDS: Final = 10.0
 
 OnProgress = Callable[[int, int], None]
 """Is called with the number of stored answers and of all requests."""
@@ -108,7 +108,7 @@ class ComparisonRunner:
         if comparison is None or not claimed:
             raise NothingToDo(
                 f"comparison {comparison_id} has ended, or another process asks its models at this moment",
-                hint="Wait a few minutes and call the command again: it continues what was not finished.",
+                hint="Wait for its end; `orchestrator compare --latest` then shows the result.",
             )
         return comparison
 

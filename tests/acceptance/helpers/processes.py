@@ -160,12 +160,18 @@ class SandboxProcess:
     def clear(self) -> None:
         """Forget everything, the faults too."""
         self.set_faults()
+        self.set_answers()
         self.set_webhook_url(None)
         HTTP.delete(f"{self._control_url}/state").raise_for_status()
 
     def set_faults(self, *rules: dict[str, Any]) -> None:
         """Put these faults in force and no others."""
         answer = HTTP.put(f"{self._control_url}/faults", json={"faults": rules})
+        assert answer.status_code == 200, answer.text
+
+    def set_answers(self, *behaviours: dict[str, Any]) -> None:
+        """Let the models of these accounts answer like that, and all others alike."""
+        answer = HTTP.put(f"{self._control_url}/answers", json={"answers": behaviours})
         assert answer.status_code == 200, answer.text
 
     def set_webhook_url(self, url: str | None) -> None:

@@ -1,0 +1,82 @@
+"""`orchestrator compare`: what it announces, what it finds, and that a kill costs no second answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from processes import SandboxProcess, Site, eventually
+
+ACCOUNTS = ("acme-eu", "acme-us", "globex")
+OPTIONS = ("--round-gap", "0", "--probes", "30", "--no-behaviour")
+
+
+@pytest.fixture
+def trained(site: Site) -> Site:
+    """A site whose accounts have their models, with 40 held-out examples."""
+    for chat in site.chats.iterdir():
+        chat.unlink()
+    for number in range(100):
+        messages = [
+            {"role": "user", "content": f"Basket {number} has {number + 3} apples. How many do two of them have?"},
+            {"role": "assistant", "content": f"Two baskets like number {number} have {2 * number + 6} apples."},
+        ]
+        (site.chats / f"{number:03}.json").write_text(json.dumps({"messages": messages}))
+    site.write_accounts(*ACCOUNTS, run="validation_fraction = 0.4\nmax_total_usd = 100")
+    trained = site.run("run")
+    assert trained.code == 0, trained.out + trained.err
+    return site
+
+
+def test_account_that_differs_is_named_and_the_command_fails(trained: Site, sandbox: SandboxProcess) -> None:
+    unconfirmed = trained.run("compare", *OPTIONS)
+    assert unconfirmed.code == 1
+    assert "Comparing 3 models, 30 probes: 210 requests, at most $0.0" in unconfirmed.out
+    assert "No model was called. Confirm the price with --max-usd 0.0" in unconfirmed.out
+    assert "chat.create" not in sandbox.count_requests("acme-eu")
+    assert trained.run("compare", "--latest").code == 1
+
+    sandbox.set_answers({"accounts": ["globex"], "refused": 0.8})
+    compared = trained.run("compare", *OPTIONS, "--max-usd", "1")
+    assert compared.code == 1, compared.out + compared.err
+    rows = {line.split()[0]: line for line in compared.out.splitlines() if line.startswith(ACCOUNTS)}
+    assert "DIFFERENT" in rows["globex"]
+    assert "refuses" in rows["globex"]
+    assert not any("DIFFERENT" in rows[name] for name in ("acme-eu", "acme-us"))
+    assert sum(sandbox.count_requests(name)["chat.create"]["200"] for name in ACCOUNTS) == 210
+
+    document = trained.run("compare", "--latest", "--json").json
+    assert (document["schema"], document["passed"], document["requests"]) == (1, False, 210)
+    verdicts = {each["account"]: each["verdict"] for each in document["accounts"]}
+    assert verdicts["globex"] == "different"
+    assert "globex refuses" in document["summary"]
+
+
+def test_killed_comparison_is_continued(trained: Site, sandbox: SandboxProcess) -> None:
+    sandbox.set_faults({"kind": "slow", "operations": ["chat.create"], "seconds": 0.2})
+    running = trained.start("compare", *OPTIONS, "--yes")
+    eventually(lambda: count_questions(sandbox) > 100, "half of the questions are answered")
+    running.kill()
+    sandbox.set_faults()
+    continued = trained.run("compare", "--json")
+    assert continued.code == 0, continued.out + continued.err
+    assert "Continuing the comparison of 3 models, 30 probes: " in continued.err
+    stored = int(continued.err.partition("30 probes: ")[2].split()[0])
+    assert 0 < stored < 210
+    assert continued.json["requests"] >= 210
+    asked_again = count_questions(sandbox) - 210
+    assert 0 <= asked_again <= 60  # those of the last two batches, and the calls in flight
+
+
+def test_run_without_held_out_examples_cannot_be_compared(site: Site) -> None:
+    site.write_accounts("acme-eu", "acme-us")
+    assert site.run("run").code == 0
+    compared = site.run("compare", "--yes")
+    assert (compared.code, compared.out) == (2, "")
+    assert "the run has no held-out examples" in compared.err
+    assert "validation_fraction" in compared.err
+
+
+def count_questions(sandbox: SandboxProcess) -> int:
+    """How many questions were answered."""
+    return sum(sandbox.count_requests(name).get("chat.create", {}).get("200", 0) for name in ACCOUNTS)
