@@ -43,6 +43,7 @@ class DeploymentBench(ABC):
     removes_itself_after: ClassVar[float | None] = None  # seconds without a call
     keeps_stop_time: ClassVar[bool] = True  # whether our expiry can be written at the provider
     refuses_name: ClassVar[bool] = True  # whether a second create with the name is refused there
+    is_found_by_name: ClassVar[bool] = True  # whether it is read by its name, and not searched for in a list
     price_is_known: ClassVar[bool] = False  # whether a deployment shows its price per hour
     unservable_model: ClassVar[str | None] = None  # a base model that cannot be deployed, if the provider says so
     servable_model: ClassVar[str | None] = None  # a base model that can, if the provider says so; None: the bench's
@@ -208,3 +209,9 @@ class BedrockDeploymentBench(DeploymentBench):
 
     def remove_outside(self, name: str, account: str = "acme") -> None:
         del self.fake.of(account)[name]
+
+
+def list_benches(kind: type[DeploymentBench] = DeploymentBench) -> list[type[DeploymentBench]]:
+    """Return the bench of every provider that has deployments."""
+    subclasses = [each for direct in kind.__subclasses__() for each in list_benches(direct)]
+    return subclasses or [kind]

@@ -88,7 +88,7 @@ class Wire(httpx2.ASGITransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.instead is not None and request.method in ("GET", "HEAD"):
             return self.instead
-        is_write = request.method in ("POST", "PUT")
+        is_write = request.method in ("POST", "PUT", "PATCH", "DELETE")
         if self.created is not None and is_write and self.creation.search(request.url.path):
             return self.created
         try:
