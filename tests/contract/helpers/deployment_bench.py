@@ -42,6 +42,7 @@ class DeploymentBench(ABC):
     rests: ClassVar[bool] = False  # whether it can be scaled to zero and is woken by a call
     removes_itself_after: ClassVar[float | None] = None  # seconds without a call
     keeps_stop_time: ClassVar[bool] = True  # whether our expiry can be written at the provider
+    shows_tags: ClassVar[bool] = True  # whether a list of all deployments shows their tags
     refuses_name: ClassVar[bool] = True  # whether a second create with the name is refused there
     price_is_known: ClassVar[bool] = False  # whether a deployment shows its price per hour
     unservable_model: ClassVar[str | None] = None  # a base model that cannot be deployed, if the provider says so
