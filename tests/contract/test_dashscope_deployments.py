@@ -218,7 +218,7 @@ async def test_deployment_is_called_at_the_site_of_its_account(base_url: str | N
     def answer(request: httpx2.Request) -> httpx2.Response:
         requests.append(request)
         if request.url.path.endswith("/chat/completions"):
-            return httpx2.Response(200, json={"choices": [{"index": 0}]})
+            return httpx2.Response(200, json={"choices": [{"message": {"content": "H"}}]})
         return httpx2.Response(200, json={"output": {"deployed_model": "m-1", "status": "RUNNING"}})
 
     account = Account(
