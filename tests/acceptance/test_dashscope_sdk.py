@@ -74,3 +74,34 @@ async def test_old_and_new_client_of_the_sdk_complete_their_flow(tmp_path: Path)
         "deleted": "success",
     }
     assert world.counts["jobs.create", "200"] == 2
+
+
+async def test_old_and_new_client_of_the_sdk_deploy_call_and_remove(tmp_path: Path) -> None:
+    (tmp_path / "chats.jsonl").write_text(f"{json.dumps(CHAT)}\n" * 12)
+    app, _ = create_dashscope(time.time)  # noqa: TID251 - the wall clock of a real provider
+    deployments = app.state.deployments
+    deployments.start_seconds, deployments.removal_seconds = 1.0, 0.5
+    async with serve_on_free_port(app) as address:
+        seen = await drive(address, tmp_path, "drive_dashscope_deployments.py", "chats.jsonl")
+    old, new = seen["old"], seen["new"]
+    assert old.pop("statuses")[-1] == new.pop("statuses")[-1] == "RUNNING"
+    assert old == {
+        "name": "-old",
+        "twice": [409, "Conflict"],
+        "wrong": [400, "InvalidParameter"],
+        "listed": [True],
+        "answer": "H",
+        "removed": "DELETING",
+        "gone": "NotFound",
+    }
+    assert new == {
+        "name": "-new",
+        "model": True,
+        "workspace": "ws-1",
+        "capacity": [8, 4],
+        "total": 1,
+        "answer": "H",
+        "errors": [[400, "InvalidParameter"], [404, "NotFound"]],
+        "removed": "DELETING",
+    }
+    assert len(deployments.served) == 2

@@ -114,7 +114,7 @@ async def test_deployment_is_called_at_the_address_of_dedicated_deployments() ->
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         requests.append(request)
-        return httpx2.Response(200, json={"choices": [{"index": 0}]})
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "H"}}]})
 
     connect = build_provider_factory(HttpClient(httpx2.MockTransport(answer)), Redactor())
     account = Account(name="acme", provider=ProviderName.TOGETHER, api_key="env:KEY")

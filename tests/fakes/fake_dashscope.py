@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from fake_dashscope_deployments import FakeDashScopeDeployments
 from fake_world import FakeFile, FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -67,12 +68,15 @@ def create_dashscope(
         ("DELETE", "/fine-tunes/{job_id}", "jobs.cancel", delete_job),
         ("GET", "/fine-tunes/{job_id}/logs", "jobs.events", get_logs),
     ]
+    deployments = FakeDashScopeDeployments(world, tuned_model)
+    whole = [(method, "/api/v1" + path, operation, handler) for method, path, operation, handler in routes]
     gates = [
-        Route("/api/v1" + path, FaultGate(world, operation, handler), methods=[method])
-        for method, path, operation, handler in routes
+        Route(path, FaultGate(world, operation, handler), methods=[method])
+        for method, path, operation, handler in [*whole, *deployments.routes()]
     ]
     app = Starlette(routes=gates)
     app.router.redirect_slashes = False
+    app.state.deployments = deployments
     return app, world
 
 
@@ -234,13 +238,22 @@ def _job(ask: FakeRequest, job: FakeJob) -> dict[str, Any]:
         "workspace_id": ask.request.headers.get("x-dashscope-workspace", "llm-default"),
     }
     if job.shows_model(ask.now):
-        name = body.get("model_name") or f"{body['model']}-{body.get('finetuned_output_suffix', '')}-{job.id}"
-        shown |= {"finetuned_output": name, "usage": 1200, "end_time": _local_time(job.created_at + job.seconds)}
+        shown |= {
+            "finetuned_output": tuned_model(job),
+            "usage": 1200,
+            "end_time": _local_time(job.created_at + job.seconds),
+        }
     if state == "cancelled":
         shown |= {"usage": {"total_tokens": 300}}
     if state == "failed":
         shown |= {"code": "InternalError.Algo", "message": job.fate["fail_job"].message or "CUDA out of memory"}
     return shown
+
+
+def tuned_model(job: FakeJob) -> str:
+    """The name of the model that a job makes."""
+    body = job.body
+    return body.get("model_name") or f"{body['model']}-{body.get('finetuned_output_suffix', '')}-{job.id}"
 
 
 def _local_time(seconds: float) -> str:

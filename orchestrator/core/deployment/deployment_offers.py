@@ -163,12 +163,12 @@ DEPLOYMENT_OFFERS: Final[Mapping[ProviderName, DeploymentOffer]] = {
                 provider_term="plan mu",
                 options=("hardware", *_REPLICAS),
                 required=("hardware",),
-                unconfirmed=("the values of billing_method", "whether it is enabled for the account"),
+                unconfirmed=("whether it is enabled for the account",),
             ),
         },
         lookup=DeploymentLookup.NAME,
         name_length=8,
-        unconfirmed=("the spelling of the display name (not used)", "the time zone of its times (not read)"),
+        unconfirmed=("whether the display name is shown again", "the time zone of its times (not read)"),
     ),
 }
 

@@ -40,6 +40,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
 from orchestrator.providers.chat.openai_chat import DASHSCOPE_CHAT, ask_openai_model
+from orchestrator.providers.dashscope.deployments import DashScopeDeployments
 from orchestrator.providers.dashscope.numbered_pages import PAGE_SIZE, NumberedPageReader
 from orchestrator.providers.dashscope.responses import (
     FILE_DECODER,
@@ -75,6 +76,7 @@ ERROR_CODES: Final[ErrorCodes] = {
     "InvalidApiKey": AuthenticationFailed,
     "Arrearage": QuotaExhausted,
     "ModelNotFound": RequestRejected,
+    "NotFound": RemoteNotFound,  # of a deployment, whatever the status
     "Throttling": JobLimitReached,  # of a create: too many fine-tunes; elsewhere it means the same delay
     "Throttling.RateQuota": RateLimited,
     "Throttling.AllocationQuota": RateLimited,
@@ -117,14 +119,10 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class DashScopeProvider:
+class DashScopeProvider(DashScopeDeployments):
     """One account at DashScope: a key of one site, and a workspace if the account names one as its project."""
 
     capabilities: Capabilities = INFO.capabilities
-
-    def __init__(self, account: Account, client: RestClient) -> None:
-        self._account = account
-        self._client = client
 
     async def verify(self) -> AccountIdentity:
         """Read one file of the list: the API does not report who owns a key."""

@@ -42,6 +42,7 @@ class DeploymentBench(ABC):
     rests: ClassVar[bool] = False  # whether it can be scaled to zero and is woken by a call
     removes_itself_after: ClassVar[float | None] = None  # seconds without a call
     keeps_stop_time: ClassVar[bool] = True  # whether our expiry can be written at the provider
+    shows_tags: ClassVar[bool] = True  # whether a list of all deployments shows their tags
     refuses_name: ClassVar[bool] = True  # whether a second create with the name is refused there
     is_found_by_name: ClassVar[bool] = True  # whether it is read by its name, and not searched for in a list
     price_is_known: ClassVar[bool] = False  # whether a deployment shows its price per hour

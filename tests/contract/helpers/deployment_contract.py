@@ -266,7 +266,7 @@ class DeploymentContract:
             expected[(await provider.create_deployment(ours, bench.deadline())).id] = tag
             bench.now += 1
         listed = await provider.list_own_deployments()
-        assert {each.id: each.tag for each in listed} == expected
+        assert {each.id: each.tag for each in listed} == (expected if bench.shows_tags else dict.fromkeys(expected))
         assert len(listed) == len(expected)
         assert {each.model for each in listed} == {order.model}
         for tag in expected.values():
