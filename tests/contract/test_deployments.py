@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from azure_deployment_bench import AzureDeploymentBench, AzureStandardBench
 from deployment_bench import BedrockDeploymentBench, DeploymentBench, FireworksDeploymentBench
 from deployment_contract import DeploymentContract
 from together_deployment_bench import TogetherDeploymentBench
@@ -26,3 +27,15 @@ class TestTogether(DeploymentContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> DeploymentBench:
         return TogetherDeploymentBench(tmp_path)
+
+
+class TestAzureDeveloper(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return AzureDeploymentBench(tmp_path)
+
+
+class TestAzureStandard(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return AzureStandardBench(tmp_path)
