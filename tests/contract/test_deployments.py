@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from azure_deployment_bench import AzureDeploymentBench, AzureStandardBench
 from dashscope_deployment_bench import DashScopeDeploymentBench, DashScopeHourlyDeploymentBench
 from deployment_bench import BedrockDeploymentBench, DeploymentBench, FireworksDeploymentBench
 from deployment_contract import DeploymentContract
@@ -39,3 +40,15 @@ class TestDashScopeByTheHour(DeploymentContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> DeploymentBench:
         return DashScopeHourlyDeploymentBench(tmp_path)
+
+
+class TestAzureDeveloper(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return AzureDeploymentBench(tmp_path)
+
+
+class TestAzureStandard(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return AzureStandardBench(tmp_path)

@@ -133,6 +133,28 @@ async def test_doctor_checks_webhooks_and_alerts(
     assert (verdict, thing, "apprise" in message) == ("error", "program", True)
 
 
+async def test_doctor_checks_the_management_key(environ: dict[str, str], tmp_path: Path) -> None:
+    azure = """
+[run.azure]
+base_model = "m"
+[[accounts]]
+name = "sweden"
+provider = "azure"
+api_key = "file:keys/acme"
+base_url = "https://res.example/openai/v1"
+management_key = "file:keys/token"
+subscription_id = "00000000-0000-4000-8000-000000000001"
+resource_group = "rg"
+resource = "res"
+"""
+    (tmp_path / "accounts.toml").write_text(FILE + azure)
+    found = [each for each in await find_problems(environ) if each[1] == "management keys"]
+    assert [(verdict, "sweden" in message) for verdict, _, message in found] == [("error", True)]
+    (tmp_path / "keys" / "token").write_text(f"{KEY}-token")
+    (token,) = [each for each in await run_doctor(environ) if each.thing == "management keys"]
+    assert (token.verdict, token.message) == (DiagnosisStatus.OK, "the token of sweden was found")
+
+
 async def test_doctor_reports_old_prices(environ: dict[str, str], tmp_path: Path) -> None:
     prices = (tmp_path / "prices.toml").read_text()
     (tmp_path / "prices.toml").write_text(prices.replace("2126-01-01", "2025-01-01"))

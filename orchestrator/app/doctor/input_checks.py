@@ -33,7 +33,7 @@ from orchestrator.inputs.accounts_file.targets import list_secret_references
 from orchestrator.inputs.paths import resolve_path
 from orchestrator.inputs.prices import load_prices
 from orchestrator.inputs.retirements import load_retirements
-from orchestrator.inputs.secrets.references import parse_reference, resolve_secrets
+from orchestrator.inputs.secrets.references import parse_reference, resolve_reference, resolve_secrets
 from orchestrator.planning.desired_state import find_published_retirements
 
 MAX_PRICE_AGE_DAYS = 180  # providers change prices about twice a year
@@ -95,6 +95,21 @@ def _is_readable_by_anyone(path: Path) -> bool:
         return bool(path.stat().st_mode & stat.S_IROTH and path.parent.stat().st_mode & stat.S_IXOTH)
     except OSError:
         return False  # reported as a missing key
+
+
+def check_management_keys(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:
+    """Check that each `management_key` leads to a token. It is needed for deployments only."""
+    first = {account.management_key: account for account in file.accounts if account.management_key}
+    for reference, account in first.items():
+        try:
+            resolve_reference(
+                reference or "", base_folder=file.folder, redact=redact, hidden_variables=file.key_variables
+            )
+        except ConfigError as error:
+            fix = "Store the token where management_key points, or correct it. Without it nothing can be deployed."
+            yield error_diagnosis("management keys", f"{account.name}: {error.message}", fix)
+        else:
+            yield ok_diagnosis("management keys", f"the token of {account.name} was found")
 
 
 def check_secrets(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:

@@ -63,6 +63,7 @@ async def _check_accounts(
         input_checks.check_accounts_file(file),
         machine_checks.check_required_extras(file),
         input_checks.check_keys(file.accounts, key_results, file.folder),
+        input_checks.check_management_keys(file, redact),
         input_checks.check_secrets(file, redact),
         network_checker.check(redact),
         *(diagnoses for run in file.runs for diagnoses in _check_run(run, settings, clock.now())),

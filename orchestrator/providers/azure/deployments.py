@@ -23,6 +23,7 @@ from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
 from orchestrator.core.errors import DeploymentNameTaken, RemoteNotFound
+from orchestrator.core.providers import find_call_url
 from orchestrator.providers.azure.resource_manager import CONFLICT_CODES, QUOTA_CODE, QUOTA_HINT, ResourceManager
 from orchestrator.providers.azure.responses import (
     DEPLOYMENT_DECODER,
@@ -183,7 +184,7 @@ class AzureDeployments:
             model=expected_model if model.lower() == expected_model.lower() else model,
             tag=text_or_none(tags.get(TAG_NAME)),
             model_string=found.name,
-            base_url=self._account.base_url,
+            base_url=find_call_url(self._account),
             usd_per_hour=0.0 if is_developer else None,
             price_source=NO_HOURLY_PRICE if is_developer else UNKNOWN_PRICE,
             created_at=created_at,
