@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plans.plan import Plan
 from orchestrator.core.text import format_duration, format_number, format_percent, format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
-from orchestrator.status import JobView, StatusSnapshot, describe_moderation
+from orchestrator.status import BY_ITSELF, NOT_DEPLOYED, JobView, StatusSnapshot, describe_moderation
 
 LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN = "latest event", "fine-tuned model", "what to do"
 STATUS_COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN)
@@ -53,8 +54,20 @@ def format_row(job: JobView, now: float) -> tuple[str, ...]:
 
 def format_advice(job: JobView) -> str:
     """Describe what blocks the job, what it waits for, and what to do. Empty if there is nothing to report."""
-    parts = [format_failure(job.error), format_failure(job.warning), format_wait(job), job.serving_hint or ""]
+    parts = [format_failure(job.error), format_failure(job.warning), format_wait(job), format_serving(job)]
     return " ".join(part for part in parts if part)
+
+
+def format_serving(job: JobView) -> str:
+    """Describe until when a deployed model is callable, or what it needs to become callable."""
+    serving = job.serving
+    if serving is None or serving.state == BY_ITSELF:
+        return job.serving_hint or ""
+    if serving.callable and serving.expires_at is not None:
+        return f"Callable until {format_time(serving.expires_at)}."
+    if serving.state == NOT_DEPLOYED or serving.state in TERMINAL_DEPLOYMENT_STATES:
+        return f"Its model {job.serving_hint}; `orchestrator deploy` makes it callable." if job.serving_hint else ""
+    return f"Its deployment is {serving.state}."
 
 
 def format_wait(job: JobView) -> str:

@@ -128,6 +128,9 @@ class ProviderInfo:
     sillytavern_api: str | None = None
     """SillyTavern's name of the provider's API; None: the models are called as at OpenAI."""
 
+    litellm_deployed_prefix: str | None = None
+    """LiteLLM's name for the provider if the model is called through its deployment; None: `litellm_prefix`."""
+
     litellm_short_model: bool = False
     """Whether LiteLLM names a fine-tuned model by the last part of its id, the part after the last slash."""
 
@@ -276,6 +279,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         default_base_url="https://bedrock.{region}.amazonaws.com",
         base_url_needs_path=False,
         litellm_prefix="bedrock",
+        litellm_deployed_prefix="bedrock/converse",  # of the ARN alone LiteLLM cannot tell the API
         inference_url=None,  # LiteLLM knows it from the region
         inference_host=("bedrock", "bedrock-runtime"),
         serves_at_base_url=False,

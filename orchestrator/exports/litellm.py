@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.text import format_time
 from orchestrator.exports.config_text import format_header, get_key_variables, quote
 from orchestrator.exports.inference_urls import find_inference_url
-from orchestrator.exports.model_set import ModelSet, is_servable, left_out_reason
+from orchestrator.exports.model_set import ModelSet, get_model_string, is_deployed, is_servable, left_out_reason
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
@@ -36,11 +37,14 @@ def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
     if not is_servable(job):
         yield f"  # It cannot be called as it is: {left_out_reason(job)}."
     info = PROVIDERS[ProviderName(job.provider)]
+    if job.serving and job.serving.expires_at is not None and is_deployed(job):
+        yield f"  # Callable until {format_time(job.serving.expires_at)}."
     yield f"  - model_name: {quote(models.get_run_name(job))}"
     yield "    litellm_params:"
-    model = job.fine_tuned_model or ""
+    model = get_model_string(job)
     model = model.rpartition("/")[2] if info.litellm_short_model else model
-    yield f"      model: {quote(f'{info.litellm_prefix}/{model}')}"
+    prefix = info.litellm_deployed_prefix if is_deployed(job) else None
+    yield f"      model: {quote(f'{prefix or info.litellm_prefix}/{model}')}"
     yield f"      api_key: {quote(f'os.environ/{variable}')}"
     account = models.accounts.get(job.account)
     if url := _api_base(models, job):

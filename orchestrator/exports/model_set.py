@@ -63,8 +63,19 @@ def has_model(job: JobView) -> bool:
 
 
 def is_servable(job: JobView) -> bool:
-    """Whether the model can be called as it is."""
-    return has_model(job) and bool(job.servable) and job.gone_at is None
+    """Whether the model can be called now: by itself, or through its deployment."""
+    return has_model(job) and (bool(job.servable) or is_deployed(job)) and job.gone_at is None
+
+
+def is_deployed(job: JobView) -> bool:
+    """Whether the model is called through a deployment that is ready."""
+    return job.serving is not None and job.serving.callable and job.serving.deployment is not None
+
+
+def get_model_string(job: JobView) -> str:
+    """Return what a client sends as `model`: the name of the deployment, else the model id; empty without a model."""
+    deployed = job.serving.model if job.serving and is_deployed(job) else None
+    return deployed or job.fine_tuned_model or ""
 
 
 def select_models(

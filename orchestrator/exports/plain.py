@@ -8,14 +8,28 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.text import format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.exports.config_text import build_variable_names, format_header, quote
-from orchestrator.exports.model_set import ModelSet
+from orchestrator.exports.inference_urls import find_inference_url
+from orchestrator.exports.model_set import ModelSet, get_model_string, is_deployed
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
-CSV_COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels", "retires_on")
+CSV_COLUMNS = (
+    "account",
+    "provider",
+    "base_model",
+    "fine_tuned_model",
+    "servable",
+    "state",
+    "labels",
+    "retires_on",
+    "model_string",
+    "base_url",
+    "callable_until",
+)
 TABLE_COLUMNS = ("account", "provider", "base model", "fine-tuned model", "days left", "callable")
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would execute a cell that begins so
 
@@ -65,7 +79,8 @@ def render_csv(models: ModelSet) -> str:
     for job in models.jobs:
         servable = "" if job.servable is None else str(job.servable).lower()
         row = (job.account, job.provider, job.base_model, job.fine_tuned_model or "", servable, job.state)
-        cells = (*_list_run_cell(models, job), *row, " ".join(job.labels), job.retires_on or "")
+        called = (*_list_call_cells(job), _format_expiry(job))
+        cells = (*_list_run_cell(models, job), *row, " ".join(job.labels), job.retires_on or "", *called)
         table.writerow(map(_escape_cell, cells))
     return text.getvalue()
 
@@ -74,8 +89,12 @@ def render_env(models: ModelSet) -> str:
     """Render shell assignments: MODEL_ACME_EU=ft:…, with several runs MODEL_TONE_ACME_EU=ft:…"""
     keys = ["\0".join((*_list_run_cell(models, job), job.account)) for job in models.jobs]  # NUL is in no name
     names = build_variable_names("MODEL_", keys)
-    ids = [shlex.quote(job.fine_tuned_model or "") for job in models.jobs]
-    lines = [f"{names[key]}={model}" for key, model in zip(keys, ids, strict=True)]
+    url_names = build_variable_names("BASE_URL_", keys)
+    lines = []
+    for key, job in zip(keys, models.jobs, strict=True):
+        lines.append(f"{names[key]}={shlex.quote(get_model_string(job))}")
+        if is_deployed(job) and (url := find_inference_url(models, job)):
+            lines.append(f"{url_names[key]}={shlex.quote(url)}")
     return "\n".join([*format_header(models, "The fine-tuned models"), *lines]) + "\n"
 
 
@@ -91,12 +110,28 @@ def render_toml(models: ModelSet) -> str:
             f"fine_tuned_model = {quote(job.fine_tuned_model or '')}",
             f"servable = {str(bool(job.servable)).lower()}",
         ]
+        if is_deployed(job):
+            model, url = _list_call_cells(job)
+            lines += [f"model_string = {quote(model)}", f"base_url = {quote(url)}"]
     return "\n".join(lines) + "\n"
 
 
 def _list_run_cell(models: ModelSet, job: JobView) -> tuple[str, ...]:
     """Return the name of the job's run if the formats name it, otherwise nothing."""
     return (models.get_run_name(job),) if models.has_several_runs else ()
+
+
+def _list_call_cells(job: JobView) -> tuple[str, str]:
+    """Return what a client sends as `model`, and where, if the model is callable through a deployment."""
+    if job.serving is None or not is_deployed(job):
+        return "", ""
+    return job.serving.model or "", job.serving.base_url or ""
+
+
+def _format_expiry(job: JobView) -> str:
+    if job.serving is None or job.serving.expires_at is None or not is_deployed(job):
+        return ""
+    return format_time(job.serving.expires_at)
 
 
 def _format_days_left(job: JobView) -> str:
@@ -110,6 +145,8 @@ def _format_days_left(job: JobView) -> str:
 def _format_servable(job: JobView) -> str:
     if job.servable is None:
         return "–"
+    if is_deployed(job):
+        return f"until {_format_expiry(job)}"
     return "yes" if job.servable else f"no: {job.serving_hint}"
 
 

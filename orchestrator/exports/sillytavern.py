@@ -14,7 +14,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text_sanitizer import sanitize_json
 from orchestrator.exports.inference_urls import find_inference_url
-from orchestrator.exports.model_set import ModelSet
+from orchestrator.exports.model_set import ModelSet, get_model_string
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
@@ -39,5 +39,5 @@ def _profile(models: ModelSet, job: JobView) -> dict[str, Any]:
         "name": f"{models.get_run_name(job)} · {job.account}",
         "api": own_api or ("custom" if url else "oai"),
         **({"api-url": url} if url else {}),
-        "model": job.fine_tuned_model or "",
+        "model": get_model_string(job),
     }

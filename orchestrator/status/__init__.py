@@ -54,6 +54,7 @@ from orchestrator.status.runs import (
     list_datasets,
     list_runs,
 )
+from orchestrator.status.serving import BY_ITSELF, NOT_DEPLOYED, ServingView
 from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
 from orchestrator.status.status_cache import StatusCache
 from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
@@ -61,7 +62,9 @@ from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
 
 __all__ = [
+    "BY_ITSELF",
     "HELD",
+    "NOT_DEPLOYED",
     "SCHEMA_VERSION",
     "AccountSummary",
     "AccountView",
@@ -89,6 +92,7 @@ __all__ = [
     "RunOverview",
     "RunTimeline",
     "RunView",
+    "ServingView",
     "StateCount",
     "StatusCache",
     "StatusCacheConfig",

@@ -11,6 +11,7 @@ from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.serving import load_deployments
 from orchestrator.status.views import JobView, job_view
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
@@ -69,10 +70,10 @@ async def find_job(database: Database, job_id: str, now: float) -> RunJob | None
         loaded = await jobs.load(connection, JobId(job_id))
         if loaded is None:
             return None
-        latest_notes = await events.get_latest_notes(connection, [loaded.job.id])
-    return _run_job(
-        loaded.run, job_view(loaded.job, loaded.run, loaded.account_state, latest_notes.get(loaded.job.id), now)
-    )
+        latest_note = (await events.get_latest_notes(connection, [loaded.job.id])).get(loaded.job.id)
+        deployment = (await load_deployments(connection, [loaded.job])).get(loaded.job.id)
+    view = job_view(loaded.job, loaded.run, loaded.account_state, latest_note, now, deployment)
+    return _run_job(loaded.run, view)
 
 
 async def find_account(database: Database, name: str, now: float) -> AccountView | None:
@@ -83,12 +84,15 @@ async def find_account(database: Database, name: str, now: float) -> AccountView
             return None
         own_jobs = await jobs.list_by_accounts(connection, [name])
         latest_notes = await events.get_latest_notes(connection, [job.id for job in own_jobs])
+        deployments = await load_deployments(connection, own_jobs)
         runs_by_id = {run_id: await runs.get(connection, run_id) for run_id in {job.run_id for job in own_jobs}}
         history = await events.list_by_account(connection, name, MAX_ACCOUNT_EVENTS)
     listed = [
         _run_job(
             runs_by_id[job.run_id],
-            job_view(job, runs_by_id[job.run_id], account_state, latest_notes.get(job.id), now),
+            job_view(
+                job, runs_by_id[job.run_id], account_state, latest_notes.get(job.id), now, deployments.get(job.id)
+            ),
         )
         for job in own_jobs
     ]

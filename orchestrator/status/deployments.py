@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.core.deployment.cost import calculate_committed_usd, calculate_cost_so_far
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
-from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, DeploymentState
+from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.status.moderation import format_iso
+from orchestrator.status.serving import CALLABLE_DEPLOYMENT_STATES
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.deployments import deployment_search
 from orchestrator.store.queries.deployments.deployment_search import DeploymentRow
-
-CALLABLE_DEPLOYMENT_STATES: Final = frozenset({DeploymentState.READY, DeploymentState.DEGRADED})
-"""The states in which a call was answered before. In DEGRADED the next one may be refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

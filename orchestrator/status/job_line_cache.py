@@ -10,6 +10,7 @@ import msgspec
 
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.serving import load_deployments
 from orchestrator.status.views import job_view, view_to_dict
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
@@ -95,10 +96,11 @@ async def _build_lines(
     loaded = await jobs.get_many(connection, list(version_by_job))
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
     latest_notes = await events.get_latest_notes(connection, list(loaded))
+    deployments = await load_deployments(connection, loaded.values())
     lines = {}
     for job in loaded.values():
         account_state = account_states[job.account]
-        view = job_view(job, run, account_state, latest_notes.get(job.id), now)
+        view = job_view(job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id))
         hold_ends = any(hold and hold.until for hold in (job.hold, account_state.hold))
         lines[version_by_job[job.id]] = JobLine(
             built_at=now,

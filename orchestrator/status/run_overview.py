@@ -19,6 +19,7 @@ from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
 from orchestrator.status.job_page import load_job_page
+from orchestrator.status.serving import load_deployments
 from orchestrator.status.snapshot import load_run_view
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store.db.connection import StoreConnection
@@ -171,10 +172,12 @@ async def list_jobs(
         page = await load_job_page(connection, run, job_filter, now, limit=limit, after=after, skip=skip, order=order)
         state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
         latest_notes = await events.get_latest_notes(connection, [job.id for job, _ in page.rows])
+        deployments = await load_deployments(connection, [job for job, _ in page.rows])
     return JobListing(
         run=run_view(run, dataset),
         jobs=tuple(
-            job_view(job, run, account_state, latest_notes.get(job.id), now) for job, account_state in page.rows
+            job_view(job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id))
+            for job, account_state in page.rows
         ),
         total=page.total,
         counts=counts_by_state(state_counts),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.serving import load_deployments
 from orchestrator.status.views import (
     JobView,
     RunView,
@@ -65,8 +66,9 @@ async def _get_job_views(connection: StoreConnection, run: Run, ids: Sequence[Jo
     loaded = await jobs.get_many(connection, ids)
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
     latest_notes = await events.get_latest_notes(connection, ids)
+    deployments = await load_deployments(connection, loaded.values())
     return [
-        job_view(job, run, account_state, latest_notes.get(job.id), now)
+        job_view(job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id))
         for job in filter(None, map(loaded.get, ids))
         if not ((account_state := account_states[job.account]).removed_at and job.remote_job_id is None)
     ]

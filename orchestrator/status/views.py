@@ -10,6 +10,7 @@ from typing import Any, Final
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.config_refusal import ConfigRefusal
+from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS, Hold
 from orchestrator.core.jobs.job import Job
@@ -21,6 +22,7 @@ from orchestrator.core.plans.duplicate_accounts import format_shared_key_warning
 from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.replica import Replica
 from orchestrator.status.moderation import format_iso, moderation_to_dict
+from orchestrator.status.serving import ServingView, build_serving_view, serving_to_dict
 from orchestrator.store.queries import runs
 
 
@@ -83,6 +85,8 @@ class JobView:
     """Note of the newest event."""
     replica: str | None = None
     """Replica that last updated the job."""
+    serving: ServingView | None = None
+    """How the model is called now; None while there is none."""
     run: str = ""
     """Id of the run; documents name the run once, above its jobs."""
 
@@ -187,11 +191,23 @@ def _shallow_dict(view: JobView) -> dict[str, Any]:
     values = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "run"}
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
+    values["serving"] = serving_to_dict(view.serving) if view.serving else None
     return values
 
 
-def job_view(job: Job, run: Run, account_state: AccountState, latest_event: str | None, now: float) -> JobView:
-    """Build the view of a job at the time `now`. `latest_event` is the note of its newest event."""
+def job_view(
+    job: Job,
+    run: Run,
+    account_state: AccountState,
+    latest_event: str | None,
+    now: float,
+    deployment: Deployment | None = None,
+) -> JobView:
+    """Build the view of a job at the time `now`. `latest_event` is the note of its newest event.
+
+    `deployment` is that of its model (`load_deployments`).
+    """
+    serving = build_serving_view(job, deployment)
     holds = [hold for hold in list_job_holds(job, run, account_state) if hold.is_active(now)]
     held = bool(holds) and job.state not in TERMINAL_STATES
     error = _error(job, holds[0] if held else None)
@@ -209,7 +225,7 @@ def job_view(job: Job, run: Run, account_state: AccountState, latest_event: str 
         remote_status=job.remote_status,
         fine_tuned_model=job.fine_tuned_model,
         servable=job.servable if job.fine_tuned_model else None,
-        serving_hint=_serving_hint(job),
+        serving_hint=None if serving and serving.callable else _serving_hint(job),
         progress=_progress(job, now),
         error=error,
         warning=None if job.warning == error else job.warning,
@@ -231,6 +247,7 @@ def job_view(job: Job, run: Run, account_state: AccountState, latest_event: str 
         wake_at=job.wake_at,
         latest_event=latest_event,
         replica=job.replica,
+        serving=serving,
         run=run.id,
     )
 

@@ -9,8 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from store_values import NOW, RUN, a_job, a_standing, fill, record, save_standing
+from store_values import NOW, RUN, a_job, a_standing, fill, id_of, record, save_standing
 
+from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.deployment import Deployment, deployment_id
+from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
+from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.core.deployment.transitions import request_stop
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
@@ -18,14 +23,30 @@ from orchestrator.core.jobs.transitions import advance, hold_job
 from orchestrator.status import StatusCache, StatusCacheConfig, get_status, status_to_dict
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs
+from orchestrator.store.queries.deployments import deployment_records
 
 OPERATOR_HOLD = Hold("by_operator", "A holiday.", "Come back.")
 JOBS = [
     a_job("planned"),
     a_job("running", state=JobState.RUNNING, remote_job_id="ftjob-1", estimated_finish=NOW + 100),
+    a_job("finished", state=JobState.SUCCEEDED, fine_tuned_model="m-1", servable=False, wake_at=None),
     a_job("wörld 🌍", state=JobState.FAILED, failure=Failure("bad", 'It "broke".', "Mend it.\n")),
 ]
 
+DEPLOYMENT = Deployment(
+    id=deployment_id(id_of("finished"), 0),
+    job_id=id_of("finished"),
+    account="finished",
+    provider=ProviderName.FIREWORKS,
+    model="m-1",
+    spec=DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=1),
+    state=DeploymentState.READY,
+    model_string="m-1#dep-1",
+    base_url="https://call.example/v1",
+    expires_at=NOW + 3600,
+    created_at=NOW,
+    state_since=NOW,
+)
 
 PATIENT = StatusCacheConfig(build_time_divisor=1, max_wait_seconds=30)
 """Builds as often as it is read, and waits for each build."""
@@ -46,6 +67,16 @@ async def assert_matches_read_model(
     return answer
 
 
+async def deploy(database: Database) -> None:
+    await database.write(lambda tx: deployment_records.add(tx, [DEPLOYMENT], at=NOW, cause="me"))
+
+
+async def stop(database: Database) -> None:
+    await deploy(database)
+    stopped = request_stop(DEPLOYMENT, now=NOW)
+    await database.write(lambda tx: deployment_records.record(tx, stopped, at=NOW, cause="me"))
+
+
 Change = Callable[[Database], Any]
 CHANGES: dict[str, Change] = {
     "a step": lambda database: record(database, advance(JOBS[0], JobEvent.UPLOAD_STARTED, now=NOW)),
@@ -54,6 +85,8 @@ CHANGES: dict[str, Change] = {
     "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
     "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
     "a run that is held": lambda database: database.write(lambda tx: runs.save(tx, replace(RUN, hold=OPERATOR_HOLD))),
+    "a deployment": deploy,
+    "a deployment that is stopped": stop,
     "a job more": lambda database: fill(database, [*JOBS, a_job("new")]),
 }
 
@@ -161,3 +194,34 @@ async def test_accounts_sharing_a_key_are_a_warning_of_the_run(database: Databas
     ]
     await save_standing(database, a_standing("b", definition="1111aaaa", removed_at=NOW))
     assert json.loads(await assert_matches_read_model(StatusCache(PATIENT), database, NOW))["run"]["warnings"] == []
+
+
+async def test_a_deployed_model_names_what_a_client_needs_to_call_it(database: Database) -> None:
+    await fill(database, JOBS)
+    before = {job.account: job.serving for job in (await get_status(database, NOW)).jobs}
+    assert before["finished"] is not None
+    assert (before["finished"].callable, before["finished"].state) == (False, "not_deployed")
+    assert before["planned"] is None
+    await deploy(database)
+    [called] = [
+        job for job in status_to_dict(await get_status(database, NOW))["jobs"] if job["account"] == "finished"
+    ]
+    assert called["serving"] == {
+        "callable": True,
+        "state": "ready",
+        "model": "m-1#dep-1",
+        "base_url": "https://call.example/v1",
+        "expires_at": "1970-01-12T14:46:40+00:00",
+        "deployment": DEPLOYMENT.id,
+    }
+    assert called["serving_hint"] is None
+
+
+async def test_an_adopted_deployment_without_a_job_is_not_shown(database: Database) -> None:
+    """Its changes would not be seen: the row versions of the cache find deployments by their job."""
+    await fill(database, JOBS)
+    adopted = replace(DEPLOYMENT, job_id=None)
+    await database.write(lambda tx: deployment_records.add(tx, [adopted], at=NOW, cause="me"))
+    serving = {job.account: job.serving for job in (await get_status(database, NOW)).jobs}["finished"]
+    assert serving is not None
+    assert serving.state == "not_deployed"

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Text, bindparam, cast, func, select
 
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.store.db.connection import StoreConnection
-from orchestrator.store.schema.tables import accounts, jobs, run_jobs
+from orchestrator.store.schema.tables import accounts, deployments, jobs, run_jobs
 
 FIELD_SEPARATOR: Final = "\x1f"  # "unit separator": occurs in no name, label or hold
 ROW_SEPARATOR: Final = "\x1e"
@@ -33,6 +33,12 @@ def job_id_from_row_version(row_version: str) -> JobId:
     return JobId(row_version.split(FIELD_SEPARATOR, 2)[1])
 
 
+# The deployments of a job change without a new version of the job. Their versions only grow, and no row is deleted.
+_deployed = (
+    select(deployments.c.job_id, func.sum(deployments.c.version).label("versions"))
+    .group_by(deployments.c.job_id)
+    .subquery("deployed")
+)
 _VERSION_COLUMNS = (
     jobs.c.account,
     jobs.c.id,
@@ -44,6 +50,7 @@ _VERSION_COLUMNS = (
     accounts.c.removed_at,
     accounts.c.labels,
     accounts.c.hold,
+    _deployed.c.versions,
 )
 _texts: list[ColumnElement[str]] = [func.coalesce(cast(part, Text), "") for part in _VERSION_COLUMNS]
 _row_version = reduce(lambda joined, text: joined.concat(FIELD_SEPARATOR).concat(text), _texts)
@@ -53,5 +60,6 @@ _SELECT_ROW_VERSIONS = (
     .select_from(run_jobs)
     .join(jobs, run_jobs.c.job_id == jobs.c.id)
     .join(accounts, accounts.c.name == jobs.c.account)
+    .outerjoin(_deployed, _deployed.c.job_id == jobs.c.id)
     .where(run_jobs.c.run_id == bindparam("run"), _is_visible)
 )

@@ -13,6 +13,15 @@ _JOB_ID: Final = "1f0c5e2a9b7d4683a1c2e4f60718293a"
 _RUN_ID: Final = "7c1d3b5f9e8a2460b4d6f8091a2b3c4d"
 _CREATED_AT: Final = "2026-11-23T05:46:00+00:00"
 
+_SERVING: Final = {
+    "callable": True,
+    "state": "by_itself",
+    "model": _FINE_TUNED_MODEL,
+    "base_url": None,
+    "expires_at": None,
+    "deployment": None,
+}
+
 RUN_EXAMPLE: Final[dict[str, Any]] = {
     "id": _RUN_ID,
     "name": "support-tone",
@@ -73,6 +82,7 @@ JOB_EXAMPLE: Final[dict[str, Any]] = {
     "wake_at": None,
     "latest_event": "remote succeeded",
     "replica": "3f9a1c2b7d4e",
+    "serving": _SERVING,
 }
 _ACCOUNT: Final[dict[str, Any]] = {
     "name": "acme-eu",
@@ -189,6 +199,7 @@ _MODELS: Final[dict[str, Any]] = {
             "days_left": None,
             "labels": ["eu"],
             "job": _JOB_ID,
+            "serving": _SERVING,
         }
     ],
     "total": 1,

@@ -21,7 +21,7 @@ from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.exports import ExportFormat, ModelSet, export, select_models
 from orchestrator.exports.config_text import build_variable_names
 from orchestrator.exports.plain import FORMULA_PREFIXES
-from orchestrator.status import JobView
+from orchestrator.status import JobView, ServingView
 
 SIX = tuple(job(name.value, name) for name in ProviderName)
 
@@ -299,3 +299,54 @@ def test_variables_of_two_runs_never_share_a_name() -> None:
     jobs = (job("b c", run="run-1"), job("c", run="run-2"))
     wanted = select_models("", jobs, {}, run_names={"run-1": "a", "run-2": "a b"})
     assert len(shell(export(ExportFormat.ENV, wanted).text)) == 2
+
+
+FIREWORKS_NAME = "accounts/acme/models/m-1#accounts/acme/deployments/orch-1"
+CALLED = "https://api.fireworks.ai/inference/v1"
+NOON = 1_790_000_000.0
+
+
+def deployed(account: str = "acme", provider: str = "fireworks", **values: Any) -> JobView:
+    called: dict[str, Any] = {
+        "callable": True,
+        "state": "ready",
+        "model": FIREWORKS_NAME,
+        "base_url": CALLED,
+        "expires_at": NOON,
+        "deployment": "00112233445566aa",
+    }
+    return job(account, provider, serving=ServingView(**(called | values)))
+
+
+def test_a_deployed_model_is_called_by_the_name_and_the_url_of_its_deployment() -> None:
+    ready, stopped = deployed(), deployed("red", callable=False, state="stopped")
+    [entry] = litellm(models(ready, stopped))
+    assert entry["litellm_params"]["model"] == f"fireworks_ai/{FIREWORKS_NAME}"
+    assert entry["litellm_params"]["api_base"] == CALLED
+    assert "# Callable until 2026-09-21 14:13 UTC." in export(ExportFormat.LITELLM, models(ready)).text
+    [profile] = profiles(models(ready, stopped))
+    assert (profile["model"], profile["api-url"], profile["api"]) == (FIREWORKS_NAME, CALLED, "custom")
+    assert shell(export(ExportFormat.ENV, models(ready, stopped)).text) == {
+        "MODEL_ACME": FIREWORKS_NAME,
+        "BASE_URL_ACME": CALLED,
+    }
+    entry = tomllib.loads(export(ExportFormat.TOML, models(ready)).text)["models"]["acme"]
+    assert (entry["model_string"], entry["base_url"]) == (FIREWORKS_NAME, CALLED)
+    assert entry["fine_tuned_model"] == "ft:gpt-4.1-mini:acme"
+
+
+def test_lists_say_until_when_a_deployed_model_is_callable() -> None:
+    wanted = models(deployed(), deployed("red", callable=False, state="stopped"))
+    table = export(ExportFormat.TABLE, wanted).text
+    assert "until 2026-09-21 14:13 UTC" in table
+    rows = {row["account"]: row for row in csv.DictReader(io.StringIO(export(ExportFormat.CSV, wanted).text))}
+    assert (rows["acme"]["model_string"], rows["acme"]["base_url"]) == (FIREWORKS_NAME, CALLED)
+    assert rows["acme"]["callable_until"] == "2026-09-21 14:13 UTC"
+    assert (rows["red"]["model_string"], rows["red"]["callable_until"]) == ("", "")
+
+
+def test_litellm_calls_a_deployment_of_bedrock_by_its_arn() -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:custom-model-deployment/a1b2c3d4e5f6"
+    url = "https://bedrock-runtime.us-east-1.amazonaws.com"
+    [entry] = litellm(models(deployed(provider="bedrock", model=arn, base_url=url)))
+    assert entry["litellm_params"]["model"] == f"bedrock/converse/{arn}"

@@ -46,6 +46,34 @@ class ErrorInfo(ApiModel):
     )
 
 
+class ServingSchema(ApiModel):
+    """How a model is called now: by itself, or through its deployment."""
+
+    callable: bool = Field(description="Whether a client can call it now.")
+    state: Literal[
+        "by_itself",
+        "not_deployed",
+        "wanted",
+        "creating",
+        "starting",
+        "ready",
+        "degraded",
+        "stopping",
+        "stopped",
+        "gone",
+        "failed",
+    ] = Field(
+        description="State of the deployment; `by_itself`: the model needs none; `not_deployed`: it needs one and "
+        "has none."
+    )
+    model: str | None = Field(description="What a client sends as `model`; null if that is not known yet.")
+    base_url: str | None = Field(
+        description="Where a client sends it; null for the provider's API, or the `base_url` of the account."
+    )
+    expires_at: Timestamp | None = Field(description="When the deployment is stopped.")
+    deployment: str | None = Field(description="Deployment id.")
+
+
 class JobSchema(ApiModel):
     """One account's job in a run."""
 
@@ -96,6 +124,7 @@ class JobSchema(ApiModel):
     wake_at: Timestamp | None = Field(description="Next check; null while waiting for an operator.")
     latest_event: str | None = Field(description="Note of the job's latest event.")
     replica: str | None = Field(description="Replica that last updated the job.")
+    serving: ServingSchema | None = Field(None, description="How the model is called now; null without a model.")
 
     @classmethod
     def from_view(cls, view: JobView) -> JobSchema:
@@ -229,6 +258,7 @@ class ModelSchema(ApiModel):
     days_left: int | None
     labels: list[str]
     job: str
+    serving: ServingSchema | None = Field(None, description="How the model is called now.")
 
     @classmethod
     def from_view(cls, view: JobView) -> ModelSchema:
