@@ -64,6 +64,8 @@ MEANINGS: Final = {
     "hold.",
     "deployment.version_conflict": "A step was discarded because the deployment was changed by another process "
     "meanwhile.",
+    "deployment_options.lookup_failed": "The provider did not report how models of the base model can be deployed. "
+    "The run continues without this check.",
     "deployments.list_failed": "The provider did not list the deployments of the account; the list is tried again.",
     "dispatch.failed": "A bug of orchestrator interrupted the search for due jobs; the search is repeated.",
     "events.purged": "Events older than `ORCHESTRATOR_EVENTS_KEEP_DAYS` were deleted; `lines` is their number.",

@@ -137,6 +137,17 @@ def plan_to_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
         "warnings": [*warnings, *plan.warnings],
         "total_usd": plan.total_usd,
         "new_usd": plan.new_usd,
+        "deployments": [
+            {
+                "provider": each.provider,
+                "kind": each.spec.kind,
+                "keep_hours": each.spec.keep_hours,
+                "usd_per_hour": each.price.usd_per_hour,
+                "usd": each.usd,
+                "servable": None if each.options is None else bool(each.options),
+            }
+            for each in plan.deployments
+        ],
         "accounts": [
             {
                 "account": line.account,

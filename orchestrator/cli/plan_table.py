@@ -42,6 +42,7 @@ def build_plan_table(plan: Plan, width: int | None, *, borders: bool = True) -> 
         f"Actions: {_format_step_counts(plan)}",
         f"Estimated price of the run: {format_usd(plan.total_usd)}, of which {format_usd(plan.new_usd)} for new jobs",
     ]
+    total += (each.describe() for each in plan.deployments)
     table = fit_table(COLUMNS, map(_build_row, plan.lines), width, borders=borders)
     if SOURCE_COLUMN in table.noted:
         total += dict.fromkeys(f"Price of {line.base_model}: {line.price_source}" for line in plan.lines)

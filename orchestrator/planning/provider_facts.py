@@ -1,4 +1,4 @@
-"""Collects what the providers report before a plan is built: base models, retirement dates and prices."""
+"""Collects what the providers report before a plan is built: base models, dates, prices and deployments."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from orchestrator.core.plans.retirement import (
     merge_retirements,
 )
 from orchestrator.planning.base_models import ReportedModels, fetch_base_models
+from orchestrator.planning.deployment_forecasts import forecast_deployments
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.providers.base import JobOrder, ProviderConnection, QuoteProvider
 
@@ -40,9 +41,12 @@ async def gather_provider_facts(
     published = {name: retirement for name, retirement in desired.retirements.items() if name in names}
     facts = await fetch_base_models(desired.run.accounts, desired.run.specs, connections, log)
     models = merge_retirements(facts.reported, names, published)
+    deployments = await forecast_deployments(desired.run, connections, log)
+    not_servable = {each.provider: hold for each in deployments if (hold := each.hold)}
     return models, ProviderFacts(
         retirement=find_retirement_hold(models, now),
-        untunable=list_untunable_holds(models, now) | list_unknown_model_holds(facts.unknown),
+        untunable=not_servable | list_untunable_holds(models, now) | list_unknown_model_holds(facts.unknown),
+        deployments=tuple(deployments),
         quotes=await fetch_quotes(desired, database_state, connections, log),
         warnings=tuple(list_retirement_warnings(models, now)),
     )

@@ -20,6 +20,9 @@
 #   `remaining_hold` accepts it for a later plan of the same run up to that price. A restart or a reload therefore
 #   needs no second approval, and a price that has risen does.
 #
+# Deployments that the run requests count towards max_total_usd too, until they expire. Whether one may be created is
+# decided once more when its model exists: only then the budget of its account and its price are checked (daemon/).
+#
 # Prices: None is an unknown price, never zero. A sum with an unknown part is unknown. Base models that cannot be
 # trained are left out of the sum that is compared with the limit, because their jobs are never submitted.
 #
@@ -37,6 +40,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
+from orchestrator.core.deployment.forecast import DeploymentForecast
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import PLAN_HOLD_KINDS, UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId, job_id, run_id
@@ -90,6 +94,7 @@ class Plan:
     pin_auto: frozenset[ProviderName] = (
         frozenset()
     )  # providers whose first job determines "auto" values for the others
+    deployments: tuple[DeploymentForecast, ...] = ()  # that follow the training
     warnings: tuple[str, ...] = ()  # do not hold anything
 
     @property
@@ -114,6 +119,12 @@ class Plan:
         """The estimated price of the NEW lines in US dollars; None if a part is unknown."""
         return _sum_prices([line.usd for line in self.lines if line.step is PlanStep.NEW])
 
+    @property
+    def deployment_usd(self) -> float:
+        """The price of the deployments that are requested, until they expire; unknown prices count as 0."""
+        usd = {each.provider: each.usd or 0.0 for each in self.deployments}
+        return sum(usd.get(line.provider, 0.0) for line in self.lines if not _is_untrainable(line))
+
     def count(self, step: PlanStep) -> int:
         """Count the accounts with this step."""
         return sum(line.step is step for line in self.lines)
@@ -136,7 +147,8 @@ class ProviderFacts:
     retirement: Hold | None = None  # a base model that retires soon; an operator can approve it like a price
     untunable: Mapping[ProviderName, Hold] = field(
         default_factory=dict
-    )  # providers whose base model cannot be trained
+    )  # providers whose base model cannot be trained, or not be deployed although the run requests that
+    deployments: tuple[DeploymentForecast, ...] = ()  # of the providers for which the run requests deployments
     quotes: Mapping[str, Quote] = field(default_factory=dict)  # by account name; they replace the price file's
     warnings: tuple[str, ...] = ()
 
@@ -162,6 +174,7 @@ def build_plan(
         for account in accounts
     )
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
+    plan = replace(plan, deployments=facts.deployments)
     plan = replace(plan, hold=_price_hold(plan, options) or facts.retirement)
     return replace(
         plan,
@@ -281,20 +294,25 @@ def _budget_hold(account: Account, job: Job | None, usd: float | None, database_
 
 
 def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
-    lines = [line for line in plan.lines if line.hold is None or line.hold.kind not in UNTRAINABLE_HOLD_KINDS]
+    lines = [line for line in plan.lines if not _is_untrainable(line)]
     total = _sum_prices([line.usd for line in lines])
     if total is None:
         if options.allow_unknown_price:
             return None
         return _price_unknown_hold(plan.name, [line for line in lines if line.usd is None])
-    if options.max_total_usd is not None and total > options.max_total_usd:
+    if options.max_total_usd is not None and total + plan.deployment_usd > options.max_total_usd:
+        deployed = f" and its deployments at {format_usd(plan.deployment_usd)}" if plan.deployment_usd else ""
         return Hold(
             HoldKind.RUN_TOO_EXPENSIVE,
-            f"the run is estimated at {format_usd(total)}, more than "
+            f"the run is estimated at {format_usd(total)}{deployed}, more than "
             f"max_total_usd = {format_usd(options.max_total_usd)}",
             "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
         )
     return None
+
+
+def _is_untrainable(line: PlanLine) -> bool:
+    return line.hold is not None and line.hold.kind in UNTRAINABLE_HOLD_KINDS
 
 
 def _price_unknown_hold(name: str, lines: Sequence[PlanLine]) -> Hold:

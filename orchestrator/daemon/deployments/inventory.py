@@ -24,7 +24,8 @@ from orchestrator.core.deployment.inventory import InventoryDifferences, compare
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.jobs.job import Job
-from orchestrator.daemon.deployments.steps import CALL_TIMEOUT_SECONDS, find_deployment_provider
+from orchestrator.daemon.deployments.steps import CALL_TIMEOUT_SECONDS
+from orchestrator.planning.deployment_forecasts import find_deployment_provider
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction

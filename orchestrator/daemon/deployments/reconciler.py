@@ -50,7 +50,8 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import Idle, Wait
 from orchestrator.core.jobs.retry_policy import backoff
 from orchestrator.daemon.deployments.recorder import DeploymentRecorder, StaleDeployment
-from orchestrator.daemon.deployments.steps import DeploymentSteps, find_deployment_provider
+from orchestrator.daemon.deployments.steps import DeploymentSteps
+from orchestrator.planning.deployment_forecasts import find_deployment_provider
 from orchestrator.providers.base import Deadline, DeploymentProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.outage import describe_error

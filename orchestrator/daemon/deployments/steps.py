@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from orchestrator.core.account_state import AccountVerified
 from orchestrator.core.clock import Clock
@@ -47,7 +47,6 @@ from orchestrator.providers.base import (
     DeploymentOrder,
     DeploymentProvider,
     DeploymentSearch,
-    Provider,
     ProviderConnection,
 )
 from orchestrator.store.queries.deployments.deployment_requests import LoadedDeployment
@@ -55,11 +54,6 @@ from orchestrator.store.queries.deployments.deployment_requests import LoadedDep
 CALL_TIMEOUT_SECONDS = 120.0  # of one call; a list may have many pages
 SURPLUS_RECHECK_SECONDS = 5.0  # after the removal of a deployment that was created twice
 T = TypeVar("T")
-
-
-def find_deployment_provider(provider: Provider) -> DeploymentProvider | None:
-    """Return the provider with its calls for deployments; None if it has none."""
-    return cast(DeploymentProvider, provider) if hasattr(provider, "create_deployment") else None
 
 
 class DeploymentSteps:

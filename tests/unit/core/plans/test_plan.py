@@ -11,6 +11,9 @@ from core_values import DATASET, NOW, PERMANENT_HOLD, SPEC, a_job, a_run, an_acc
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset
+from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice
+from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
+from orchestrator.core.deployment.forecast import DeploymentForecast
 from orchestrator.core.hold import UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.job import Job, job_id, run_id
 from orchestrator.core.jobs.lifecycle import JobState
@@ -281,3 +284,37 @@ def test_file_refused_by_a_provider_holds_only_its_jobs() -> None:
     made = build_plan(accounts, SPECS, Dataset(training=part), options, prices=prices, database_state=known)
     assert [line.hold and line.hold.kind for line in made.lines] == [None, HoldKind.FILE_TOO_LARGE]
     assert "512,000,000" in (made.lines[1].hold or OVER_BUDGET).reason
+
+
+def deployed(usd_per_hour: float | None) -> ProviderFacts:
+    price = DeploymentPrice(kind=DeploymentKind.HOUR, usd_per_hour=usd_per_hour)
+    forecast = DeploymentForecast(
+        provider=OPENAI,
+        base_model=SPEC.base_model,
+        spec=DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=2),
+        options=(DeploymentOption(price=price),),
+    )
+    return ProviderFacts(deployments=(forecast,))
+
+
+def test_deployments_count_towards_the_limit_of_the_run() -> None:
+    accounts = an_account("one"), an_account("two")
+    fits = plan(*accounts, heard=deployed(4.0), max_total_usd=20.0)
+    assert (fits.total_usd, fits.deployment_usd, fits.hold) == (4.0, 16.0, None)
+    held = plan(*accounts, heard=deployed(4.0), max_total_usd=19.99).hold
+    assert held is not None
+    assert held.kind == HoldKind.RUN_TOO_EXPENSIVE
+    assert "its deployments at $16.00" in held.reason
+
+
+def test_deployment_with_an_unknown_price_does_not_hold_the_training() -> None:
+    made = plan(heard=deployed(None), max_total_usd=2.0)
+    assert (made.deployment_usd, made.hold) == (0.0, None)
+
+
+def test_provider_that_cannot_deploy_holds_its_accounts_and_they_cost_nothing() -> None:
+    hold = Hold(HoldKind.NOT_SERVABLE, "cannot deploy", "choose another")
+    facts = replace(deployed(4.0), untunable={OPENAI: hold})
+    made = plan(heard=facts, max_total_usd=1.0)
+    assert (made.lines[0].step, made.lines[0].hold) == (PlanStep.HELD, hold)
+    assert (made.deployment_usd, made.hold) == (0.0, None)
