@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import store_values
+from provider_bench import LINES, CompatibleBench, DashScopeBench, MantleBench, ProviderBench
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, fill
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities, JobLookup
-from orchestrator.core.dataset import local_filename, remote_filename
+from orchestrator.core.dataset import Dataset, DatasetPart, local_filename, remote_filename
 from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RemoteNotFound
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
+from orchestrator.core.secret import Secret
 from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
 from orchestrator.providers.base import DatasetFile, Provider, ProviderConnection
 from orchestrator.store.db.database import Database
@@ -163,6 +166,37 @@ async def test_prune_deletes_the_files_of_earlier_rounds(
     for file in found:
         assert (await work.delete(file, by="me", now=NOW)).deleted
     assert sorted(shelf.deleted) == ["file-0", "file-1", "file-2"]
+
+
+@pytest.mark.parametrize("kind", [CompatibleBench, MantleBench, DashScopeBench])
+async def test_files_of_earlier_rounds_are_deleted_at_every_provider_with_a_file_per_job(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[ProviderBench]
+) -> None:
+    """At a compatible server the account's own option decides, so the provider's facts do not show it."""
+    bench = kind(tmp_path)
+    account = Account(name="acme", provider=bench.name, api_key="env:KEY", base_url=bench.base_url, file_per_job=True)
+    provider = bench.connect(account, Secret("sandbox-acme"))
+    dataset = Dataset(
+        training=DatasetPart(path=tmp_path / "x", sha256="a" * 64, bytes=len(LINES), examples=12, tokens=1)
+    )
+    monkeypatch.setattr(store_values, "DATASET", dataset)
+    job = a_job("acme", provider=bench.name, state=JobState.FAILED, round=2, wake_at=None)
+    sent = []
+    for number in range(3):
+        file = replace(bench.file(), filename=remote_filename("a" * 64, tag=f"{job.id}.{number}"))
+        sent.append((await provider.upload_file(file, bench.deadline())).id)
+    bench.now += 60
+    run = replace(RUN, dataset_sha256=dataset.sha256)
+    await fill(database, [replace(job, remote_file_id=sent[2])], run)
+
+    connections = {"acme": ProviderConnection(account, "12345678", provider)}
+    work = ResourceCleaner(database, connections, tmp_path, max_concurrent_requests=4)
+    found = [file for file in await work.list_unused() if file.kind is ResourceKind.REMOTE_FILE]
+    assert [(file.id, file.problem) for file in found] == [(sent[2], None), (sent[0], None), (sent[1], None)]
+    for unused in found:
+        assert (await work.delete(unused, by="me", now=NOW)).deleted
+    assert bench.contents() == []
+    assert [file for file in await work.list_unused() if file.kind is ResourceKind.REMOTE_FILE] == []
 
 
 async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import write_text
-from orchestrator.core.account import Account, BudgetPeriod, HyperparameterFormat, ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.plans.rerun import Rerun
 from orchestrator.core.spec import RunOptions
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -18,6 +20,15 @@ from orchestrator.inputs.paths import resolve_path
 
 if TYPE_CHECKING:
     from orchestrator.app import App
+
+
+OPTIONS_ALWAYS_SHOWN: Final = frozenset({"max_running_jobs"})
+"""Options that are written with their default value, too: an operator wants to see what starts at once."""
+
+OPTIONS_NOT_COPIED: Final[Mapping[str, str]] = {
+    "webhook_secret": "the provider sends its webhooks to the service that has the account already",
+}
+"""Options of an account that the generated file leaves out, with the reason."""
 
 
 async def print_rerun(
@@ -59,55 +70,26 @@ def _accounts_file_lines(plan: Rerun, options: RunOptions, folder: Path) -> Iter
 
 
 def _account_lines(account: Account, folder: Path) -> Iterator[str]:
-    """Yield the entry of an account.
+    """Yield the entry of an account: every option that differs from its default, in the order of `Account`."""
+    yield from ("", "[[accounts]]")
+    for field in fields(Account):
+        value = getattr(account, field.name)
+        if field.name not in OPTIONS_NOT_COPIED and (value != field.default or field.name in OPTIONS_ALWAYS_SHOWN):
+            yield f"{field.name} = {format_toml_value(_to_toml_value(value, folder))}"
 
-    The path of a key file is made absolute, so that the new file may be anywhere.
+
+def _to_toml_value(value: object, folder: Path) -> object:
+    """Return an option as the accounts file has it. The path of a `file:` reference is made absolute.
+
+    So the new file may be anywhere.
     """
-    yield from (
-        "",
-        "[[accounts]]",
-        f"name = {format_toml_value(account.name)}",
-        f"provider = {format_toml_value(account.provider.value)}",
-    )
-    yield f"api_key = {format_toml_value(_make_reference_absolute(account.api_key, folder))}"
-    for name in (
-        "organization",
-        "project",
-        "base_url",
-        "budget_usd",
-        "suffix_length",
-        "region",
-        "bucket",
-        "role_arn",
-        "storage_url",
-        "management_key",
-        "subscription_id",
-        "resource_group",
-        "resource",
-        "management_url",
-        "management_api_version",
-    ):
-        if (value := getattr(account, name)) is not None:
-            value = _make_reference_absolute(value, folder) if name == "management_key" else value
-            yield f"{name} = {format_toml_value(value)}"
-    if account.budget_period is not BudgetPeriod.TOTAL:
-        yield f"budget_period = {format_toml_value(account.budget_period.value)}"
-    yield f"max_running_jobs = {account.max_running_jobs}"
-    if not account.send_auto:
-        yield "send_auto = false"
-    if account.suffix_required:
-        yield "suffix_required = true"
-    if account.file_per_job:
-        yield "file_per_job = true"
-    if account.hyperparameter_format is not HyperparameterFormat.METHOD:
-        yield f"hyperparameter_format = {format_toml_value(account.hyperparameter_format.value)}"
-    if account.labels:
-        yield f"labels = {format_toml_value(list(account.labels))}"
-
-
-def _make_reference_absolute(reference: str, folder: Path) -> str:
-    scheme, _, path = reference.partition(":")
-    return f"file:{resolve_path(folder, path)}" if scheme == "file" else reference
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, str) and value.startswith("file:"):
+        return f"file:{resolve_path(folder, value.removeprefix('file:').strip())}"
+    return value
 
 
 def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:

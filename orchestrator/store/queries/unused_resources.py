@@ -16,9 +16,11 @@ from orchestrator.core.jobs.unused_resource import (
     UnusedResource,
     find_unused_files,
 )
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.tables import datasets, jobs, runs, uploads
 
+FILE_PER_JOB_OPTION = "file_per_job"
 UPLOADING_STATES = frozenset({JobState.PLANNED, JobState.UPLOADING})
 
 
@@ -52,8 +54,15 @@ async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedRe
 
 
 async def list_earlier_files(connection: StoreConnection) -> list[EarlierFile]:
-    """Return the files of the earlier rounds of retried jobs, of runs whose jobs have all ended."""
-    names = [name for name, offers in CAPABILITIES.items() if offers.has_file_per_job]
+    """Return the files of the earlier rounds of retried jobs, of runs whose jobs have all ended.
+
+    At a server whose account may have the option `file_per_job` they may exist, whatever the option is now.
+    """
+    names = [
+        name
+        for name, offers in CAPABILITIES.items()
+        if offers.has_file_per_job or FILE_PER_JOB_OPTION in PROVIDERS[name].account_options
+    ]
     open_runs = select(jobs.c.run_id).where(jobs.c.state.not_in(TERMINAL_STATES))
     query = (
         select(jobs.c.id, jobs.c.round, jobs.c.provider, jobs.c.account, datasets)
