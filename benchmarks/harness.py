@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-RESULTS = ROOT / "test-artifacts" / "benchmarks"
+RESULTS = Path(os.environ.get("BENCHMARK_RESULTS", ROOT / "test-artifacts" / "benchmarks"))
 
 
 @dataclass(frozen=True, slots=True)
