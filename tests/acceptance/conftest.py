@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from browser import WatchedPage, chromium, open_page
+from browser import TIMEOUT_MILLISECONDS, PageOpener, WatchedPage, chromium
 from fork_server import ADDRESS_VARIABLE, ForkServer
-from playwright.async_api import Browser
+from playwright.async_api import Browser, BrowserContext
 from processes import SandboxProcess, Site, clean_environ
 from served_dashboard import FIVE_STANDINGS, ServedDashboard, five_jobs
 
@@ -68,13 +68,28 @@ async def dashboard(served: ServedDashboard) -> ServedDashboard:
     return served
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def context(browser: Browser, served: ServedDashboard) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
+    await (await context.new_page()).goto(f"{served.url}/static/style.css")  # keeps the site's process alive
+    yield context
+    await context.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def watched(browser: Browser) -> AsyncIterator[WatchedPage]:
+async def opener(context: BrowserContext) -> AsyncIterator[PageOpener]:
+    """Opens pages for one test."""
+    opener = PageOpener(context)
+    yield opener
+    await opener.forget()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(opener: PageOpener) -> AsyncIterator[WatchedPage]:
     """A page on which nothing may go wrong, and which may speak to this machine only."""
-    page = await open_page(browser, viewport={"width": 1200, "height": 900})
-    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    watched = WatchedPage(page)
+    watched = WatchedPage(await opener.open(1200, 900))
     yield watched
-    await page.context.close()
+    await opener.forget()
     assert watched.errors == []
     assert watched.hosts == {"127.0.0.1"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from browser import ARTIFACTS, WatchedPage, open_page
+from browser import ARTIFACTS, PageOpener, WatchedPage
 from large_run import OUTLIERS, show_large_run
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succeeded_job
 
 from orchestrator.core.errors import Failure
@@ -141,7 +141,7 @@ async def test_a_model_id_is_copied(dashboard: ServedDashboard, watched: Watched
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900)])
 async def test_table_of_300_accounts_begins_on_the_first_screen(
-    browser: Browser, dashboard: ServedDashboard, width: int, height: int
+    opener: PageOpener, dashboard: ServedDashboard, width: int, height: int
 ) -> None:
     problems = [Failure(f"problem_{number}", "A long message. " * 30, "Resolve it.") for number in range(6)]
     jobs = [
@@ -151,7 +151,7 @@ async def test_table_of_300_accounts_begins_on_the_first_screen(
         for number in range(300)
     ]
     await dashboard.replace_run(jobs, [standing(each.account, "eu", "a-label-that-is-quite-long") for each in jobs])
-    page = await open_page(browser, viewport={"width": width, "height": height})
+    page = await opener.open(width, height)
     await page.goto(dashboard.url)
     first = await page.locator(ROWS).first.bounding_box()
     assert first is not None
@@ -159,7 +159,6 @@ async def test_table_of_300_accounts_begins_on_the_first_screen(
     heights = await page.locator(ROWS).evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
     assert max(heights) <= 36
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    await page.context.close()
 
 
 async def test_model_ids_of_the_filtered_accounts_are_exported(
@@ -220,33 +219,31 @@ async def test_every_page_is_accessible_in_light_and_dark_mode(
     [("light", "light", 1200), ("phone", "light", 390), ("phone-dark", "dark", 360)],
 )
 async def test_pages_fit_the_viewport_in_light_and_dark_mode(
-    browser: Browser, dashboard: ServedDashboard, name: str, scheme: Any, width: int
+    opener: PageOpener, dashboard: ServedDashboard, name: str, scheme: Any, width: int
 ) -> None:
     await dashboard.add_losses("acme-eu", "acme-us", "globex")
     await dashboard.add_deliveries(*DELIVERIES)
-    page = await open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = await opener.open(width, 900, color_scheme=scheme)
     for title, path in PAGES.items():
         await page.goto(dashboard.url + path)
         brightness = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert all(part < 60 if scheme == "dark" else part > 220 for part in brightness)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
         await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-{name}.png", full_page=True)
-    await page.context.close()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 async def test_pages_of_300_accounts_are_accessible_and_nothing_is_cut(
-    browser: Browser, dashboard: ServedDashboard, scheme: Any, width: int
+    opener: PageOpener, dashboard: ServedDashboard, scheme: Any, width: int
 ) -> None:
     await show_large_run(dashboard)
-    page = await open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = await opener.open(width, 900, color_scheme=scheme)
     for title in ("run", "timeline", "costs", "curves"):
         await page.goto(dashboard.url + PAGES[title])
         assert await find_accessibility_faults(page) == [], title
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
         assert await page.evaluate(CUT_FIGURES) == [], title
         await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-300-{scheme}-{width}.png")
-    await page.context.close()
 
 
 async def test_page_is_usable_with_the_keyboard_alone(dashboard: ServedDashboard, watched: WatchedPage) -> None:

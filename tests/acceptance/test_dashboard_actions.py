@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from browser import ARTIFACTS, WatchedPage, open_page
+from browser import ARTIFACTS, PageOpener, WatchedPage, open_page
 from playwright.async_api import Browser, Page, expect
 from served_dashboard import NOT_ALLOWED_FAILURE, NOW, RUN, ServedDashboard, job, token
 
@@ -150,9 +150,9 @@ async def test_dead_delivery_is_sent_again(dashboard: ServedDashboard, watched: 
     assert await dashboard.list_deliveries(DeliveryStatus.FAILED) == []
 
 
-async def test_reader_sees_no_actions(browser: Browser, dashboard: ServedDashboard) -> None:
+async def test_reader_sees_no_actions(opener: PageOpener, dashboard: ServedDashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN), token("eyes", READER_TOKEN, Role.READER)]
-    page = await open_page(browser)
+    page = await opener.open()
     await log_in(page, dashboard, READER_TOKEN)
     await expect(page.locator(".who")).to_have_text("eyes, reader")
     await expect(page.locator("#bulk-actions, .select, #action-dialog, .button[hx-get]")).to_have_count(0)
@@ -160,12 +160,11 @@ async def test_reader_sees_no_actions(browser: Browser, dashboard: ServedDashboa
         {verb: 'cancel', expect: '4', csrf: document.querySelector('[name=csrf]').value})}).then(one => one.status)"""
     assert await page.evaluate(posted) == 403
     assert not (await dashboard.load_job("globex")).cancel_asked
-    await page.context.close()
 
 
-async def test_log_in_and_out(browser: Browser, dashboard: ServedDashboard) -> None:
+async def test_log_in_and_out(opener: PageOpener, dashboard: ServedDashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN)]
-    page = await open_page(browser)
+    page = await opener.open()
     await page.goto(f"{dashboard.url}/?state=running")
     await page.get_by_label("Token").fill("wrong")
     await page.get_by_role("button", name="Log in").click()
@@ -182,17 +181,15 @@ async def test_log_in_and_out(browser: Browser, dashboard: ServedDashboard) -> N
     await expect(page.locator(ROWS)).to_have_count(0)
     await page.goto(dashboard.url)
     await expect(page.get_by_label("Token")).to_be_visible()
-    await page.context.close()
 
 
-async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser, dashboard: ServedDashboard) -> None:
+async def test_a_session_that_ends_leads_to_the_login_page(opener: PageOpener, dashboard: ServedDashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN)]
-    page = await open_page(browser)
+    page = await opener.open()
     await log_in(page, dashboard, TOKEN, "/?state=running")
     dashboard.time += 24 * 3600
     await page.evaluate(SHOWN)
     await expect(page).to_have_url(f"{dashboard.url}/login?to=%2F%3Fstate%3Drunning")
-    await page.context.close()
 
 
 async def test_job_change_appears_without_a_reload(dashboard: ServedDashboard, watched: WatchedPage) -> None:
@@ -247,8 +244,8 @@ async def test_hidden_tab_does_not_poll(dashboard: ServedDashboard, watched: Wat
     await expect(page.locator("#account-globex .pill")).to_have_text("failed")
 
 
-async def test_page_reports_a_lost_service_and_recovers(browser: Browser, dashboard: ServedDashboard) -> None:
-    page = await open_page(browser)
+async def test_page_reports_a_lost_service_and_recovers(opener: PageOpener, dashboard: ServedDashboard) -> None:
+    page = await opener.open()
     await page.goto(dashboard.url)
     await expect(page.locator("#connection-lost")).to_be_hidden()
     await dashboard.stop()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from browser import ARTIFACTS, WatchedPage, open_page
-from playwright.async_api import Browser, Page, expect
+from browser import ARTIFACTS, PageOpener, WatchedPage
+from playwright.async_api import Page, expect
 from served_dashboard import NOW, PERMISSION_HOLD, RUN, ServedDashboard, job, standing, succeeded_job
 
 from orchestrator.core.errors import Failure
@@ -112,15 +112,14 @@ async def test_bare_address_leads_to_the_overview(three_runs: ServedDashboard, w
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900)])
 async def test_matrix_of_30_accounts_and_3_runs_fits_a_laptop_screen(
-    browser: Browser, three_runs: ServedDashboard, width: int, height: int
+    opener: PageOpener, three_runs: ServedDashboard, width: int, height: int
 ) -> None:
-    page = await open_page(browser, viewport={"width": width, "height": height})
+    page = await opener.open(width, height)
     await page.goto(f"{three_runs.url}/overview")
     await page.screenshot(path=ARTIFACTS / f"overview-{width}.png")
     last = await page.locator(".matrix tbody").last.bounding_box()
     assert last is not None
     assert last["y"] + last["height"] <= height
-    await page.context.close()
 
 
 @pytest.mark.parametrize(
@@ -135,15 +134,14 @@ async def test_matrix_of_30_accounts_and_3_runs_fits_a_laptop_screen(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 async def test_pages_of_several_runs_are_accessible_and_fit(
-    browser: Browser, three_runs: ServedDashboard, path: str, name: str, scheme: Any, width: int
+    opener: PageOpener, three_runs: ServedDashboard, path: str, name: str, scheme: Any, width: int
 ) -> None:
-    page = await open_page(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = await opener.open(width, 900, color_scheme=scheme)
     await page.goto(three_runs.url + path)
     await expect(page.locator("main")).to_be_visible()
     await page.screenshot(path=ARTIFACTS / f"{name}-{scheme}-{width}.png")
     assert await list_violations(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    await page.context.close()
 
 
 async def test_switch_and_links_keep_the_run(three_runs: ServedDashboard, watched: WatchedPage) -> None:

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from browsed_dataset import ATTACKS, build_chats, write_dataset
-from browser import ARTIFACTS, WatchedPage, open_page
-from playwright.async_api import Browser, Page, expect
+from browser import ARTIFACTS, PageOpener, WatchedPage
+from playwright.async_api import Page, expect
 from served_dashboard import ServedDashboard
 
 from orchestrator.core.dataset import Dataset
@@ -152,15 +152,14 @@ async def test_difference_marks_the_changed_words(pages: BrowsedPages, watched: 
     ("name", "scheme", "width"), [("light", "light", 1200), ("dark", "dark", 1200), ("phone", "light", 390)]
 )
 async def test_pages_are_accessible_and_fit_the_viewport(
-    browser: Browser, pages: BrowsedPages, name: str, scheme: Any, width: int
+    opener: PageOpener, pages: BrowsedPages, name: str, scheme: Any, width: int
 ) -> None:
-    page = await open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = await opener.open(width, 900, color_scheme=scheme)
     for title, address in pages.list_all().items():
         await page.goto(address)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
         assert await find_violations(page) == [], title
         await page.screenshot(path=ARTIFACTS / f"dataset-{title}-{name}.png", full_page=True)
-    await page.context.close()
 
 
 async def find_violations(page: Page) -> list[str]:

@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 from clock import todays_environ
 from machine_speed import scale_seconds
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    async_playwright,
+    expect,
+)
 
 TIMEOUT_MILLISECONDS = scale_seconds(60) * 1000  # milliseconds
 expect.set_options(timeout=TIMEOUT_MILLISECONDS)
@@ -48,6 +57,35 @@ async def open_page(browser: Browser, **options: Any) -> Page:
     context = await browser.new_context(**options)
     context.set_default_timeout(TIMEOUT_MILLISECONDS)
     return await context.new_page()
+
+
+class PageOpener:
+    """Opens pages in one context that all tests of a worker share: one for each test would cost 0.7 s of CPU.
+
+    A page starts without cookies and without anything that an earlier page has stored.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+        self._opened: list[Page] = []
+
+    async def open(self, width: int = 1280, height: int = 720, *, color_scheme: Any = None) -> Page:
+        page = await self._context.new_page()
+        self._opened.append(page)
+        await page.set_viewport_size({"width": width, "height": height})
+        if color_scheme is not None:
+            await page.emulate_media(color_scheme=color_scheme)
+        return page
+
+    async def forget(self) -> None:
+        """Close all pages and delete what they have stored."""
+        for page in self._opened:
+            if page.url.startswith("http"):
+                storage = {"origin": "{0.scheme}://{0.netloc}".format(urlsplit(page.url)), "storageTypes": "all"}
+                await (await self._context.new_cdp_session(page)).send("Storage.clearDataForOrigin", storage)
+            await page.close()
+        self._opened.clear()
+        await self._context.clear_cookies()
 
 
 class WatchedPage:
