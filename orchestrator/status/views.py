@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Final
 
 from orchestrator.core.account_state import AccountState
@@ -195,6 +196,33 @@ def _shallow_dict(view: JobView) -> dict[str, Any]:
     return values
 
 
+_COPIED_FIELDS: Final = (
+    "account",
+    "provider",
+    "base_model",
+    "state",
+    "remote_file_id",
+    "remote_job_id",
+    "remote_status",
+    "fine_tuned_model",
+    "attempts",
+    "round",
+    "hyperparameters",
+    "trained_tokens",
+    "estimated_usd",
+    "quoted_usd",
+    "gone_at",
+    "created_at",
+    "state_since",
+    "submitted_at",
+    "finished_at",
+    "wake_at",
+    "replica",
+)
+"""Fields of a job that its view has under the same name."""
+_get_copied_fields = attrgetter(*_COPIED_FIELDS)
+
+
 def job_view(
     job: Job,
     run: Run,
@@ -212,41 +240,21 @@ def job_view(
     held = bool(holds) and job.state not in TERMINAL_STATES
     error = _error(job, holds[0] if held else None)
     return JobView(
-        account=job.account,
-        provider=job.provider,
-        base_model=job.base_model,
+        **dict(zip(_COPIED_FIELDS, _get_copied_fields(job), strict=True)),
         labels=account_state.labels,
         organization=account_state.organization,
         job=job.id,
-        state=job.state,
         held=held,
-        remote_file_id=job.remote_file_id,
-        remote_job_id=job.remote_job_id,
-        remote_status=job.remote_status,
-        fine_tuned_model=job.fine_tuned_model,
         servable=job.servable if job.fine_tuned_model else None,
         serving_hint=None if serving and serving.callable else _serving_hint(job),
         progress=_progress(job, now),
         error=error,
         warning=None if job.warning == error else job.warning,
         waits_for=None if held else _waits_for(job, run),
-        attempts=job.attempts,
-        round=job.round,
-        hyperparameters=job.hyperparameters,
-        trained_tokens=job.trained_tokens,
-        estimated_usd=job.estimated_usd,
-        quoted_usd=job.quoted_usd,
         retires_on=job.retires_on.isoformat() if job.retires_on else None,
         days_left=days_left(job.retires_on, now) if job.retires_on else None,
-        gone_at=job.gone_at,
-        created_at=job.created_at,
-        state_since=job.state_since,
         changed_at=job.changed_at or job.state_since,
-        submitted_at=job.submitted_at,
-        finished_at=job.finished_at,
-        wake_at=job.wake_at,
         latest_event=latest_event,
-        replica=job.replica,
         serving=serving,
         run=run.id,
     )

@@ -102,6 +102,9 @@ class DeploymentOptions(BaseModel):
     hardware: ShortText | None = Field(None, description="Hardware, in the provider's word.")
     shape: ShortText | None = Field(None, description="Fireworks: deployment shape.")
     config: ShortText | None = Field(None, description="Together: id of a configuration. Azure: SKU.")
+    capacity: Annotated[StrictInt, Field(ge=1)] | None = Field(
+        None, description="Azure: thousands of tokens a minute."
+    )
     min_replicas: Replicas | None = None
     max_replicas: Annotated[StrictInt, Field(ge=1, le=1000)] | None = Field(None, description="All are billed.")
     idle_stop_minutes: Annotated[StrictInt, Field(ge=1, le=527040)] | None = Field(
