@@ -1,25 +1,34 @@
-"""Use cases of comparisons: prepare or continue one, run it, and find the latest result."""
+"""Use cases that call fine-tuned models: comparisons of a run, and single questions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
-from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings
+from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ModelToAsk
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.lifecycle import DeploymentState
-from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.core.errors import ConfigError, NothingToDo, ProviderError
+from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress
+from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.run import Run
-from orchestrator.daemon.comparisons.comparison_planner import plan_comparison
-from orchestrator.daemon.comparisons.comparison_runner import CLAIM_SECONDS, ComparisonRunner, build_plan
+from orchestrator.daemon.comparisons.comparison_planner import FindPrice, list_callable_models, plan_comparison
+from orchestrator.daemon.comparisons.comparison_runner import (
+    CLAIM_SECONDS,
+    MAX_REQUESTS_IN_FLIGHT,
+    ComparisonRunner,
+    build_plan,
+)
 from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.inputs.prices import load_prices
+from orchestrator.providers.base import ChatProvider
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import jobs, runs
 from orchestrator.store.queries.comparisons import comparison_records
 from orchestrator.store.queries.deployments import deployment_records
@@ -40,6 +49,24 @@ class PreparedComparison:
     cause: str
     is_continued: bool = False
     answered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReply:
+    """What one model replied to one question, or why it did not."""
+
+    model: ModelToAsk
+    reply: ChatReply | None = None
+    error: str | None = None
+    seconds: float | None = None
+
+    @property
+    def usd(self) -> float | None:
+        """What the question cost; None: the price or the number of tokens is unknown."""
+        price, reply = self.model.price, self.reply
+        if price is None or reply is None or reply.prompt_tokens is None or reply.output_tokens is None:
+            return None
+        return price.calculate_usd(reply.prompt_tokens, reply.output_tokens)
 
 
 class ComparisonDesk:
@@ -110,9 +137,63 @@ class ComparisonDesk:
             )
         return latest
 
-    async def _plan(
-        self, run: Run, probes: tuple[Probe, ...], settings: ComparisonSettings, cause: str
-    ) -> Comparison:
+    async def ask(
+        self, run_name: str | None, accounts: Collection[str] | None, question: ChatQuestion, *, cause: str
+    ) -> list[ModelReply]:
+        """Ask the models of a run, or those of some accounts, one question at the same time.
+
+        Nothing is stored but an entry of the history. Raises ConfigError if no model can be called.
+        """
+        app = self._app
+        await app.loader.load_accounts()
+        async with app.database.read() as connection:
+            run = await get_current_run(connection, run_name)
+        models = [each for each in await self._list_models(run) if accounts is None or each.account in accounts]
+        if missing := sorted(set(accounts or ()) - {model.account for model in models}):
+            raise ConfigError(
+                f"run {run.name} has no model that can be called in {', '.join(missing)}",
+                hint="`orchestrator models` lists the models; some need a deployment first.",
+            )
+        if not models:
+            raise ConfigError(
+                f"run {run.name} has no model that can be called",
+                hint="Wait until the jobs have succeeded, and deploy models that need it with `orchestrator deploy`.",
+            )
+        now = app.clock.now()
+        entry = EventData(at=now, cause=cause, note="models asked", run_id=run.id, message=f"{len(models)} models")
+
+        async def write_event(tx: Transaction) -> None:
+            tx.add_events(entry)
+
+        await app.database.write(write_event)
+        slots = asyncio.Semaphore(MAX_REQUESTS_IN_FLIGHT)
+        return list(await asyncio.gather(*(self._ask_model(model, question, slots) for model in models)))
+
+    async def _ask_model(self, model: ModelToAsk, question: ChatQuestion, slots: asyncio.Semaphore) -> ModelReply:
+        app = self._app
+        connection = app.connections.by_name.get(model.account)
+        async with slots:
+            started = app.clock.boottime()
+            if connection is None:
+                return ModelReply(model=model, error=f"account {model.account} has no key")
+            provider = cast(ChatProvider, connection.provider)
+            address = ModelAddress(base_url=model.base_url, model=model.model)
+            try:
+                reply = await provider.ask(address, question, None)
+            except (ProviderError, ValueError) as error:
+                return ModelReply(model=model, error=str(error))
+            return ModelReply(model=model, reply=reply, seconds=app.clock.boottime() - started)
+
+    async def _list_models(self, run: Run) -> list[ModelToAsk]:
+        run_jobs, ready, find_price = await self._load_facts(run)
+        return list_callable_models(
+            run_jobs,
+            accounts=self._app.connections.get_listed_accounts(),
+            deployments=ready,
+            find_price=find_price,
+        )
+
+    async def _load_facts(self, run: Run) -> tuple[list[Job], dict[str, Deployment], FindPrice]:
         app = self._app
         async with app.database.read() as connection:
             run_jobs = await jobs.list_by_run(connection, run.id)
@@ -122,15 +203,21 @@ class ComparisonDesk:
         def find_price(provider: ProviderName, base_model: str) -> InferencePrice | None:
             return prices.find_inference(provider.value, base_model)
 
+        return run_jobs, ready, find_price
+
+    async def _plan(
+        self, run: Run, probes: tuple[Probe, ...], settings: ComparisonSettings, cause: str
+    ) -> Comparison:
+        run_jobs, ready, find_price = await self._load_facts(run)
         return plan_comparison(
             run,
             run_jobs,
             probes,
             settings,
-            accounts=app.connections.get_listed_accounts(),
+            accounts=self._app.connections.get_listed_accounts(),
             deployments=ready,
             find_price=find_price,
-            now=app.clock.now(),
+            now=self._app.clock.now(),
             cause=cause,
         )
 

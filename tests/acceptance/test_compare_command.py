@@ -68,6 +68,20 @@ def test_killed_comparison_is_continued(trained: Site, sandbox: SandboxProcess) 
     assert 0 <= asked_again <= 60  # those of the last two batches, and the calls in flight
 
 
+def test_all_models_are_asked_the_same_question(trained: Site, sandbox: SandboxProcess) -> None:
+    sandbox.set_answers({"accounts": ["globex"], "refused": 1.0})
+    asked = trained.run("ask", "How many apples are there?", "--system", "Be brief.")
+    assert asked.code == 0, asked.out + asked.err
+    heads = [line for line in asked.out.splitlines() if line.startswith(ACCOUNTS)]
+    assert [line.split()[0] for line in heads] == list(ACCOUNTS)
+    assert "refused text" in heads[2]
+    assert "$0.0000" in heads[0]
+    answers = trained.run("ask", "How many apples are there?", "acme-eu", "--json").json
+    assert [(each["account"], each["outcome"]) for each in answers] == [("acme-eu", "answered")]
+    assert f"  {answers[0]['text']}" not in asked.out.splitlines()  # the system message is missing here
+    assert trained.run("ask", "Hello", "nobody").code == 2
+
+
 def test_run_without_held_out_examples_cannot_be_compared(site: Site) -> None:
     site.write_accounts("acme-eu", "acme-us")
     assert site.run("run").code == 0

@@ -1,4 +1,4 @@
-"""The command that compares the fine-tuned models of a run."""
+"""Commands that call the fine-tuned models of a run: compare, ask."""
 
 from __future__ import annotations
 
@@ -76,3 +76,36 @@ def compare(
         )
 
     run_with_app(work, for_reading=latest)
+
+
+@command(
+    panel=Panel.RESULTS,
+    examples="""
+        orchestrator ask "How do I reset my password?"
+        orchestrator ask "Hello" acme-eu acme-us --system "Be brief." --json
+    """,
+)
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, as a user would write it.")],
+    accounts: Annotated[list[str] | None, typer.Argument(help="Accounts; default: all that have a model.")] = None,
+    system: Annotated[str | None, typer.Option(help="System message before the question.")] = None,
+    max_output_tokens: Annotated[int, typer.Option(min=1, help="Maximum length of an answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="0: the most likely answer.")] = 0.0,
+    run: ActionRunOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the models of a run the same question."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.handlers import comparisons as handler
+        from orchestrator.core.inference import ChatQuestion
+
+        messages = [{"role": "system", "content": system}] if system else []
+        asked = ChatQuestion(
+            messages=[*messages, {"role": "user", "content": question}],
+            max_output_tokens=max_output_tokens,
+            temperature=temperature,
+        )
+        return await handler.ask(app, run, accounts, asked, as_json=json)
+
+    run_with_app(work)

@@ -1,19 +1,21 @@
-"""Body of `compare`: announces what it costs, asks the models, and prints the verdicts."""
+"""Bodies of `compare` and `ask`: call the models, and print their verdicts or their answers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.app.comparisons import ComparisonDesk, PreparedComparison
+from orchestrator.app.comparisons import ComparisonDesk, ModelReply, PreparedComparison
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
 from orchestrator.cli.progress import comparison_progress
 from orchestrator.cli.tables import get_table_width, print_output
+from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.text import format_count, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 
@@ -76,3 +78,44 @@ def _print(comparison: Comparison, *, as_json: bool, wide: bool) -> ExitCode:
     else:
         print_output(build_comparison_table(document, get_table_width(wide=wide), borders=sys.stdout.isatty()))
     return ExitCode.DONE if document["passed"] else ExitCode.FAILED
+
+
+async def ask(
+    app: App, run: str | None, accounts: Sequence[str] | None, question: ChatQuestion, *, as_json: bool
+) -> ExitCode:
+    """Ask the models one question, and print the answers below each other. Returns FAILED if one did not answer."""
+    replies = await ComparisonDesk(app).ask(run, accounts, question, cause=get_operator_name())
+    if as_json:
+        print_json([_reply_to_dict(each) for each in replies])
+    else:
+        sys.stdout.write("\n".join(line for each in replies for line in _format_reply(each)))
+    return ExitCode.FAILED if any(each.error is not None for each in replies) else ExitCode.DONE
+
+
+def _format_reply(reply: ModelReply) -> list[str]:
+    facts = [reply.model.model]
+    if reply.reply is not None:
+        outcome = reply.reply.outcome
+        facts += [] if outcome is AnswerOutcome.ANSWERED else [outcome.replace("_", " ")]
+        facts += [format_count(count, "token") for count in (reply.reply.output_tokens,) if count is not None]
+    facts += [f"{reply.seconds:.1f} s"] if reply.seconds is not None else []
+    facts += [f"${reply.usd:.6f}"] if reply.usd is not None else []
+    text = reply.error if reply.reply is None else reply.reply.text
+    lines = [f"  {sanitize_line(line)}" for line in (text or "").splitlines()]
+    return [sanitize_line(f"{reply.model.account} ({', '.join(facts)})"), *lines, ""]
+
+
+def _reply_to_dict(reply: ModelReply) -> dict[str, Any]:
+    answer = reply.reply
+    return {
+        "account": reply.model.account,
+        "model": reply.model.model,
+        "outcome": answer.outcome.value if answer else AnswerOutcome.ERROR.value,
+        "text": answer.text if answer else None,
+        "error": reply.error,
+        "prompt_tokens": answer.prompt_tokens if answer else None,
+        "output_tokens": answer.output_tokens if answer else None,
+        "seconds": reply.seconds,
+        "usd": reply.usd,
+        "left_out": sorted(answer.left_out) if answer else [],
+    }

@@ -36,11 +36,7 @@ def plan_comparison(
 
     Raises ConfigError if fewer than two models can be asked.
     """
-    models = [
-        model
-        for job in sorted(jobs, key=lambda job: job.account)
-        if (model := _build_model(job, accounts.get(job.account), deployments.get(job.id), find_price)) is not None
-    ]
+    models = list_callable_models(jobs, accounts=accounts, deployments=deployments, find_price=find_price)
     if len(models) < 2:
         raise ConfigError(
             f"run {run.name} has {len(models)} models that can be called, and a comparison needs two",
@@ -60,6 +56,21 @@ def plan_comparison(
         max_output_tokens=settings.max_output_tokens or calculate_max_output_tokens(probes),
         spent_usd=0.0 if all(model.price for model in models) else None,
     )
+
+
+def list_callable_models(
+    jobs: Sequence[Job],
+    *,
+    accounts: Mapping[str, Account],
+    deployments: Mapping[str, Deployment],
+    find_price: FindPrice,
+) -> list[ModelToAsk]:
+    """List the fine-tuned models of these jobs that answer calls, by account name."""
+    return [
+        model
+        for job in sorted(jobs, key=lambda job: job.account)
+        if (model := _build_model(job, accounts.get(job.account), deployments.get(job.id), find_price)) is not None
+    ]
 
 
 def _build_model(
