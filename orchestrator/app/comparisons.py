@@ -78,16 +78,18 @@ class ComparisonDesk:
     async def prepare(self, run_name: str | None, options: Mapping[str, Any], *, cause: str) -> PreparedComparison:
         """Prepare the comparison of a run, or the interrupted one, whose settings stay. Nothing is stored or sent.
 
-        Raises ConfigError if the run cannot be compared, and if the estimated price exceeds `max_usd`.
+        `options` take precedence over those of `[run.comparison]`. Raises ConfigError if the run cannot be compared,
+        and if the estimated price exceeds `max_usd`.
         """
         app = self._app
-        await app.loader.load_accounts()
+        file, _ = await app.loader.load_accounts()
         async with app.database.read() as connection:
             run = await get_current_run(connection, run_name)
             dataset = await runs.get_dataset(connection, run.dataset_sha256, app.dataset_folder)
             interrupted = await comparison_records.find_open(connection, run.id)
             answered = await comparison_records.count_answers(connection, interrupted.id) if interrupted else 0
-        settings = interrupted.settings if interrupted else ComparisonSettings(**options)
+        listed = next((each.comparison for each in file.runs if each.options.name == run.name), ComparisonSettings())
+        settings = interrupted.settings if interrupted else replace(listed, **options)
         probes = await asyncio.to_thread(load_probes, dataset, settings)
         comparison = interrupted or await self._plan(run, probes, settings, cause)
         plan = build_plan(comparison, list(probes))

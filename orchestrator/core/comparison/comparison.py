@@ -50,7 +50,7 @@ class ComparisonSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build settings from the values of `as_dict`."""
-        return cls(**{**values, "scoring": ScoringMethod(values["scoring"])})
+        return cls(**{**values, "scoring": ScoringMethod(values.get("scoring", ScoringMethod.TEXT))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from orchestrator.system.regular_file import read_regular_file
 Options = dict[str, Any]
 TABLE_NAMES = ("run", "runs", "accounts", "webhooks", "alerts")
 DEPLOYMENT_TABLE = "deployment"
+COMPARISON_TABLE = "comparison"
 KNOWN_TABLES = "[run], [run.PROVIDER], [[runs]], [runs.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
 
 
@@ -29,6 +30,7 @@ class RunDocument:
     options: Options
     provider_blocks: Mapping[ProviderName, Options]
     deployments: Mapping[ProviderName, Options]  # `[run.PROVIDER.deployment]`; a block without it deploys nothing
+    comparison: Options  # `[run.comparison]`, empty without it
 
     @property
     def is_entry(self) -> bool:
@@ -130,7 +132,13 @@ def _build_run_document(table: TablePath, values: Options, problems: ProblemColl
     options = dict(values)
     blocks = _extract_provider_blocks(table, options, problems)
     deployments = _extract_deployments(table, blocks, problems)
-    return RunDocument(table, options, blocks, deployments)
+    comparison = options.pop(COMPARISON_TABLE, {})
+    if not isinstance(comparison, dict):
+        problems.add(
+            table, COMPARISON_TABLE, f"must be a table: write [{table[0]}.{COMPARISON_TABLE}] on a line of its own"
+        )
+        comparison = {}
+    return RunDocument(table, options, blocks, deployments, comparison)
 
 
 def _extract_provider_blocks(

@@ -10,12 +10,20 @@ from typing import Any, get_args
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, unsupported_reason
+from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.deployment.deployment_offers import find_spec_problems
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.spec import Method, RunOptions, TrainingSpec
-from orchestrator.inputs.accounts_file.document import DEPLOYMENT_TABLE, AccountsDocument, Options, RunDocument
+from orchestrator.inputs.accounts_file.document import (
+    COMPARISON_TABLE,
+    DEPLOYMENT_TABLE,
+    AccountsDocument,
+    Options,
+    RunDocument,
+)
 from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
 from orchestrator.inputs.accounts_file.schema import (
+    ComparisonTable,
     DeploymentTable,
     RunsTable,
     RunTable,
@@ -40,6 +48,7 @@ class RunDefinition:
     accounts: tuple[Account, ...]  # those that the run selects
     tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
     deployments: Mapping[ProviderName, DeploymentSpec] = field(default_factory=dict)  # none without an explicit table
+    comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
     is_entry: bool = False  # whether it is a [[runs]] entry, not [run]
 
     @property
@@ -65,6 +74,7 @@ class ValidatedRun:
     options: RunTable | None
     blocks: Mapping[ProviderName, SpecTable | None]
     deployments: Mapping[ProviderName, DeploymentTable | None]
+    comparison: ComparisonTable | None
 
 
 def validate_runs(path: Path, tables: AccountsDocument, problems: ProblemCollector) -> list[ValidatedRun]:
@@ -90,7 +100,8 @@ def validate_runs(path: Path, tables: AccountsDocument, problems: ProblemCollect
             name: _validate_deployment((*run.table, name, DEPLOYMENT_TABLE), name, options_of_deployment, problems)
             for name, options_of_deployment in run.deployments.items()
         }
-        validated.append(ValidatedRun(run, options, blocks, deployments))
+        comparison = validate_table(ComparisonTable, run.comparison, (*run.table, COMPARISON_TABLE), problems)
+        validated.append(ValidatedRun(run, options, blocks, deployments, comparison))
     return validated
 
 
@@ -115,6 +126,7 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
         deployments={
             name: DeploymentSpec(**explicit_options(table)) for name, table in validated.deployments.items()
         },
+        comparison=ComparisonSettings(**explicit_options(validated.comparison)),
         is_entry=validated.document.is_entry,
     )
 

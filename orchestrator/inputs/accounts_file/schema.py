@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic_core import ErrorDetails
 
 from orchestrator.core.account import BudgetPeriod, HyperparameterFormat, ProviderName
+from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.deployment.deployment_offers import MAX_KEEP_HOURS
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.loopback import is_loopback
@@ -291,6 +292,18 @@ class DeploymentTable(_OptionsTable):
     precision: PrintableName | None = None
 
 
+class ComparisonTable(_OptionsTable):
+    """`[run.comparison]`: how the models of the run are compared."""
+
+    probes: Annotated[int, Field(ge=2, le=2_000)] | None = None
+    behaviour_probes: bool | None = None
+    max_output_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    scoring: Annotated[ScoringMethod, Field(strict=False)] | None = None
+    quality_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    max_usd: Usd | None = None
+    store_answers: bool | None = None
+
+
 class AccountTable(_OptionsTable):
     """One `[[accounts]]` entry."""
 
@@ -343,6 +356,7 @@ TABLE_SCHEMAS: tuple[tuple[str, type[_OptionsTable]], ...] = (
     ("[run]", RunTable),
     ("[run.PROVIDER]", SpecTable),
     ("[run.PROVIDER.deployment]", DeploymentTable),
+    ("[run.comparison]", ComparisonTable),
     ("[[runs]]", RunsTable),
     ("[[accounts]]", AccountTable),
     ("[[webhooks]]", WebhookTable),
