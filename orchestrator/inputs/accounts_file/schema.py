@@ -7,23 +7,19 @@ passed on. An error message never repeats a value that could be a key.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.core.account import BudgetPeriod, HyperparameterFormat, ProviderName
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.deployment.deployment_offers import MAX_KEEP_HOURS
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
-from orchestrator.core.loopback import is_loopback
 from orchestrator.core.notifications.notification import Topic
-from orchestrator.core.providers import PROVIDERS
-from orchestrator.core.proxy import DIRECT_KEYWORDS, parse_proxy
 from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.inputs.accounts_file import cron
+from orchestrator.inputs.accounts_file.addresses import BaseUrl, ManagementUrl, ProxyAddress, StorageUrl, WebhookUrl
 from orchestrator.inputs.accounts_file.cloud_names import (
     ApiVersion,
     BucketName,
@@ -46,16 +42,6 @@ _MISSING_HINTS = {
     "url": 'add url = "…", the address that notifications are sent to',
     "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs the notifications',
 }
-
-_API_CALL_PATHS = (
-    "/chat/completions",
-    "/completions",
-    "/responses",
-    "/fine_tuning/jobs",
-    "/fine-tunes",
-    "/models",
-    "/files",
-)
 
 
 def _validate_not_blank(value: str) -> str:
@@ -104,14 +90,6 @@ def _reference_validator(option: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _validate_webhook_url(value: str) -> str:
-    try:
-        references.parse_reference(value, "url")
-    except ValueError:
-        return _validate_address(value, "the notifications")
-    return value
-
-
 def _parse_topics(value: Any) -> frozenset[Topic]:
     known = list(Topic)
     if not isinstance(value, list) or not value:
@@ -121,83 +99,6 @@ def _parse_topics(value: Any) -> frozenset[Topic]:
             close = format_suggestion(name, known) if isinstance(name, str) else ""
             raise ValueError(f"must hold only {', '.join(known)}{close}")
     return frozenset(Topic(name) for name in value)
-
-
-def _validate_base_url(value: str, info: ValidationInfo) -> str:
-    """Validate a base URL. The message says how to correct one that was copied from a console or a request."""
-    if any(character.isspace() for character in value):
-        raise ValueError("contains a space; remove it")
-    if "?api-version=" in value:
-        raise ValueError(
-            "has a query, and the API that this program uses needs no api-version; write only "
-            '"https://RESOURCE.openai.azure.com/openai/v1/"'
-        )
-    _validate_address(value, "the key", allow_http=bool(info.data.get("allow_http")))
-    url = urlsplit(value)
-    path = url.path.rstrip("/")
-    if call := next((call for call in _API_CALL_PATHS if path.endswith(call)), None):
-        rest = f"{url.scheme}://{url.netloc}{path.removesuffix(call)}"
-        raise ValueError(f'ends with the path of one call; write only the part before it: "{rest}"')
-    provider = info.data.get("provider")  # absent when its own value is wrong
-    if not url.path and provider and PROVIDERS[provider].base_url_needs_path:
-        raise ValueError(
-            f'has no path; most servers need "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
-        )
-    return value
-
-
-def _validate_storage_url(value: str, info: ValidationInfo) -> str:
-    return _validate_address(value, "the chats", allow_http=bool(info.data.get("allow_http")))
-
-
-def _validate_management_url(value: str, info: ValidationInfo) -> str:
-    return _validate_address(value, "the management key", allow_http=bool(info.data.get("allow_http")))
-
-
-def _validate_proxy(value: str) -> str:
-    if value in DIRECT_KEYWORDS or references.is_reference(value):
-        return value
-    try:
-        proxy = parse_proxy(value, "proxy")
-    except ValueError as fault:
-        raise ValueError(f'{fault}, "none", or a reference such as "env:NAME"') from None
-    if proxy.credentials is not None or "@" in value:
-        raise ValueError(
-            'contains a user or password, which is a secret; write proxy = "env:NAME" '
-            "and put the address into that variable"
-        )
-    return value
-
-
-def _validate_address(value: str, content: str, *, allow_http: bool = False) -> str:
-    try:
-        url = urlsplit(value)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        host = None
-    if not host or url.scheme not in ("http", "https"):
-        raise ValueError('must be an address such as "https://host/v1"')
-    if "@" in url.netloc or url.query or url.fragment:
-        raise ValueError("must consist of scheme, host and path only; remove any password, key and query")
-    if url.scheme == "https" or is_loopback(host):
-        return value
-    if not allow_http:
-        raise ValueError(
-            f"would send {content} unencrypted over the network; use https:// "
-            "(http:// is allowed to this machine: localhost, 127.0.0.1; and with the account's option "
-            "allow_http = true to a private network)"
-        )
-    if _is_public(host):
-        raise ValueError(f"would send {content} unencrypted to a public address; allow_http is for private networks")
-    return value
-
-
-def _is_public(host: str) -> bool:
-    """Return whether the host is a public IP address. The address of a name is checked when connecting to it."""
-    try:
-        return ip_address(host).is_global
-    except ValueError:
-        return False
 
 
 def _integer_or_auto(low: int, high: int | None = None) -> PlainValidator:
@@ -313,8 +214,8 @@ class AccountTable(_OptionsTable):
     organization: PrintableName | None = None
     project: PrintableName | None = None
     allow_http: bool | None = None  # before base_url, whose validation reads it
-    base_url: Annotated[str, AfterValidator(_validate_base_url)] | None = None
-    proxy: Annotated[str, AfterValidator(_validate_proxy)] | None = None
+    base_url: BaseUrl | None = None
+    proxy: ProxyAddress | None = None
     webhook_secret: Annotated[str, _reference_validator("webhook_secret")] | None = None
     budget_usd: Usd | None = None
     budget_period: Annotated[BudgetPeriod, Field(strict=False)] | None = None
@@ -327,12 +228,12 @@ class AccountTable(_OptionsTable):
     region: Region | None = None
     bucket: BucketName | None = None
     role_arn: RoleArn | None = None
-    storage_url: Annotated[str, AfterValidator(_validate_storage_url)] | None = None
+    storage_url: StorageUrl | None = None
     management_key: Annotated[str, _reference_validator("management_key")] | None = None
     subscription_id: SubscriptionId | None = None
     resource_group: ResourceGroup | None = None
     resource: ResourceName | None = None
-    management_url: Annotated[str, AfterValidator(_validate_management_url)] | None = None
+    management_url: ManagementUrl | None = None
     management_api_version: ApiVersion | None = None
     labels: list[NonBlankText] | None = None
 
@@ -340,7 +241,7 @@ class AccountTable(_OptionsTable):
 class WebhookTable(_OptionsTable):
     """One `[[webhooks]]` entry: an endpoint that receives signed requests."""
 
-    url: Annotated[str, AfterValidator(_validate_webhook_url)]
+    url: WebhookUrl
     secret: Annotated[str, _reference_validator("secret")]
     events: Annotated[frozenset[Topic], PlainValidator(_parse_topics)] | None = None
 
