@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
@@ -212,7 +213,8 @@ class BedrockDeploymentBench(DeploymentBench):
         del self.fake.of(account)[name]
 
 
-def list_benches(kind: type[DeploymentBench] = DeploymentBench) -> list[type[DeploymentBench]]:
-    """Return the bench of every provider that has deployments."""
-    subclasses = [each for direct in kind.__subclasses__() for each in list_benches(direct)]
-    return subclasses or [kind]
+def list_benches() -> list[type[DeploymentBench]]:
+    """Return the bench of every provider: those of this module and of the modules named after a provider."""
+    for path in sorted(Path(__file__).parent.glob("*_deployment_bench.py")):
+        import_module(path.stem)
+    return [each for each in DeploymentBench.__subclasses__() if "provider_bench" in vars(each)]

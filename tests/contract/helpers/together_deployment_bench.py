@@ -16,6 +16,7 @@ class TogetherDeploymentBench(DeploymentBench):
     provider_bench = TogetherBench
     creation = re.compile(r"/deployments$")
     keeps_stop_time = False
+    is_found_by_name = False
     unservable_model = "google/gemma-3-27b-it"
 
     def __init__(self, folder: Path) -> None:
