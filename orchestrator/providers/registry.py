@@ -30,8 +30,10 @@ class ProviderRegistry:
     def get_factory(self, name: ProviderName) -> ProviderFactory:
         """Return the factory for the accounts of a provider. mypy reports a provider that is missing here."""
         match name:
-            case ProviderName.OPENAI | ProviderName.NEBIUS | ProviderName.OPENAI_COMPATIBLE:
+            case ProviderName.OPENAI | ProviderName.OPENAI_COMPATIBLE:
                 return self._openai
+            case ProviderName.NEBIUS:
+                return self._nebius
             case ProviderName.AZURE:
                 return self._azure
             case ProviderName.BEDROCK_MANTLE:
@@ -59,6 +61,12 @@ class ProviderRegistry:
         from orchestrator.providers.azure.azure_provider import build_provider_factory
 
         return build_provider_factory(self._http, self._redact, self._load_secret)
+
+    @cached_property
+    def _nebius(self) -> ProviderFactory:
+        from orchestrator.providers.nebius.nebius_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
 
     @cached_property
     def _together(self) -> ProviderFactory:

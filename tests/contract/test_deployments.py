@@ -9,6 +9,7 @@ from azure_deployment_bench import AzureDeploymentBench, AzureStandardBench
 from dashscope_deployment_bench import DashScopeDeploymentBench, DashScopeHourlyDeploymentBench
 from deployment_bench import BedrockDeploymentBench, DeploymentBench, FireworksDeploymentBench
 from deployment_contract import DeploymentContract
+from nebius_deployment_bench import NebiusDeploymentBench
 from together_deployment_bench import TogetherDeploymentBench
 
 
@@ -52,3 +53,9 @@ class TestAzureStandard(DeploymentContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> DeploymentBench:
         return AzureStandardBench(tmp_path)
+
+
+class TestNebius(DeploymentContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> DeploymentBench:
+        return NebiusDeploymentBench(tmp_path)

@@ -106,7 +106,7 @@ DEPLOYMENT_OFFERS: Final[Mapping[ProviderName, DeploymentOffer]] = {
         },
         not_offered="dedicated endpoints: custom weights are enabled by the provider's support only",
         lookup=DeploymentLookup.SOURCE_MODEL,
-        unconfirmed=("which address deletes a custom model",),
+        unconfirmed=("which of two addresses deletes a custom model (both are tried)",),
     ),
     ProviderName.TOGETHER: DeploymentOffer(
         kinds={

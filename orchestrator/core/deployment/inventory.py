@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.deployment.deployment import Deployment, DeploymentId
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId, format_deployment_name
+from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.deployment.transitions import DeploymentOutcome, record_reappearance
 
+SHORTEST_READABLE_NAME: Final = len(format_deployment_name(f"{'0' * 16}.0"))
 ADOPTION_SECONDS: Final = 3600.0
 """How long a deployment without a record is kept if the provider does not show when it was to be stopped."""
 
@@ -52,13 +54,13 @@ def compare_inventory(
     reappeared: dict[DeploymentId, DeploymentOutcome] = {}
     leftovers = []
     for remote in sorted(listed, key=lambda each: (each.created_at or 0.0, each.id)):
-        tag = parse_deployment_tag(remote.tag or "")
+        tag = parse_deployment_tag(remote.tag or "") or _find_hashed_tag(provider, remote, by_id.values())
         if tag is None:  # not ours
             continue
         known = by_id.get(tag[0])
         if known is None and tag[0] not in unknown:
             unknown[tag[0]] = _adopt(account, provider, remote, tag, now)
-        elif known is None or known.tag != remote.tag:
+        elif known is None or known.round != tag[1]:
             leftovers.append(remote)
         elif known.state in TERMINAL_DEPLOYMENT_STATES:
             reappeared.setdefault(known.id, record_reappearance(known, remote, now=now))
@@ -73,6 +75,25 @@ def parse_deployment_tag(tag: str) -> tuple[DeploymentId, int] | None:
     if len(identity) != 16 or not number.isascii() or not number.isdigit():
         return None
     return DeploymentId(identity), int(number)
+
+
+def _find_hashed_tag(
+    provider: ProviderName, remote: RemoteDeployment, recorded: Iterable[Deployment]
+) -> tuple[DeploymentId, int] | None:
+    """Return the id and the round of a remote deployment without a tag, whose name is a hash of one.
+
+    A hash cannot be read, so it is compared with the names that the records would have. None: it is not ours, or the
+    database was lost; then it is found when its plan exists again.
+    """
+    length = DEPLOYMENT_OFFERS[provider].name_length
+    if remote.tag is not None or length >= SHORTEST_READABLE_NAME:
+        return None
+    for each in recorded:
+        for number in range(each.round, -1, -1):
+            name = format_deployment_name(f"{each.id}.{number}", length)
+            if remote.id.endswith(f"-{name}") and remote.model in ("", each.model):
+                return each.id, number
+    return None
 
 
 def _adopt(

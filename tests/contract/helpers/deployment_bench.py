@@ -17,6 +17,7 @@ from orchestrator.core.deployment.deployment import format_deployment_name
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS, DeploymentOffer
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
+from orchestrator.core.errors import ProviderError, TrainingNotAllowed
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentProvider, Provider
 from orchestrator.sandbox import Fault
@@ -44,6 +45,7 @@ class DeploymentBench(ABC):
     removes_itself_after: ClassVar[float | None] = None  # seconds without a call
     keeps_stop_time: ClassVar[bool] = True  # whether our expiry can be written at the provider
     shows_tags: ClassVar[bool] = True  # whether a list of all deployments shows their tags
+    error_without_right: ClassVar[type[ProviderError]] = TrainingNotAllowed  # of a create that is refused with 403
     refuses_name: ClassVar[bool] = True  # whether a second create with the name is refused there
     is_found_by_name: ClassVar[bool] = True  # whether it is read by its name, and not searched for in a list
     price_is_known: ClassVar[bool] = False  # whether a deployment shows its price per hour

@@ -341,7 +341,7 @@ class DeploymentContract:
     async def test_account_that_may_not_deploy_is_reported(self, bench: DeploymentBench) -> None:
         provider = bench.provider()
         order = await bench.order(provider)
-        for kind, expected in (("forbidden", TrainingNotAllowed), ("quota", QuotaExhausted)):
+        for kind, expected in (("forbidden", bench.error_without_right), ("quota", QuotaExhausted)):
             bench.faults(Fault(kind, operations=CREATE, message="not with this plan"))
             found = await error(provider.create_deployment(order, bench.deadline()), expected)
             assert "not with this plan" in found.message

@@ -22,6 +22,7 @@ from fake_dashscope import MODELS as DASHSCOPE_MODELS
 from fake_dashscope import create_dashscope
 from fake_fireworks import MODELS as FIREWORKS_MODELS
 from fake_fireworks import create_fireworks
+from fake_nebius_deployments import FakeNebius
 from fake_openai_dialects import AzureTranslator, MantleTranslator, NebiusTranslator, Translator
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
@@ -42,6 +43,7 @@ from orchestrator.providers.bedrock import bedrock_provider
 from orchestrator.providers.dashscope import dashscope_provider
 from orchestrator.providers.fireworks import fireworks_provider
 from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.nebius import nebius_provider
 from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.openai.dialects import DIALECTS
 from orchestrator.providers.openai.openai_provider import OpenAIProvider
@@ -344,6 +346,15 @@ class NebiusBench(TranslatedBench):
     base_model = "meta-llama/Llama-3.1-8B-Instruct"
     names_organization = False
     translator = NebiusTranslator
+
+    def application(self) -> ASGIApp:
+        """The custom models before the translated sandbox."""
+        translated = super().application()
+        self.nebius = FakeNebius(self.sandbox, translated, lambda: self.now)
+        return self.nebius
+
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
+        return nebius_provider.build_provider_factory
 
 
 class MantleBench(TranslatedBench):

@@ -40,7 +40,7 @@ def test_every_provider_has_a_factory_whose_capabilities_are_registered(name: Pr
 
 def test_accounts_of_one_dialect_share_one_factory() -> None:
     factories = registry()
-    assert factories.get_factory(ProviderName.OPENAI) is factories.get_factory(ProviderName.NEBIUS)
+    assert factories.get_factory(ProviderName.OPENAI) is factories.get_factory(ProviderName.OPENAI_COMPATIBLE)
     assert factories.get_factory(ProviderName.TOGETHER) is not factories.get_factory(ProviderName.FIREWORKS)
 
 

@@ -8,7 +8,7 @@ from core_values import NOW
 from deployment_values import KEEP_SECONDS, a_deployment, a_remote_deployment
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.deployment import Deployment, StopReason, format_deployment_name
 from orchestrator.core.deployment.inventory import (
     ADOPTION_SECONDS,
     InventoryDifferences,
@@ -71,3 +71,27 @@ def test_earlier_round_and_a_second_unknown_one_are_leftovers() -> None:
 def test_deployments_of_others_are_left_alone(tag: str | None) -> None:
     assert compare([replace(REMOTE, tag=tag)], []) == InventoryDifferences()
     assert parse_deployment_tag(tag or "") is None
+
+
+@pytest.mark.parametrize("model", ["", "model-1"])
+def test_name_that_is_a_hash_is_compared_with_the_expected_names(model: str) -> None:
+    """DashScope's suffix has eight characters: the tag cannot be read from it."""
+    ended = a_deployment(DeploymentState.STOPPED, round=2, model="model-1")
+
+    def hashed(number: int) -> RemoteDeployment:
+        name = format_deployment_name(f"{ended.id}.{number}", 8)
+        return replace(REMOTE, id=f"model-1-{name}", tag=None, model=model)
+
+    def compare_hashed(
+        *listed: RemoteDeployment, recorded: tuple[Deployment, ...] = (ended,)
+    ) -> InventoryDifferences:
+        return compare_inventory("acme", ProviderName.DASHSCOPE, listed, recorded, now=NOW)
+
+    assert [each.deployment.id for each in compare_hashed(hashed(2)).reappeared] == [ended.id]
+    assert compare_hashed(hashed(0)).leftovers == (hashed(0),)
+    running = a_deployment(DeploymentState.READY, round=2, model="model-1")
+    assert compare_hashed(hashed(2), recorded=(running,)) == InventoryDifferences()
+    assert compare_hashed(hashed(2), recorded=()) == InventoryDifferences(), "found when its plan exists again"
+    assert compare_hashed(hashed(3)) == InventoryDifferences()
+    assert compare_hashed(replace(hashed(2), model="another")) == InventoryDifferences()
+    assert compare([hashed(2)], [ended]) == InventoryDifferences(), "elsewhere a name shows its tag"
