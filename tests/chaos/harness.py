@@ -3,12 +3,13 @@
     python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40
     python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40 --replicas 2
     python tests/chaos/harness.py --rounds 20 --seed 1 --accounts 30 --runs 3
+    python tests/chaos/harness.py --rounds 20 --seed 1 --accounts 40 --deployments
 
 With more than one replica the database is a PostgreSQL of the harness's own, otherwise SQLite. The service and the
 sandbox are processes. The verdict is read from the sandbox, not from the service.
 
 With more than one run the file has [[runs]] with different priorities, each account has two job slots, and account-0
-has a budget for two jobs.
+has a budget for two jobs. Deployments are an experiment of their own (deployment_chaos.py).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/chaos")]
 
 from chaos_result import MAX_AFFORDED, ChaosResult  # noqa: E402
+from deployment_chaos import DeploymentChaos, DeploymentChaosResult, run_deployment_experiment  # noqa: E402
 from machine_speed import scale_seconds, set_time_factor  # noqa: E402
 from postgres import serving  # noqa: E402 - found where the line above points to
 from shared_accounts import JobSampler, count_most_at_once, list_order_violations  # noqa: E402
@@ -349,6 +351,17 @@ def run_experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Cha
     return chaos.finish(patience=scale_seconds(1200))
 
 
+def _run(given: argparse.Namespace, stack: contextlib.ExitStack) -> ChaosResult | DeploymentChaosResult:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+    url = stack.enter_context(serving()).create() if given.replicas > 1 else ""
+    common = {"accounts": given.accounts, "seed": given.seed, "database_url": url, "replicas": given.replicas}
+    if given.deployments:
+        deployments = stack.enter_context(DeploymentChaos(folder, **common))
+        return run_deployment_experiment(deployments, rounds=given.rounds)
+    chaos = stack.enter_context(Chaos(folder, runs=given.runs, **common))
+    return run_experiment(chaos, rounds=given.rounds, points=POINTS)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kill the service, count the jobs.")
     parser.add_argument("--rounds", type=int, default=60)
@@ -356,25 +369,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--runs", type=int, default=1, help="runs of the accounts file at the same time")
+    parser.add_argument("--deployments", action="store_true", help="deploy the models, and count the deployments")
     given = parser.parse_args()
     set_time_factor()
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
-        url = stack.enter_context(serving()).create() if given.replicas > 1 else ""
-        verdict = run_experiment(
-            stack.enter_context(
-                Chaos(
-                    folder,
-                    accounts=given.accounts,
-                    seed=given.seed,
-                    database_url=url,
-                    replicas=given.replicas,
-                    runs=given.runs,
-                )
-            ),
-            rounds=given.rounds,
-            points=POINTS,
-        )
+        verdict = _run(given, stack)
     print(verdict)
     return 0 if verdict.passed else 1
 
