@@ -8,15 +8,17 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.finding import Finding
-from orchestrator.core.plans.plan import Plan
 from orchestrator.core.text import format_duration, format_number, format_percent, format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
-from orchestrator.status import BY_ITSELF, NOT_DEPLOYED, JobView, StatusSnapshot, describe_moderation
+
+if TYPE_CHECKING:
+    from orchestrator.core.plans.plan import Plan
+    from orchestrator.status import JobView, StatusSnapshot
 
 LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN = "latest event", "fine-tuned model", "what to do"
 STATUS_COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN)
@@ -60,6 +62,8 @@ def format_advice(job: JobView) -> str:
 
 def format_serving(job: JobView) -> str:
     """Describe until when a deployed model is callable, or what it needs to become callable."""
+    from orchestrator.status import BY_ITSELF, NOT_DEPLOYED  # lazy: `check` prints findings and needs no database
+
     serving = job.serving
     if serving is None or serving.state == BY_ITSELF:
         return job.serving_hint or ""
@@ -80,6 +84,8 @@ def format_wait(job: JobView) -> str:
 
 def format_title(status: StatusSnapshot) -> str | None:
     """Return the name and id of the run, and the progress of its moderation while that is running."""
+    from orchestrator.status import describe_moderation  # lazy: `check` prints findings and needs no database
+
     if status.run is None:
         return None
     priority = f" · priority {status.run.priority}" if status.run.priority else ""

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.control import ListedAccount, with_missing_keys
 from orchestrator.core.account import ProviderName
-from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Finding
 from orchestrator.core.jobs.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
@@ -17,7 +15,6 @@ from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan,
 from orchestrator.core.plans.price import Price, Quote, UnknownPriceReason, quote_from_price_file
 from orchestrator.core.plans.retirement import Retirement
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.encodings import find_encoding_name
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.runs import RunDefinition
@@ -137,24 +134,3 @@ def find_published_retirements(
     """Return the published retirement of each provider's base model, without those that have none."""
     published = {provider: retirements.find(provider, spec.base_model) for provider, spec in specs.items()}
     return {provider: retirement for provider, retirement in published.items() if retirement}
-
-
-def build_dataset_rules(run: RunDefinition) -> DatasetRules:
-    """Return the rules that the dataset must satisfy for all accounts. Raises ConfigError if none could."""
-    methods = {spec.method for spec in run.specs.values()}
-    if len(methods) > 1:
-        raise ConfigError(
-            f"run {run.options.name} of the accounts file has more than one `method`: "
-            + ", ".join(f"{spec.method} in {run.format_block(provider)}" for provider, spec in run.specs.items()),
-            hint="A run has one dataset: pairs for dpo, chats for supervised. Use a [[runs]] entry for each method.",
-        )
-    return DatasetRules(
-        method=methods.pop(),
-        providers=tuple(sorted({account.provider for account in run.accounts})),
-        minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in run.accounts),
-        base_models=tuple(sorted({spec.base_model for spec in run.specs.values()})),
-        tokenizers={run.specs[provider].base_model: path for provider, path in run.tokenizers.items()},
-        validation_fraction=run.options.validation_fraction,
-        validation_path=run.validation_path,
-        seed=run.options.seed,
-    )

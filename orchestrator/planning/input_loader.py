@@ -31,9 +31,9 @@ from orchestrator.inputs.accounts_file.targets import list_proxy_references, lis
 from orchestrator.inputs.prices import PriceList, load_prices
 from orchestrator.inputs.retirements import RetirementList, load_retirements
 from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
+from orchestrator.planning.dataset_rules import build_dataset_rules
 from orchestrator.planning.desired_state import (
     DesiredState,
-    build_dataset_rules,
     find_published_retirements,
     list_accounts_with_keys,
     list_price_file_quotes,

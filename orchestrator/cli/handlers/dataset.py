@@ -33,7 +33,7 @@ from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 from orchestrator.inputs.accounts_file.loader import load_accounts_file
 from orchestrator.inputs.prices import load_prices
-from orchestrator.planning.desired_state import build_dataset_rules
+from orchestrator.planning.dataset_rules import build_dataset_rules
 from orchestrator.settings import Settings
 from orchestrator.system.regular_file import read_regular_file
 

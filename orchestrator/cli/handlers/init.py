@@ -21,7 +21,7 @@ from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_text
 from orchestrator.inputs.accounts_file.generator import NewAccountsFile, format_accounts_file
 from orchestrator.inputs.accounts_file.loader import AccountsFile, parse_accounts_file
-from orchestrator.planning.desired_state import build_dataset_rules
+from orchestrator.planning.dataset_rules import build_dataset_rules
 
 if TYPE_CHECKING:
     from orchestrator.app import App

@@ -9,7 +9,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import RunOptions, TrainingSpec
 from orchestrator.inputs.accounts_file.runs import RunDefinition
-from orchestrator.planning.desired_state import build_dataset_rules
+from orchestrator.planning.dataset_rules import build_dataset_rules
 
 FIREWORKS, OPENAI = ProviderName.FIREWORKS, ProviderName.OPENAI
 
