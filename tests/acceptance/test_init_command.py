@@ -177,8 +177,7 @@ def test_prompts_correct_wrong_answers_and_list_the_models(
 def test_ctrl_c_writes_nothing(tmp_path: Path, terminal: list[Terminal]) -> None:
     user = Terminal(tmp_path, [*PROGRAM, "init", "--provider", "openai", "--api-key", "env:NORTH_KEY"], ENVIRON)
     terminal.append(user)
-    user.answer("Dataset (", "\x03")
-    assert user.finish() == 130, user.output
+    assert user.interrupt("Dataset (") == 130, user.output
     assert "Interrupted; nothing was written." in user.output
     assert "Traceback" not in user.output
     assert list(tmp_path.iterdir()) == []

@@ -41,6 +41,21 @@ class Terminal:
         self._read_until = at + len(question)
         os.write(self._master, text.encode())
 
+    def interrupt(self, question: str) -> int:
+        """Wait for the question, press Ctrl-C until the program ends, and return its exit code.
+
+        Once may not be enough: a signal between Python's check for signals and the read of the terminal is noticed
+        only when the read ends.
+        """
+        self.answer(question, "\x03")
+        end = time.perf_counter() + scale_seconds(60)
+        while self._process.poll() is None and time.perf_counter() < end:
+            if select.select([self._master], [], [], 2)[0]:
+                self._read()
+            elif self._process.poll() is None:
+                os.write(self._master, b"\x03")
+        return self.finish()
+
     def finish(self) -> int:
         while self._read():
             pass
