@@ -46,6 +46,19 @@ class PriceSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationLimit:
+    """The number of validation examples that a provider accepts, which depends on the training examples."""
+
+    maximum: int  # at any number of training examples
+    unconditional: int  # accepted at any number of training examples
+    fraction: float  # of the training examples: the limit between the two
+
+    def get_maximum(self, training_examples: int) -> int:
+        """Return the limit beside so many training examples."""
+        return min(self.maximum, max(self.unconditional, int(training_examples * self.fraction)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a provider offers."""
 
@@ -63,6 +76,8 @@ class Capabilities:
     serving: str  # what a finished model needs before it can be called, as text
     minimum_examples: int  # of the training file
     maximum_bytes: int  # of one file
+    maximum_examples: int | None = None  # of the training file; None: no documented limit
+    validation_limit: ValidationLimit | None = None  # None: no documented limit
     moderation: bool = False  # whether it has a moderation API
     may_have_moderation: bool = False  # whether its server may have that endpoint: an account named for it is tried
     wire_format: WireFormat = WireFormat.CHAT_LINES  # another one: the dataset is converted before an upload
@@ -199,6 +214,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=False,
         suffix_length=8,
         events=False,
+        losses=True,
         price_source=PriceSource.PRICE_FILE,
         servable=False,
         serving="needs a deployment, created in the console or with POST /deployments",
@@ -210,6 +226,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
             "the minimum number of examples",
             "the time zone of its times (not read)",
             "whether tool calls are accepted for every model",
+            "the lines of a log that contain losses (one without a step is numbered)",
         ),
     ),
     ProviderName.BEDROCK_MANTLE: Capabilities(
@@ -243,6 +260,8 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="at once, by its endpoint, which the training creates",
         minimum_examples=1,
         maximum_bytes=1 * GB,
+        maximum_examples=1_000_000,
+        validation_limit=ValidationLimit(maximum=5000, unconditional=1000, fraction=0.3),
         wire_format=WireFormat.GEMINI,
         multipart_threshold_bytes=OBJECT_PART_BYTES,
         unconfirmed=(

@@ -22,6 +22,7 @@ from orchestrator.core.errors import (
     RequestRejected,
     UnknownOutcome,
 )
+from orchestrator.core.jobs.loss import merge_curves
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Provider
@@ -225,3 +226,15 @@ async def test_project_of_an_account_is_its_workspace() -> None:
     requests: list[httpx2.Request] = []
     await connect(requests, project="ws-1").verify()
     assert requests[0].headers["x-dashscope-workspace"] == "ws-1"
+
+
+async def test_log_of_several_pages_is_read_to_its_end(tmp_path: Path) -> None:
+    bench = DashScopeBench(tmp_path)
+    bench.world.training_seconds = 3000
+    provider = bench.provider()
+    job = await bench.job(provider)
+    bench.now += 2500
+    losses = merge_curves(await provider.losses(job.id, 0))
+    assert [loss.step for loss in losses] == list(range(1, 2501))
+    assert [loss.step for loss in losses if loss.validation] == list(range(5, 2501, 5))
+    assert {loss.step for loss in await provider.losses(job.id, 2490)} == set(range(2491, 2501))

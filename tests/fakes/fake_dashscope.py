@@ -157,10 +157,20 @@ async def delete_job(ask: FakeRequest) -> Reply:
 
 
 async def get_logs(ask: FakeRequest) -> Reply:
+    """Messages and records, a page of them: at most 1000 lines, as the documentation says."""
     job = ask.job(ask.path("job_id"))
-    return _answer(
-        ask, output={"logs": [f"{_local_time(job.created_at)} - INFO - job {job.id} is queued"], "total": 1}
-    )
+    lines = [f"{_local_time(job.created_at)} - INFO - job {job.id} is queued"]
+    total = int(job.seconds)
+    for step in range(1, min(total, int(ask.now - job.created_at)) + 1):
+        lines.append(
+            f"{{'loss': {2 / step:.4f}, 'grad_norm': 1.5, 'learning_rate': 9e-06, 'epoch': {step / total:.2f}}}"
+        )
+        lines += [f"{{'eval_loss': {2.5 / step:.4f}, 'epoch': {step / total:.2f}}}"] if step % 5 == 0 else []
+    if job.state(ask.now) == "succeeded":
+        lines += ["{'train_runtime': 216.3, 'train_loss': 0.91, 'epoch': 1.0}", " Fine-tune succeeded!"]
+    query = ask.request.query_params
+    start, count = int(query.get("offset", 0)), min(int(query.get("line", 100)), 1000)
+    return _answer(ask, output={"logs": lines[start : start + count], "total": len(lines)})
 
 
 def _answer(ask: FakeRequest, **content: Any) -> Reply:

@@ -238,6 +238,7 @@ def _build_line(
     if step is PlanStep.NEW and hold is None:
         hold = (
             _file_size_hold(account, dataset)
+            or _example_count_hold(account, dataset)
             or facts.untunable.get(account.provider)
             or _price_refused_hold(quote)
             or _budget_hold(account, job, quote.usd, database_state)
@@ -275,6 +276,29 @@ def _file_size_hold(account: Account, dataset: Dataset) -> Hold | None:
         HoldKind.FILE_TOO_LARGE,
         f"the dataset's file has {largest:,} bytes, and {account.provider} accepts files of at most {limit:,} bytes",
         "Make the dataset smaller, or train it at a provider that accepts larger files.",
+    )
+
+
+def _example_count_hold(account: Account, dataset: Dataset) -> Hold | None:
+    """Return a hold if a file has more examples than the provider documents, so that nothing is uploaded."""
+    offers, training = CAPABILITIES[account.provider], dataset.training.examples
+    if offers.maximum_examples is not None and training > offers.maximum_examples:
+        return Hold(
+            HoldKind.FILE_TOO_LARGE,
+            f"the training file has {training:,} examples, and {account.provider} accepts at most "
+            f"{offers.maximum_examples:,}",
+            "Make the dataset smaller, or train it at a provider that accepts more examples.",
+        )
+    if offers.validation_limit is None or dataset.validation is None:
+        return None
+    count, limit = dataset.validation.examples, offers.validation_limit.get_maximum(training)
+    if count <= limit:
+        return None
+    return Hold(
+        HoldKind.FILE_TOO_LARGE,
+        f"the validation file has {count:,} examples, and {account.provider} accepts at most {limit:,} beside "
+        f"{training:,} training examples",
+        "Reduce `validation_fraction`, or make the file of `validation` smaller.",
     )
 
 

@@ -47,6 +47,7 @@ from orchestrator.providers.dashscope.responses import (
     FILE_PAGE_DECODER,
     JOB_DECODER,
     JOB_PAGE_DECODER,
+    LOG_DECODER,
     MODELS_DECODER,
     UPLOAD_DECODER,
     DashScopeFile,
@@ -54,6 +55,7 @@ from orchestrator.providers.dashscope.responses import (
     DashScopeJob,
     DashScopeJobPage,
 )
+from orchestrator.providers.dashscope.training_log import parse_losses
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import (
@@ -83,6 +85,8 @@ ERROR_CODES: Final[ErrorCodes] = {
 }
 OPTIONAL_FIELDS: Final = frozenset({"job_name", "finetuned_output_suffix"})
 """Fields of a create without which the job is the same. The name is a second sign of a job, if it is stored."""
+LOG_PAGE_LINES: Final = 1000  # the maximum of one response
+MAX_LOG_LINES: Final = 20_000  # the losses of a longer log are read up to here
 LIST_SECONDS: Final = 180.0  # for all passes over a list
 WRONG_SITE_HINT: Final = (
     "Check the key that the account's `api_key` refers to. A key belongs to one site: for a key of the Beijing site, "
@@ -219,7 +223,20 @@ class DashScopeProvider(DashScopeDeployments):
         return []
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        return []
+        """Read the whole log, because a record without a step gets its number in the log."""
+        return [loss for loss in parse_losses(await self._read_log(remote_job_id)) if loss.step > after]
+
+    async def _read_log(self, remote_job_id: str) -> list[object]:
+        lines: list[object] = []
+        while len(lines) < MAX_LOG_LINES:
+            async with self._client.read_call():
+                query = {"offset": str(len(lines)), "line": str(LOG_PAGE_LINES)}
+                path = f"/fine-tunes/{remote_job_id}/logs"
+                log = (await self._client.get_decoded(LOG_DECODER, path, **query)).output
+            lines += log.logs
+            if len(log.logs) < LOG_PAGE_LINES:
+                break
+        return lines
 
     async def ask(
         self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None

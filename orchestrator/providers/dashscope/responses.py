@@ -90,6 +90,13 @@ class DashScopeJobPage(msgspec.Struct):
         return [(job.job_id, job) for job in self.jobs]
 
 
+class DashScopeLog(msgspec.Struct):
+    """Some lines of a job's log."""
+
+    logs: list[Any]
+    total: int | None = None
+
+
 class DashScopeModel(msgspec.Struct):
     """A model of the catalogue."""
 
@@ -132,6 +139,12 @@ class JobPageResponse(DashScopeEnvelope, kw_only=True):
     output: DashScopeJobPage
 
 
+class LogResponse(DashScopeEnvelope, kw_only=True):
+    """Lines of a log in their envelope."""
+
+    output: DashScopeLog
+
+
 class ModelsResponse(DashScopeEnvelope, kw_only=True):
     """Models in their envelope."""
 
@@ -143,4 +156,5 @@ FILE_PAGE_DECODER: Final = msgspec.json.Decoder(FilePageResponse, strict=False)
 UPLOAD_DECODER: Final = msgspec.json.Decoder(UploadResponse, strict=False)
 JOB_DECODER: Final = msgspec.json.Decoder(JobResponse, strict=False)
 JOB_PAGE_DECODER: Final = msgspec.json.Decoder(JobPageResponse, strict=False)
+LOG_DECODER: Final = msgspec.json.Decoder(LogResponse, strict=False)
 MODELS_DECODER: Final = msgspec.json.Decoder(ModelsResponse, strict=False)

@@ -22,7 +22,7 @@ from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import CommittedSpend
 from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan
 from orchestrator.core.plans.price import Quote
-from orchestrator.core.spec import RunOptions
+from orchestrator.core.spec import RunOptions, TrainingSpec
 
 OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
 SPECS = {OPENAI: SPEC, NEBIUS: replace(SPEC, base_model="llama")}
@@ -318,3 +318,35 @@ def test_provider_that_cannot_deploy_holds_its_accounts_and_they_cost_nothing() 
     made = plan(heard=facts, max_total_usd=1.0)
     assert (made.lines[0].step, made.lines[0].hold) == (PlanStep.HELD, hold)
     assert (made.deployment_usd, made.hold) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "limit"),
+    [
+        (100, 1000, None),
+        (100, 1001, "1,000"),
+        (10_000, 3000, None),
+        (10_000, 3001, "3,000"),
+        (1_000_000, 5000, None),
+        (1_000_000, 5001, "5,000"),
+        (1_000_001, 10, "1,000,000"),
+        (1_000_001, None, "1,000,000"),
+        (1_000_000, None, None),
+    ],
+)
+def test_more_examples_than_the_provider_documents_are_held(
+    training: int, validation: int | None, limit: str | None
+) -> None:
+    dataset = Dataset(
+        training=replace(DATASET.training, examples=training),
+        validation=None if validation is None else replace(DATASET.training, examples=validation, sha256="b" * 64),
+    )
+    accounts = (an_account("v", provider=ProviderName.VERTEX), an_account("o"))
+    specs = {**SPECS, ProviderName.VERTEX: TrainingSpec(base_model="gemini-2.5-flash")}
+    known = DatabaseState(jobs={}, account_states={}, committed_usd={}, run=None)
+    prices = {OPENAI: Quote(1.0), ProviderName.VERTEX: Quote(1.0)}
+    made = build_plan(accounts, specs, dataset, RunOptions(name="n"), prices=prices, database_state=known)
+    held, other = (line.hold for line in made.lines)
+    assert other is None
+    assert (held and held.kind) == (HoldKind.FILE_TOO_LARGE if limit else None)
+    assert limit is None or f"vertex accepts at most {limit}" in (held.reason if held else "")
