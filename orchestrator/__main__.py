@@ -1,6 +1,6 @@
 """`python -m orchestrator` is the console script."""
 
-from orchestrator.cli import main
+from orchestrator.cli import run_program
 
 if __name__ == "__main__":
-    main()
+    run_program()

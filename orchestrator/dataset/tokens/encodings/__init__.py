@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gzip
-from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from io import BytesIO
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -77,8 +76,9 @@ def get_token_counter(name: str) -> Callable[[str], int]:
 
 
 def _read_ranks(name: str) -> dict[bytes, int]:
-    rows = (line.split() for line in BytesIO(_read_rank_file(name)))  # a generator: there are 200,000 rows
-    return {b64decode(token): int(rank) for token, rank in rows}
+    """Read the rank of each token. There are 200,000 rows: a loop in Python would take twice the time."""
+    cells = _read_rank_file(name).split()
+    return dict(zip(map(a2b_base64, cells[::2]), map(int, cells[1::2]), strict=True))
 
 
 def _read_rank_file(name: str) -> bytes:
