@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from deployment_world import (
@@ -13,6 +14,7 @@ from deployment_world import (
     DeploymentCloud,
     DeploymentReplica,
     SteppedClock,
+    add_remote,
     read_all,
     read_one,
     request,
@@ -31,10 +33,12 @@ from orchestrator.core.errors import StaleJob
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance
+from orchestrator.core.jobs.unused_resource import ResourceKind
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.deployments.deployment_worker import DeploymentWorker
 from orchestrator.daemon.deployments.run_deployments import RunDeployments, RunDeploymentTable
+from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
 from orchestrator.daemon.outcome_recorder import OutcomeRecorder
 from orchestrator.dispatch.embedded import EmbeddedDispatcher
 from orchestrator.providers.base import Deadline, DeploymentOrder
@@ -198,3 +202,21 @@ class _Announcing(CloudProvider):
         remote = await super().create_deployment(order, deadline)
         self.created.set()
         return remote
+
+
+async def test_prune_removes_only_deployments_of_an_earlier_request(database: Database, tmp_path: Path) -> None:
+    cloud = DeploymentCloud(SteppedClock())
+    [wanted] = await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await work(replica, seconds=300)
+    in_use = (await read_one(database)).remote_id
+    leftover = add_remote(cloud, "acme", f"{wanted.id}.7", wanted.model).remote
+    unknown = add_remote(cloud, "acme", "0123456789abcdef.0", wanted.model).remote
+    cleaner = ResourceCleaner(database, replica.connections, tmp_path, max_concurrent_requests=4)
+    found = [each for each in await cleaner.list_unused() if each.kind is ResourceKind.DEPLOYMENT]
+    assert [(each.account, each.id, each.name) for each in found] == [("acme", leftover.id, leftover.tag)]
+    retagged = replace(found[0], name="somebody-elses")
+    assert not (await cleaner.delete(retagged, by="ann", now=NOW)).deleted
+    assert (await cleaner.delete(found[0], by="ann", now=NOW)).deleted
+    assert set(cloud.made) == {in_use, unknown.id}
+    assert (await cleaner.delete(found[0], by="ann", now=NOW)).deleted  # gone already

@@ -16,6 +16,7 @@ class ResourceKind(StrEnum):
     REMOTE_FILE = "remote file"
     UPLOAD = "unfinished upload"
     DATASET = "local dataset"
+    DEPLOYMENT = "deployment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class UnusedResource:
     kind: ResourceKind
     account: str | None  # None for a local dataset
     id: str  # the provider's id; for a local dataset the file name
-    name: str  # the expected file name: a file with another name is not deleted
+    name: str  # the expected file name or tag: what has another one is not deleted
     problem: str | None = None  # why it is not deleted
     deleted: bool = False
 

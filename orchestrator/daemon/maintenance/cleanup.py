@@ -17,8 +17,10 @@ from orchestrator.core.dataset import is_remote_filename, local_filename, remote
 from orchestrator.core.errors import ProviderError, RemoteNotFound
 from orchestrator.core.jobs.unused_resource import EarlierFile, ResourceKind, UnusedResource
 from orchestrator.core.remote import RemoteFileStatus
+from orchestrator.daemon.maintenance.deployment_leftovers import find_leftovers, remove_leftover
 from orchestrator.dataset.browse.example_index import get_index_path
 from orchestrator.dataset.convert.converted_file import find_converted_file, list_converted_files
+from orchestrator.planning.deployment_forecasts import find_deployment_provider
 from orchestrator.providers.base import DatasetFile, MultipartUploadProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import unused_resources
@@ -54,7 +56,8 @@ class ResourceCleaner:
         local_files = [file for file in local if (self._datasets / file.name).is_file()]
         converted = [replace(file, id=name, name=name) for file in local for name in self._list_converted(file)]
         unfinished = [self._mark_unreachable(upload) for upload in uploads]
-        return [*remote_files, *unfinished, *local_files, *converted]
+        leftovers = await find_leftovers(self._database, self._connections, self._slots)
+        return [*leftovers, *remote_files, *unfinished, *local_files, *converted]
 
     async def delete(self, resource: UnusedResource, *, by: str, now: float) -> UnusedResource:
         """Delete the resource unless it has a problem, and record `by` as the actor. Return it with the result."""
@@ -145,3 +148,7 @@ class ResourceCleaner:
                 await cast(MultipartUploadProvider, self._connections[resource.account or ""].provider).cancel_upload(
                     resource.id
                 )
+            case ResourceKind.DEPLOYMENT:
+                provider = find_deployment_provider(self._connections[resource.account or ""].provider)
+                assert provider is not None  # it has listed the deployment
+                await remove_leftover(provider, resource)

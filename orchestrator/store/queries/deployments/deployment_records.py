@@ -72,6 +72,11 @@ async def list_open(connection: StoreConnection, account_names: Collection[str] 
     return [deployment_from_row(row) for row in await connection.execute(query.order_by(*order))]
 
 
+async def list_all(connection: StoreConnection) -> list[Deployment]:
+    """Return all deployments that were ever requested or found."""
+    return [deployment_from_row(row) for row in await connection.execute(select(*DEPLOYMENT_COLUMNS))]
+
+
 async def list_by_account(connection: StoreConnection, account: str) -> list[Deployment]:
     """Return all deployments of the account, the latest first."""
     query = select(*DEPLOYMENT_COLUMNS).where(deployments.c.account == account)
