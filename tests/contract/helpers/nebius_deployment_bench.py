@@ -19,6 +19,7 @@ class NebiusDeploymentBench(DeploymentBench):
     kind = DeploymentKind.TOKEN
     creation = re.compile(r"/v0/models$")
     refuses_name = False
+    is_found_by_name = False
     error_without_right = RequestRejected
 
     def __init__(self, folder: Path) -> None:
