@@ -20,6 +20,7 @@ from orchestrator.status.deployments import (
     DeploymentListing,
     DeploymentTotals,
     DeploymentView,
+    count_deployments,
     deployment_to_dict,
     list_deployments,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "StoredEvent",
     "TimelineRow",
     "count_deliveries",
+    "count_deployments",
     "count_failed_deliveries",
     "deployment_to_dict",
     "describe_moderation",

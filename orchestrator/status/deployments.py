@@ -113,13 +113,22 @@ class DeploymentListing:
 
 
 async def list_deployments(
-    database: Database, wanted: DeploymentFilter, now: float, *, limit: int | None = None, after: str = ""
+    database: Database,
+    wanted: DeploymentFilter,
+    now: float,
+    *,
+    limit: int | None = None,
+    after: str = "",
+    skip: int = 0,
 ) -> DeploymentListing:
-    """Return the matching deployments after the one with the id `after`; an unknown one is the beginning."""
+    """Return the matching deployments after the one with the id `after`; an unknown one is the beginning.
+
+    `skip` omits that many deployments.
+    """
     async with database.read() as connection:
         position = await deployment_search.find_position(connection, DeploymentId(after)) if after else None
         rows = await deployment_search.list_page(
-            connection, wanted, limit=None if limit is None else limit + 1, after=position or ("", "")
+            connection, wanted, limit=None if limit is None else limit + 1, after=position or ("", ""), skip=skip
         )
         counts = await deployment_search.count_by_state(connection, wanted)
         billed = await deployment_search.list_billed(connection)
@@ -130,6 +139,13 @@ async def list_deployments(
         totals=sum_deployments(billed, now),
         next=page[-1].deployment.id if len(page) < len(rows) else None,
     )
+
+
+async def count_deployments(database: Database, wanted: DeploymentFilter) -> dict[str, int]:
+    """Count the matching deployments by state."""
+    async with database.read() as connection:
+        counts = await deployment_search.count_by_state(connection, wanted)
+    return {state.value: count for state, count in counts.items()}
 
 
 def sum_deployments(billed: Sequence[Deployment], now: float) -> DeploymentTotals:

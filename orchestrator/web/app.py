@@ -33,6 +33,7 @@ from orchestrator.web.auth.login import LoginRoutes
 from orchestrator.web.auth.middleware import SecurityMiddleware
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard.dataset_routes import DatasetRoutes
+from orchestrator.web.dashboard.deployment_routes import DeploymentPageRoutes
 from orchestrator.web.dashboard.routes import DashboardRoutes
 from orchestrator.web.headers import build_etag, not_modified_response
 from orchestrator.web.page_renderer import STATIC_FOLDER
@@ -62,6 +63,7 @@ def create_app(backend: WebBackend) -> FastAPI:
     add_openapi_route(app)
     app.include_router(DashboardRoutes(backend).router)
     app.include_router(DatasetRoutes(backend).router)
+    app.include_router(DeploymentPageRoutes(backend).router)
     app.include_router(LoginRoutes(authenticator).router)
     app.include_router(WebhookRoutes(backend).router)
     app.mount("/static", StaticFiles(directory=STATIC_FOLDER))

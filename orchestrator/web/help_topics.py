@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.core.deployment.lifecycle import DEPLOYMENT_STATE_DESCRIPTIONS
 from orchestrator.core.errors import list_error_kinds
 from orchestrator.core.hold import HOLD_DESCRIPTIONS
 from orchestrator.core.jobs.lifecycle import STATE_DESCRIPTIONS
@@ -91,6 +92,17 @@ HELP_SECTIONS: Final = (
         intro="The state of a job. A job on hold keeps its state and is counted as held.",
         document="docs/states.md",
         entries=tuple(_list_states()),
+    ),
+    HelpSection(
+        anchor="deployment-states",
+        title="States of a deployment",
+        intro="A deployment makes a model callable at a provider whose models are not callable by themselves. It is "
+        "billed until it is stopped, and the service stops it at its end.",
+        document="docs/how-to/deploy-models.md",
+        entries=tuple(
+            HelpEntry(anchor=f"deployment-{state}", term=state, meaning=meaning)
+            for state, meaning in DEPLOYMENT_STATE_DESCRIPTIONS.items()
+        ),
     ),
     HelpSection(
         anchor="holds",

@@ -47,6 +47,8 @@ PAGES = {
     "costs": "/costs",
     "curves": "/curves",
     "dataset": f"/datasets/{TRAINING.sha256}",
+    "deployments": "/deployments",
+    "deploy": "/deployments/confirm?verb=deploy&all=1&keep_hours=4",
     "runs": "/runs",
     "deliveries": "/deliveries",
     "help": "/help",

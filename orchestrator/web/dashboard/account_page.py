@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.core.account import Account
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
@@ -14,7 +15,8 @@ from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorActi
 from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
 from orchestrator.core.providers import ConsoleResource, find_console_url
 from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
-from orchestrator.status import AccountView, EventData, RunJob
+from orchestrator.status import NOT_DEPLOYED, AccountView, DeploymentView, EventData, JobView, RunJob
+from orchestrator.web.dashboard.deployments_page import DeploymentRow
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.template_filters import format_identifier
@@ -70,6 +72,8 @@ class AccountPage:
     earlier_jobs: tuple[RunJob, ...]
     query: PageQuery  # selects the run in actions if there are several
     has_curve: bool
+    deployments: tuple[DeploymentRow, ...]  # those that have not ended
+    can_deploy: bool  # whether the model of the job needs a deployment and has none
 
 
 def select_run(account: AccountView, run: str) -> AccountView:
@@ -86,6 +90,7 @@ def build_account_page(
     find_price: FindPrice = lambda _provider, _model: None,
     listed: Account | None = None,
     run: str = "",
+    deployments: Sequence[DeploymentView] = (),
 ) -> AccountPage:
     """Build the page of an account; it shows the first job in detail. `listed` is it in the accounts file.
 
@@ -109,7 +114,14 @@ def build_account_page(
         earlier_jobs=tuple(each for each in account.jobs[1:] if not each.current),
         query=PageQuery(run=newest.run_name if newest and newest.current and run else ""),
         has_curve=has_curve,
+        deployments=tuple(DeploymentRow.from_view(view, now) for view in deployments),
+        can_deploy=newest is not None and newest.current and _lacks_deployment(newest.job),
     )
+
+
+def _lacks_deployment(job: JobView) -> bool:
+    states = {NOT_DEPLOYED, *TERMINAL_DEPLOYMENT_STATES}
+    return job.serving is not None and job.serving.state in states and job.gone_at is None
 
 
 def _facts(account: AccountView) -> dict[str, str]:
@@ -134,6 +146,10 @@ def _list_ids(newest: RunJob, listed: Account | None) -> Iterator[ResourceId]:
     ):
         if value:
             yield ResourceId(label=label, value=value, console_url=find_console_url(listed, resource, value))
+    if job.serving and job.serving.callable and job.serving.deployment:
+        yield ResourceId(label="Call as", value=job.serving.model or "")
+        if job.serving.base_url:
+            yield ResourceId(label="Base URL", value=job.serving.base_url)
     yield ResourceId(label="Job", value=job.job)
 
 

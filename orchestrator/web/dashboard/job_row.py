@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.account import Account
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.providers import ConsoleResource, find_console_url
-from orchestrator.core.text import format_age, format_duration, format_remaining_time, to_percent
-from orchestrator.status import JobView, RunView
+from orchestrator.core.text import format_age, format_duration, format_remaining_time, format_time, to_percent
+from orchestrator.status import BY_ITSELF, NOT_DEPLOYED, JobView, RunView
 from orchestrator.web.dashboard.attention import needs_operator
 from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES, displayed_state
 
@@ -31,6 +32,7 @@ class JobRow:
     remote_job_url: str | None  # of the provider's console
     fine_tuned_model: str | None
     servable: bool | None
+    serving_note: str  # until when the model is callable, or what it needs; empty if it is callable by itself
     usd: float | None
     retires_on: str | None
     error: Failure | None
@@ -56,6 +58,7 @@ class JobRow:
             remote_job_url=find_console_url(listed, ConsoleResource.JOB, job.remote_job_id),
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
+            serving_note=_format_serving(job),
             usd=job.estimated_usd,
             retires_on=job.retires_on,
             error=job.error,
@@ -77,3 +80,14 @@ def _format_since(job: JobView, now: float) -> str:
     if job.state in TERMINAL_STATES or age < 60:
         return format_age(age)
     return f"for {format_duration(age)}"
+
+
+def _format_serving(job: JobView) -> str:
+    serving = job.serving
+    if serving is None or serving.state == BY_ITSELF:
+        return "must be deployed before use" if job.fine_tuned_model and job.servable is False else ""
+    if serving.callable and serving.expires_at is not None:
+        return f"callable until {format_time(serving.expires_at)}"
+    if serving.state == NOT_DEPLOYED or serving.state in TERMINAL_DEPLOYMENT_STATES:
+        return "must be deployed before use"
+    return f"its deployment is {serving.state}"

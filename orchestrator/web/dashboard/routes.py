@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from orchestrator import status
+from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
 from orchestrator.core.notifications.delivery import DeliveryStatus
@@ -33,6 +34,7 @@ from orchestrator.web.dashboard import (
     timeline_page,
 )
 from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
+from orchestrator.web.dashboard.deployment_dialog import build_deployment_href
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
 from orchestrator.web.dashboard.run_choice import (
     OVERVIEW_PATH,
@@ -233,8 +235,13 @@ class DashboardRoutes:
                 find_price=self._backend.find_price,
                 listed=self._backend.get_accounts().get(name),
                 run=run,
+                deployments=(await self._list_deployments(name)).deployments,
             ),
         )
+
+    async def _list_deployments(self, account: str) -> status.DeploymentListing:
+        wanted = DeploymentFilter(accounts=(account,))
+        return await self._call(status.list_deployments, wanted, self._backend.now())
 
     async def render_confirm_dialog(self, request: Request, principal: CurrentPrincipal) -> Response:
         if not principal.may_act:
@@ -363,4 +370,5 @@ def build_page_response(request: Request, template: str, view: Any, *, status_co
         here=here,
         choice=choice,
         confirm_href=build_confirm_href,
+        deployment_href=build_deployment_href,
     )

@@ -93,7 +93,7 @@ document.addEventListener("close", (event) => { if (event.target.id === "action-
 
 // Actions apply to the selected accounts, or to all that match the filter if that box is checked. Without a selection the
 // buttons are disabled; the service refuses such a request as well.
-const accountBoxes = () => [...document.querySelectorAll(".select input[name=account]")];
+const accountBoxes = () => [...document.querySelectorAll(".select input[name]")];
 function updateSelectionCount() {
   const label = byId("selection-count");
   if (!label) return;

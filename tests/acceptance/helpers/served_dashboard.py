@@ -17,6 +17,8 @@ from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.deployment.cost import DeploymentPrice
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job, JobId, RunId
@@ -70,6 +72,7 @@ class ServedDashboard:
         self.tokens: list[AccessToken] = []
         self.listed: dict[str, Account] = {}
         self.url = ""
+        self.deployment_prices: dict[str, float] = {}  # USD per hour by account; others are unknown
         self.datasets = folder / "datasets"
         self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
         self._port = 0
@@ -86,6 +89,7 @@ class ServedDashboard:
                 session_key=b"of the tests",
                 receive_webhook=_refuse_webhook,
                 get_accounts=lambda: self.listed,
+                find_deployment_price=self._find_deployment_price,
                 committed=self._database.committed,
                 example_library=ExampleLibrary(self.datasets, lambda: self.time),
             )
@@ -221,6 +225,11 @@ class ServedDashboard:
 
     async def _call(self, ask: Callable[..., Awaitable[Any]], /, *arguments: Any, **options: Any) -> Any:
         return await ask(self._database, *arguments, **options)
+
+    async def _find_deployment_price(
+        self, account: str, base_model: str, spec: DeploymentSpec
+    ) -> DeploymentPrice | None:
+        return DeploymentPrice(kind=spec.kind, usd_per_hour=self.deployment_prices.get(account), source="price page")
 
     async def _get_health(self) -> Health:
         return Health(database=True, ticking=True)

@@ -18,6 +18,8 @@ from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.status import (
     CurrentRun,
+    DeploymentListing,
+    DeploymentTotals,
     Health,
     JobListing,
     JobView,
@@ -30,6 +32,7 @@ from orchestrator.status import (
     count_deliveries,
     find_run_overview,
     list_current_runs,
+    list_deployments,
     list_jobs,
     status_to_dict,
 )
@@ -213,6 +216,8 @@ class WebServiceDouble:
             return listing_of(shown, arguments[0], options["limit"], options.get("skip", 0))
         if ask is list_current_runs:
             return list_current_of(await self._get_status())
+        if ask is list_deployments and list_deployments not in self.answers:
+            return DeploymentListing(deployments=(), counts={}, totals=DeploymentTotals())
         if ask is count_deliveries and count_deliveries not in self.answers:
             return dict.fromkeys(DeliveryStatus, 0)
         answer = self._action_result(*arguments) if ask is perform else self.answers.get(ask)

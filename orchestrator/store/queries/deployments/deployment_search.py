@@ -33,8 +33,9 @@ async def list_page(
     *,
     limit: int | None = None,
     after: tuple[str, str] = ("", ""),
+    skip: int = 0,
 ) -> list[DeploymentRow]:
-    """Return matching deployments sorted by account and id, after this account and id."""
+    """Return matching deployments sorted by account and id, after this account and id. `skip` omits that many."""
     account, identity = after
     later = or_(deployments.c.account > account, (deployments.c.account == account) & (deployments.c.id > identity))
     query = (
@@ -45,6 +46,7 @@ async def list_page(
         .where(_build_condition(wanted), later)
         .order_by(deployments.c.account, deployments.c.id)
         .limit(limit)
+        .offset(skip)
     )
     width = len(DEPLOYMENT_COLUMNS)
     return [
