@@ -16,7 +16,7 @@ from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
 from orchestrator.core.providers import ConsoleResource, find_console_url
 from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
 from orchestrator.status import NOT_DEPLOYED, AccountView, DeploymentView, EventData, JobView, RunJob
-from orchestrator.web.dashboard.deployments_page import DeploymentRow
+from orchestrator.web.dashboard.deployments_page import DeploymentTableRow
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.template_filters import format_identifier
@@ -72,7 +72,7 @@ class AccountPage:
     earlier_jobs: tuple[RunJob, ...]
     query: PageQuery  # selects the run in actions if there are several
     has_curve: bool
-    deployments: tuple[DeploymentRow, ...]  # those that have not ended
+    deployments: tuple[DeploymentTableRow, ...]  # those that have not ended
     can_deploy: bool  # whether the model of the job needs a deployment and has none
 
 
@@ -114,7 +114,7 @@ def build_account_page(
         earlier_jobs=tuple(each for each in account.jobs[1:] if not each.current),
         query=PageQuery(run=newest.run_name if newest and newest.current and run else ""),
         has_curve=has_curve,
-        deployments=tuple(DeploymentRow.from_view(view, now) for view in deployments),
+        deployments=tuple(DeploymentTableRow.from_view(view, now) for view in deployments),
         can_deploy=newest is not None and newest.current and _lacks_deployment(newest.job),
     )
 

@@ -37,7 +37,7 @@ DEPLOYMENT_TONES: Final[Mapping[str, str]] = {  # in the order of the filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentRow:
+class DeploymentTableRow:
     """Row of the table."""
 
     id: str
@@ -63,7 +63,7 @@ class DeploymentRow:
     can_approve: bool
 
     @classmethod
-    def from_view(cls, view: DeploymentView, now: float) -> DeploymentRow:
+    def from_view(cls, view: DeploymentView, now: float) -> DeploymentTableRow:
         """Build the row of a deployment; `now` is Unix time."""
         state = HELD if view.held else view.state
         has_ended = view.state in TERMINAL_DEPLOYMENT_STATES
@@ -99,7 +99,7 @@ class DeploymentsPage(PaginatedView):
     """View of the page."""
 
     chips: tuple[FilterChip, ...]
-    rows: tuple[DeploymentRow, ...]
+    rows: tuple[DeploymentTableRow, ...]
     total: int  # of all deployments, ended ones included
     rate: str  # what all deployments cost per hour; empty if there are none
     costs: tuple[tuple[str, str], ...]
@@ -122,7 +122,7 @@ def build_deployments_page(
     listing: DeploymentListing, counts: Mapping[str, int], query: PageQuery, now: float
 ) -> DeploymentsPage:
     """Build the page of this part of the list. `counts` are those of all deployments by state."""
-    rows = tuple(DeploymentRow.from_view(view, now) for view in listing.deployments)
+    rows = tuple(DeploymentTableRow.from_view(view, now) for view in listing.deployments)
     totals = listing.totals
     return DeploymentsPage(
         query=query,
@@ -172,7 +172,7 @@ def _format_note(view: DeploymentView) -> str:
     if view.is_account_removed and view.is_billed:
         return "The account is no longer in the accounts file, so the service cannot stop this deployment."
     if view.stop_reason is not None and view.ended_at is None:
-        return f"A stop is under way ({view.stop_reason})."
+        return f"A stop is in progress ({view.stop_reason})."
     return ""
 
 

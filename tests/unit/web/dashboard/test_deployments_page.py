@@ -19,7 +19,7 @@ from orchestrator.status import (
     list_deployments,
 )
 from orchestrator.web.dashboard.deployment_dialog import DeploymentActionRequest
-from orchestrator.web.dashboard.deployments_page import DeploymentRow
+from orchestrator.web.dashboard.deployments_page import DeploymentTableRow
 
 READY: dict[str, Any] = {
     "state": "ready",
@@ -69,9 +69,9 @@ async def test_a_held_price_can_be_approved_and_a_budget_cannot() -> None:
 
 
 async def test_a_deployment_that_ends_soon_is_marked() -> None:
-    soon = DeploymentRow.from_view(a_deployment_view(**READY | {"expires_at": NOW + 800}), NOW)
-    late = DeploymentRow.from_view(a_deployment_view(**READY), NOW)
-    ended = DeploymentRow.from_view(a_deployment_view(**READY | {"state": "stopped", "ended_at": NOW}), NOW)
+    soon = DeploymentTableRow.from_view(a_deployment_view(**READY | {"expires_at": NOW + 800}), NOW)
+    late = DeploymentTableRow.from_view(a_deployment_view(**READY), NOW)
+    ended = DeploymentTableRow.from_view(a_deployment_view(**READY | {"state": "stopped", "ended_at": NOW}), NOW)
     assert [each.is_expiring for each in (soon, late, ended)] == [True, False, False]
     assert (soon.ends, ended.ends, ended.can_stop, ended.model_string) == ("in 13 min 20 s", "ended", False, None)
 
