@@ -37,7 +37,7 @@ VALUES = st.sampled_from(ODD) | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-FEW = settings(max_examples=150, deadline=None)
+FEW = settings(max_examples=150, deadline=None, derandomize=True)  # a red build is red for everybody
 
 
 class Running:

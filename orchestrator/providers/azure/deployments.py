@@ -35,6 +35,7 @@ from orchestrator.providers.azure.responses import (
     AzureOperation,
 )
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch
+from orchestrator.providers.deployment_names import parse_deployment_name
 from orchestrator.providers.http.response_decoder import check_id, text_or_none
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import parse_request_id
@@ -182,7 +183,8 @@ class AzureDeployments:
             status=STATUS_BY_STATE.get(state.lower(), RemoteDeploymentStatus.UNKNOWN),
             raw_status=state,
             model=expected_model if model.lower() == expected_model.lower() else model,
-            tag=text_or_none(tags.get(TAG_NAME)),
+            # A tag with an odd value is still ours, and the name carries it, too.
+            tag=text_or_none(tags.get(TAG_NAME)) or (parse_deployment_name(found.name) if TAG_NAME in tags else None),
             model_string=found.name,
             base_url=find_call_url(self._account),
             usd_per_hour=0.0 if is_developer else None,
