@@ -36,14 +36,15 @@ format: install
 	$(BIN)/ruff format .
 
 unit: install
-	$(BIN)/pytest -n 2 tests/structure tests/unit
+	$(BIN)/pytest -n 2 --dist worksteal -p no:schemathesis tests/structure tests/unit
 
 contract integration: install
-	$(BIN)/pytest -n 2 tests/$@
+	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
-# More processes than cores, because the tests mostly wait for other processes.
+# More processes than cores, because the tests mostly wait for other processes. The longest tests begin first; those of
+# a group stay in one process, because they share a browser and a dataset.
 acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
-	$(BIN)/pytest -n 4 tests/acceptance tests/chaos
+	$(BIN)/pytest -n 4 --dist loadgroup tests/chaos tests/acceptance
 
 # Runs the demo and the date-dependent tests of every floor as if it were DAY: nothing may depend on today's date, or on a
 # model that a vendor retires. If the clock cannot be moved, this fails in CI and prints a note elsewhere. tests/unit/core

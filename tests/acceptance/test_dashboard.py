@@ -16,7 +16,7 @@ from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succ
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import JobState
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard")]
 
 ROWS = "tbody[id]"
 DELIVERIES: list[dict[str, Any]] = [
@@ -234,18 +234,22 @@ async def test_pages_fit_the_viewport_in_light_and_dark_mode(
         await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 async def test_pages_of_300_accounts_are_accessible_and_nothing_is_cut(
-    opener: PageOpener, dashboard: ServedDashboard, scheme: Any, width: int
+    opener: PageOpener, dashboard: ServedDashboard
 ) -> None:
     await show_large_run(dashboard)
-    page = await opener.open(width, 900, color_scheme=scheme)
-    for title in ("run", "timeline", "costs", "curves"):
-        await page.goto(dashboard.url + PAGES[title])
-        assert await find_accessibility_faults(page) == [], title
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
-        assert await page.evaluate(CUT_FIGURES) == [], title
-        await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-300-{scheme}-{width}.png")
+    page = await opener.open()
+    views: list[tuple[Any, int]] = [("light", 1280), ("dark", 1280), ("light", 390)]
+    for scheme, width in views:
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.emulate_media(color_scheme=scheme)
+        for title in ("run", "timeline", "costs", "curves"):
+            view = f"{title} {scheme} {width}"
+            await page.goto(dashboard.url + PAGES[title])
+            assert await find_accessibility_faults(page) == [], view
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, view
+            assert await page.evaluate(CUT_FIGURES) == [], view
+            await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-300-{scheme}-{width}.png")
 
 
 async def test_page_is_usable_with_the_keyboard_alone(dashboard: ServedDashboard, watched: WatchedPage) -> None:

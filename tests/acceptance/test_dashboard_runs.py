@@ -19,7 +19,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard-more")]
 
 ACCOUNTS = [
     f"{name}-{region}"
@@ -37,6 +37,12 @@ ACCOUNTS = [
     )
     for region in ("apac", "eu", "us")
 ]
+PAGES = {
+    "overview": "/overview",
+    "run-of-several": "/?run=support-tone",
+    "account-of-several": "/accounts/acme-eu?run=support-tone",
+    "timeline-of-several": "/timeline?run=support-tone",
+}
 BAD_FILE = Failure("invalid_file", "Line 14 of the training file has no assistant message.", "Correct the chats.")
 TOO_EXPENSIVE = Hold(
     HoldKind.RUN_TOO_EXPENSIVE,
@@ -122,26 +128,18 @@ async def test_matrix_of_30_accounts_and_3_runs_fits_a_laptop_screen(
     assert last["y"] + last["height"] <= height
 
 
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("/overview", "overview"),
-        ("/?run=support-tone", "run-of-several"),
-        ("/accounts/acme-eu?run=support-tone", "account-of-several"),
-        ("/timeline?run=support-tone", "timeline-of-several"),
-    ],
-)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 async def test_pages_of_several_runs_are_accessible_and_fit(
-    opener: PageOpener, three_runs: ServedDashboard, path: str, name: str, scheme: Any, width: int
+    opener: PageOpener, three_runs: ServedDashboard, scheme: Any, width: int
 ) -> None:
     page = await opener.open(width, 900, color_scheme=scheme)
-    await page.goto(three_runs.url + path)
-    await expect(page.locator("main")).to_be_visible()
-    await page.screenshot(path=ARTIFACTS / f"{name}-{scheme}-{width}.png")
-    assert await list_violations(page) == []
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    for name, path in PAGES.items():
+        await page.goto(three_runs.url + path)
+        await expect(page.locator("main")).to_be_visible()
+        await page.screenshot(path=ARTIFACTS / f"{name}-{scheme}-{width}.png")
+        assert await list_violations(page) == [], name
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
 async def test_switch_and_links_keep_the_run(three_runs: ServedDashboard, watched: WatchedPage) -> None:

@@ -5,20 +5,42 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
-from processes import PROGRAM, Site
+from machine_speed import scale_seconds
+from processes import PROGRAM, Site, start_program
 
 
 def run_command(site: Site, *arguments: str, shell: str = "", **environ: str) -> subprocess.CompletedProcess[bytes]:
     """A command's bytes as they are. `shell` says where its stdout leads."""
-    command = ["sh", "-c", f'exec "$@" {shell}', "sh", *PROGRAM, *arguments]
-    ended = subprocess.run(
-        command, cwd=site.folder, env=site.environ | environ, capture_output=True, timeout=120, check=False
-    )
+    ended = run_in_shell(site, arguments, shell, environ) if shell else run_without_shell(site, arguments, environ)
     assert b"Traceback" not in ended.stderr, ended.stderr.decode()
     return ended
+
+
+def run_in_shell(
+    site: Site, arguments: Sequence[str], shell: str, environ: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    command = ["sh", "-c", f'exec "$@" {shell}', "sh", *PROGRAM, *arguments]
+    seconds = scale_seconds(120)
+    return subprocess.run(
+        command, cwd=site.folder, env=site.environ | environ, capture_output=True, timeout=seconds, check=False
+    )
+
+
+def run_without_shell(
+    site: Site, arguments: Sequence[str], environ: dict[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    with TemporaryFile() as out, TemporaryFile() as err:
+        outputs = (out.fileno(), err.fileno())
+        process = start_program(arguments, site.folder, site.environ | environ, outputs, fresh=False)
+        code = process.wait(scale_seconds(120))
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
 def test_data_folder_that_cannot_be_created_is_explained(site: Site) -> None:

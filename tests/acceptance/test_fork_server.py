@@ -14,7 +14,14 @@ pytestmark = pytest.mark.skipif(ADDRESS_VARIABLE not in os.environ, reason="the 
 
 
 def test_forked_command_has_the_output_and_exit_code_of_a_fresh_one(site: Site) -> None:
-    commands = (["--version"], ["status", "--json"], ["no-such-verb"], ["run"], ["models"])
+    commands = (
+        ["--version"],
+        ["status", "--json"],
+        ["no-such-verb"],
+        ["run"],
+        ["models"],
+        ["check", "chats", "--json"],
+    )
     site.run("run")  # makes the database, which the first of them would log
     forked = [site.run(*arguments) for arguments in commands]
     site.fresh = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from machine_speed import scale_seconds
-from processes import CHATS, PROGRAM, QUICK_POLLING, Result, RunningProgram, SandboxProcess, clean_environ
+from processes import (
+    CHATS,
+    PROGRAM,
+    QUICK_POLLING,
+    Result,
+    RunningProgram,
+    SandboxProcess,
+    clean_environ,
+    run_program,
+)
 from terminal import Terminal
 
 from orchestrator.core.account import ProviderName
@@ -22,17 +30,7 @@ ENVIRON = clean_environ() | QUICK_POLLING | {"NORTH_KEY": "sandbox-north", "TERM
 
 
 def run_command(folder: Path, *arguments: str, **variables: str) -> Result:
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=folder,
-        env=ENVIRON | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=scale_seconds(120),
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    return run_program(arguments, folder, ENVIRON | variables)
 
 
 def init_options(sandbox: SandboxProcess, *, model: str = "sandbox-small") -> list[str]:

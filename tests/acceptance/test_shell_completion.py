@@ -93,22 +93,21 @@ def test_zsh_completes_commands_options_and_names(
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
-@pytest.mark.parametrize(("typed", "completed"), COMPLETIONS)
-def test_fish_completes_commands_options_and_names(
-    folder: Path, environ: dict[str, str], typed: str, completed: str
-) -> None:
-    script = f"orchestrator completion fish | source; complete --do-complete '{typed}'"
+def test_fish_completes_commands_options_and_names(folder: Path, environ: dict[str, str]) -> None:
+    lines = "; ".join(f"complete --do-complete '{typed}'; echo end-of-line" for typed, _ in COMPLETIONS)
     done = subprocess.run(
-        ["fish", "--no-config", "--command", script],
+        ["fish", "--no-config", "--command", f"orchestrator completion fish | source; {lines}"],
         cwd=folder,
         env=environ,
         capture_output=True,
         text=True,
         check=True,
-        timeout=scale_seconds(60),
+        timeout=scale_seconds(120),
     )
-    offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
-    assert any(each.startswith(completed.split()[-1]) for each in offered), done
+    answers = done.stdout.split("end-of-line\n")[:-1]
+    for (typed, completed), answer in zip(COMPLETIONS, answers, strict=True):
+        offered = [line.partition("\t")[0] for line in answer.splitlines()]
+        assert any(each.startswith(completed.split()[-1]) for each in offered), (typed, answer)
 
 
 @pytest.mark.parametrize(

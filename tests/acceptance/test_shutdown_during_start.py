@@ -29,6 +29,7 @@ def stop_cleanly(service: RunningProgram, *expected: str) -> None:
 
 
 def test_sigterm_stops_a_hanging_dataset_build(site: Site) -> None:
+    site.fresh = True  # its builds are processes of their own, not forks
     site.write_accounts("a")
     service = site.start("serve", "--port", "0")
     child = eventually(lambda: child_of(service), "the building process")

@@ -71,6 +71,9 @@ class SourceTree:
         return Module(path=path, name=name, text=text, tree=ast.parse(text, path))
 
 
+CHECKOUT = SourceTree()  # one for all tests: to parse the package takes 2 s of CPU
+
+
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 

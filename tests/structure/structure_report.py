@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from measurements import Comments, Measurements, measure
-from source_tree import ROOT, SourceTree
+from source_tree import CHECKOUT, ROOT, SourceTree
 from user_texts import list_user_texts
 from words import Occurrence, load_word_list
 
@@ -98,9 +98,8 @@ class Report:
         return sum(found.word.soft is soft and found.in_documentation is documentation for found in self.words)
 
 
-def make_report(root: Path = ROOT) -> Report:
+def make_report(tree: SourceTree = CHECKOUT) -> Report:
     """Measure a checkout."""
-    tree = SourceTree(root)
     return Report(measure(tree), list(load_word_list().find(list_user_texts(tree))))
 
 
@@ -197,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument("--words", action="store_true", help="print every word of the list with its place")
     options = parser.parse_args(arguments)
-    report = make_report(options.root.resolve())
+    report = make_report(SourceTree(options.root.resolve()))
     if options.json:
         print(to_json(report))
     elif options.words:

@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from source_tree import PACKAGE, ROOT, SourceTree
+from source_tree import CHECKOUT, PACKAGE, ROOT, SourceTree
 
-TREE = SourceTree()
+TREE = CHECKOUT
 UNIT_TESTS = [path for path in TREE.files if path.startswith("tests/unit/") and Path(path).name.startswith("test_")]
 CONFIG = tomllib.loads(TREE.read("pyproject.toml"))
 HELPER_FOLDERS = CONFIG["tool"]["pytest"]["ini_options"]["pythonpath"]

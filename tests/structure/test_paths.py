@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from source_tree import PACKAGE, SourceTree
+from source_tree import CHECKOUT, PACKAGE, SourceTree
 
 PAGES = (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md", "benchmarks/README.md", "docs/*.md", "Makefile",
@@ -63,7 +63,7 @@ def list_functions(text: str) -> set[str]:
     return {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, functions)}
 
 
-TREE = SourceTree()
+TREE = CHECKOUT
 
 
 @pytest.mark.parametrize("page", list_pages(TREE))

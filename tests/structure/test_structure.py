@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from import_graph import ImportKind, build_graph, find_cycles
 from measurements import DATA_TABLES, count_comments, find_duplicate_classes, list_bare_constants
-from source_tree import Module, SourceTree
+from source_tree import CHECKOUT, Module, SourceTree
 from structure_report import TARGETS, WIDTH, Report, make_report, to_text
 from user_texts import UserText, list_user_texts
 from words import load_word_list
@@ -36,7 +36,7 @@ def test_every_hard_file_is_found(report: Report) -> None:
 
 
 def test_every_data_table_is_found() -> None:
-    paths = {module.path for module in SourceTree().modules}
+    paths = {module.path for module in CHECKOUT.modules}
     assert paths >= DATA_TABLES, "moved: correct DATA_TABLES in tests/structure/measurements.py"
 
 

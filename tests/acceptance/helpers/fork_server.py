@@ -7,6 +7,8 @@ exit code. The command is a process of its own, with its own working directory, 
 code, and calls the same `main()` as the console script. Only the start of the interpreter and the imports are saved:
 about one second of CPU for each command.
 
+The process that builds a dataset is a fork as well (`forked_build.py`).
+
 What this hides: a module that can only be imported after others, and the command line in the list of processes.
 Commands for which this matters are started afresh (see `Site` in `processes.py`), as the tests of the README, of the
 tutorial and of `--help` do.
@@ -19,6 +21,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import select
 import signal
 import socket
@@ -120,6 +123,22 @@ def start_forked(
     return ForkedProcess(connection)
 
 
+def write_forked_program(folder: Path) -> Path:
+    """Write a program `orchestrator` for the PATH of a shell, which has the fork server run its command."""
+    path = folder / "orchestrator"
+    lines = ["import sys", f"sys.path.insert(0, {str(Path(__file__).parent)!r})", "from fork_server import forward"]
+    path.write_text("\n".join([f"#!{sys.executable} -ES", *lines, "sys.exit(forward())"]) + "\n")
+    path.chmod(0o755)
+    return path
+
+
+def forward() -> int:
+    """Run this process's command in the fork server, and return the exit code that a shell would see."""
+    process = start_forked(os.environ[ADDRESS_VARIABLE], sys.argv[1:], Path.cwd(), os.environ, (1, 2))
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
 def _serve(listener: socket.socket) -> None:
     """Fork a watcher for each connection until standard input ends. Returns in the command's process alone."""
     loaded = False
@@ -154,6 +173,7 @@ def _load_program() -> bool:
     modules = pkgutil.walk_packages(orchestrator.__path__, "orchestrator.")
     for name in (*(module.name for module in modules if module.name != "orchestrator.__main__"), *LATE_IMPORTS):
         importlib.import_module(name)
+    importlib.import_module("forked_build").fork_builds()
     gc.freeze()  # otherwise each command would search all of it for garbage, and copy every page of it by that
     return True
 
@@ -189,6 +209,15 @@ def _take_place(request: dict[str, Any], outputs: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     sys.argv[1:] = request["arguments"]
+    _customize_site()
+
+
+def _customize_site() -> None:
+    """Run the `sitecustomize.py` that PYTHONPATH names, as the start of an interpreter does."""
+    for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if (path := Path(folder, "sitecustomize.py")).exists():
+            runpy.run_path(str(path))
+            return
 
 
 if __name__ == "__main__":

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import httpx2
-from fork_server import ADDRESS_VARIABLE, ForkedProcess, start_forked
+from fork_server import ADDRESS_VARIABLE, ForkedProcess, start_forked, write_forked_program
 from machine_speed import scale_seconds
 
 T = TypeVar("T")
+StartedProgram = subprocess.Popen[bytes] | ForkedProcess
 PROGRAM = (sys.executable, "-m", "orchestrator")
 CHATS = Path(__file__).resolve().parents[3] / "chats"
 MODEL = "sandbox-small"
@@ -291,7 +293,7 @@ class Site:
 
 def start_program(
     arguments: Sequence[str], folder: Path, environ: Mapping[str, str], outputs: tuple[int, int], *, fresh: bool
-) -> subprocess.Popen[bytes] | ForkedProcess:
+) -> StartedProgram:
     """Start the program with its outputs on these files: forked where there is a fork server, unless `fresh`."""
     if (address := os.environ.get(ADDRESS_VARIABLE)) and not fresh and not needs_fresh_process(environ):
         return start_forked(address, arguments, folder, environ, outputs)
@@ -301,9 +303,36 @@ def start_program(
     )
 
 
+def run_program(arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Result:
+    """Run a command to its end; its output leaves no file in the folder."""
+    with TemporaryDirectory(prefix="output-") as outputs:
+        names = [Path(outputs, name) for name in ("out", "err")]
+        with names[0].open("wb") as out, names[1].open("wb") as err:
+            process = start_program(arguments, folder, environ, (out.fileno(), err.fileno()), fresh=False)
+        try:
+            code = process.wait(scale_seconds(MAX_COMMAND_SECONDS))
+        finally:
+            process.kill()
+        return Result(code, *(name.read_text() for name in names))
+
+
+def shell_path(folder: Path) -> str:
+    """A PATH on which `orchestrator` is a fork of the fork server, or the installed program where there is none.
+
+    `folder` is one that the commands of the shell do not use.
+    """
+    places = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
+    if ADDRESS_VARIABLE in os.environ:
+        places.insert(0, str(write_forked_program(folder).parent))
+    return os.pathsep.join(places)
+
+
 def needs_fresh_process(environ: Mapping[str, str]) -> bool:
-    """Whether the environment differs from the fork server's in what only the start of a process reads."""
-    names = {name for name in {*environ, *os.environ} if name.startswith(START_ONLY_VARIABLES)}
+    """Whether the environment differs from the fork server's in what only the start of a process reads.
+
+    Of PYTHONPATH the fork server runs `sitecustomize.py`.
+    """
+    names = {name for name in {*environ, *os.environ} if name.startswith(START_ONLY_VARIABLES)} - {"PYTHONPATH"}
     ours = clean_environ()
     return any(environ.get(name) != ours.get(name) for name in names)
 
