@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -280,15 +281,32 @@ TERMINAL_JOB_STATUSES: Final = frozenset(
 )
 
 
-async def cancel_and_get_job(cancel: Awaitable[object], get_job: Callable[[], Awaitable[RemoteJob]]) -> RemoteJob:
-    """Cancel the job and return its state. A refusal is ignored if the job has ended: that is why it was refused."""
-    try:
-        await cancel
-    except RemoteNotFound:
-        raise
-    except RequestRejected:
-        job = await get_job()
-        if job.status in TERMINAL_JOB_STATUSES:
-            return job
-        raise
-    return await get_job()
+class ProviderDefaults(ABC):
+    """The parts of a `Provider` that are alike in most dialects. A dialect overrides what its provider offers."""
+
+    @abstractmethod
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        """Return the current state of a remote job. Raises RemoteNotFound."""
+
+    @abstractmethod
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        """Send the request that cancels a job. Raises RequestRejected for one that has ended."""
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        """Cancel the job and return its state. A refusal is ignored if the job has ended: that is the reason."""
+        try:
+            await self._send_cancel(remote_job_id)
+        except RemoteNotFound:
+            raise
+        except RequestRejected:
+            job = await self.get_job(remote_job_id)
+            if job.status in TERMINAL_JOB_STATUSES:
+                return job
+            raise
+        return await self.get_job(remote_job_id)
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        return []

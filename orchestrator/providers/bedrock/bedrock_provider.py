@@ -14,9 +14,8 @@ from urllib.parse import quote
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import ProviderError, RemoteNotFound, RequestRejected, UnknownOutcome
-from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS, find_base_url
-from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteJobStatus, RemoteModel
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.aws_signature import (
     AwsCredentials,
@@ -24,7 +23,7 @@ from orchestrator.providers.aws_signature import (
     check_botocore_installed,
     parse_bedrock_api_key,
 )
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.bedrock.bedrock_client import BedrockClient
 from orchestrator.providers.bedrock.deployments import TAKEN_CODES, BedrockDeployments
 from orchestrator.providers.bedrock.mapping import build_job_body, build_job_name, read_hyperparameters, to_remote_job
@@ -39,15 +38,9 @@ from orchestrator.providers.bedrock.responses import (
 )
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import check_id
-from orchestrator.providers.objects.bucket import (
-    find_uploaded_file,
-    get_object_name,
-    get_uploaded_file,
-    upload_to_bucket,
-)
+from orchestrator.providers.objects.bucket import BucketFiles, find_bucket_place
 from orchestrator.providers.objects.content_hashes import ContentHashes
 from orchestrator.providers.objects.s3 import S3Bucket
-from orchestrator.providers.upload_stream import check_upload_size
 
 INFO: Final = PROVIDERS[ProviderName.BEDROCK]
 JOBS_PATH: Final = "/model-customization-jobs"
@@ -68,8 +61,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
         client = BedrockClient(http, find_base_url(account) or "", signer, redact)
         bucket = S3Bucket(
             http,
-            account.storage_url or DEFAULT_STORAGE_URL.replace("{region}", region),
-            account.bucket or "",
+            *find_bucket_place(account, DEFAULT_STORAGE_URL),
             signer=AwsSigner(credentials, region, "s3", account.name, api_key),
             redact=redact,
             hashes=hashes,
@@ -79,7 +71,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class BedrockProvider(BedrockDeployments):
+class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
     """One AWS account in one region."""
 
     capabilities: Capabilities = INFO.capabilities
@@ -121,16 +113,6 @@ class BedrockProvider(BedrockDeployments):
             )
         return [model.model_id for model in page.model_summaries]
 
-    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
-        return await find_uploaded_file(self._bucket, dataset_file)
-
-    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
-        check_upload_size(dataset_file, self.capabilities, self._account.name)
-        return await upload_to_bucket(self._bucket, dataset_file, deadline)
-
-    async def get_file(self, file_id: str) -> RemoteFile:
-        return await get_uploaded_file(self._bucket, file_id)
-
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         job = await self._find_own_job(order)
         return [job] if job else []
@@ -160,24 +142,9 @@ class BedrockProvider(BedrockDeployments):
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         return self._to_remote_job(await self._get_job(remote_job_id))
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def request_stop() -> None:
-            async with self._client.read_call():
-                await self._client.post(f"{JOBS_PATH}/{quote(remote_job_id, safe='')}/stop", {})
-
-        return await cancel_and_get_job(request_stop(), lambda: self.get_job(remote_job_id))
-
-    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
-        return []
-
-    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        return []
-
-    async def delete_file(self, file_id: str) -> None:
-        await self._bucket.delete_object(get_object_name(file_id))
-
-    async def cancel_upload(self, upload_id: str) -> None:
-        await self._bucket.cancel_upload(upload_id)
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.post(f"{JOBS_PATH}/{quote(remote_job_id, safe='')}/stop", {})
 
     async def _get_job(self, identifier: str) -> BedrockJob:
         """Return a job by its ARN or its name."""

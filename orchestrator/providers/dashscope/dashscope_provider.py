@@ -29,7 +29,6 @@ from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, O
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
-    RemoteEvent,
     RemoteFile,
     RemoteFileStatus,
     RemoteJob,
@@ -38,7 +37,7 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.chat.openai_chat import DASHSCOPE_CHAT, ask_openai_model
 from orchestrator.providers.dashscope.deployments import DashScopeDeployments
 from orchestrator.providers.dashscope.numbered_pages import PAGE_SIZE, NumberedPageReader
@@ -123,7 +122,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class DashScopeProvider(DashScopeDeployments):
+class DashScopeProvider(DashScopeDeployments, ProviderDefaults):
     """One account at DashScope: a key of one site, and a workspace if the account names one as its project."""
 
     capabilities: Capabilities = INFO.capabilities
@@ -212,15 +211,9 @@ class DashScopeProvider(DashScopeDeployments):
             check_id(remote_job_id, job.job_id, path)
             return self._to_remote_job(job)
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def request_cancel() -> None:
-            async with self._client.read_call():
-                await self._client.post_json(f"/fine-tunes/{remote_job_id}/cancel", {})
-
-        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
-
-    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
-        return []
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.post_json(f"/fine-tunes/{remote_job_id}/cancel", {})
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         """Read the whole log, because a record without a step gets its number in the log."""

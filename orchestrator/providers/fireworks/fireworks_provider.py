@@ -26,10 +26,8 @@ from orchestrator.core.errors import (
     WrongOrganization,
 )
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
-from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
-    RemoteEvent,
     RemoteFile,
     RemoteFileStatus,
     RemoteJob,
@@ -38,7 +36,7 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import Method
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.chat.openai_chat import FIREWORKS_CHAT, ask_openai_model
 from orchestrator.providers.fireworks.deployments import FireworksDeployments
 from orchestrator.providers.fireworks.responses import (
@@ -105,7 +103,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class FireworksProvider(FireworksDeployments):
+class FireworksProvider(FireworksDeployments, ProviderDefaults):
     """One account at Fireworks. The ids of files and jobs are complete resource names."""
 
     capabilities: Capabilities = INFO.capabilities
@@ -216,18 +214,9 @@ class FireworksProvider(FireworksDeployments):
             check_id(remote_job_id, job.name, f"/{remote_job_id}")
             return self._to_remote_job(job)
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def request_cancel() -> None:
-            async with self._client.read_call():
-                await self._client.post_json(f"/{remote_job_id}:cancel", {})
-
-        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
-
-    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
-        return []
-
-    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        return []
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.post_json(f"/{remote_job_id}:cancel", {})
 
     async def ask(
         self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None

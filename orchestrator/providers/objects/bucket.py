@@ -18,9 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from orchestrator.core.account import Account
+from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
 from orchestrator.providers.base import DatasetFile, Deadline
+from orchestrator.providers.upload_stream import check_upload_size
 
 MIN_UPLOAD_BYTES_PER_SECOND: Final = 500_000  # slowest upload for which a part is still started
 
@@ -60,6 +63,38 @@ class ObjectBucket(Protocol):
 
     async def cancel_upload(self, upload_id: str) -> None:
         """Cancel an incomplete upload. Succeeds if it has ended already."""
+
+
+class BucketFiles:
+    """The file operations of a provider whose jobs read their files from a bucket of the account."""
+
+    _account: Account
+    _bucket: ObjectBucket
+    capabilities: Capabilities
+
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
+        return await find_uploaded_file(self._bucket, dataset_file)
+
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        check_upload_size(dataset_file, self.capabilities, self._account.name)
+        return await upload_to_bucket(self._bucket, dataset_file, deadline)
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        return await get_uploaded_file(self._bucket, file_id)
+
+    async def delete_file(self, file_id: str) -> None:
+        await self._bucket.delete_object(get_object_name(file_id))
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        await self._bucket.cancel_upload(upload_id)
+
+
+def find_bucket_place(account: Account, default_url: str) -> tuple[str, str]:
+    """Return the address of the storage and the name of the account's bucket in it.
+
+    `default_url` is for an account without `storage_url`, and may contain {region}.
+    """
+    return account.storage_url or default_url.replace("{region}", account.region or ""), account.bucket or ""
 
 
 async def find_uploaded_file(bucket: ObjectBucket, dataset_file: DatasetFile) -> RemoteFile | None:

@@ -35,7 +35,7 @@ from orchestrator.providers.base import (
     Deadline,
     JobOrder,
     JobPaging,
-    cancel_and_get_job,
+    ProviderDefaults,
 )
 from orchestrator.providers.chat.openai_chat import ask_openai_model
 from orchestrator.providers.http.client import HttpClient
@@ -94,7 +94,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> Callable[[Acco
     return connect
 
 
-class OpenAIProvider:
+class OpenAIProvider(ProviderDefaults):
     """One account at OpenAI or at a server that implements its API."""
 
     __slots__ = ("_account", "_client", "_dialect", "_md5s")
@@ -222,12 +222,9 @@ class OpenAIProvider:
             return replace(job, fine_tuned_model=job.fine_tuned_model or await self._find_last_checkpoint(job.id))
         return job
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def request_cancel() -> None:
-            async with self._client.read_call():
-                await self._client.sdk.fine_tuning.jobs.cancel(remote_job_id, extra_headers=self._client.auth_headers)
-
-        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.sdk.fine_tuning.jobs.cancel(remote_job_id, extra_headers=self._client.auth_headers)
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         listed = self._iter_events(remote_job_id)

@@ -30,7 +30,7 @@ from orchestrator.core.remote import (
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.text import format_usd
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.chat.openai_chat import TOGETHER_CHAT, ask_openai_model
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
@@ -99,7 +99,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class TogetherProvider(TogetherDeployments):
+class TogetherProvider(TogetherDeployments, ProviderDefaults):
     """One account at Together."""
 
     capabilities: Capabilities = INFO.capabilities
@@ -194,12 +194,9 @@ class TogetherProvider(TogetherDeployments):
             check_id(remote_job_id, job.id, path)
             return self._to_remote_job(job)
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def request_cancel() -> None:
-            async with self._client.read_call():
-                await self._client.post_json(f"/fine-tunes/{remote_job_id}/cancel", {})
-
-        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.post_json(f"/fine-tunes/{remote_job_id}/cancel", {})
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         async with self._client.read_call():

@@ -21,11 +21,10 @@ from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import JobLimitReached, QuotaExhausted, RemoteNotFound, RequestRejected
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
-from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.providers import PROVIDERS, find_base_url
-from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.remote import RemoteEvent, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import Deadline, JobOrder, Provider, ProviderDefaults, ProviderFactory
 from orchestrator.providers.chat.gemini_chat import (
     GEMINI_DECODER,
     build_generate_content_body,
@@ -39,16 +38,10 @@ from orchestrator.providers.http.response_decoder import ListLimits, MalformedRe
 from orchestrator.providers.http.rest_client import RestClient
 from orchestrator.providers.http.status_errors import ErrorCodes, parse_error_body
 from orchestrator.providers.key_renewal import TokenRefreshingProvider
-from orchestrator.providers.objects.bucket import (
-    find_uploaded_file,
-    get_object_name,
-    get_uploaded_file,
-    upload_to_bucket,
-)
+from orchestrator.providers.objects.bucket import BucketFiles, find_bucket_place
 from orchestrator.providers.objects.content_hashes import ContentHashes
 from orchestrator.providers.objects.gcs import DEFAULT_STORAGE_URL, GcsBucket
 from orchestrator.providers.tagging import select_tagged_jobs
-from orchestrator.providers.upload_stream import check_upload_size
 from orchestrator.providers.vertex.access_tokens import (
     AccessTokens,
     check_google_auth_installed,
@@ -88,8 +81,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
         client = RestClient(http, base_url, key=token, account=account.name, redact=redact, error_codes=ERROR_CODES)
         bucket = GcsBucket(
             http,
-            account.storage_url or DEFAULT_STORAGE_URL,
-            account.bucket or "",
+            *find_bucket_place(account, DEFAULT_STORAGE_URL),
             key=token,
             account=account.name,
             redact=redact,
@@ -101,7 +93,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return connect
 
 
-class VertexProvider:
+class VertexProvider(BucketFiles, ProviderDefaults):
     """One project in one region."""
 
     capabilities: Capabilities = INFO.capabilities
@@ -136,16 +128,6 @@ class VertexProvider:
     async def list_models(self) -> list[str]:
         return []
 
-    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
-        return await find_uploaded_file(self._bucket, dataset_file)
-
-    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
-        check_upload_size(dataset_file, self.capabilities, self._account.name)
-        return await upload_to_bucket(self._bucket, dataset_file, deadline)
-
-    async def get_file(self, file_id: str) -> RemoteFile:
-        return await get_uploaded_file(self._bucket, file_id)
-
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         """Search by label, and without a match again among all jobs: the filter may not know of labels."""
         label = f'labels.{LABEL}="{short_tag(order.tag)}"'
@@ -173,18 +155,12 @@ class VertexProvider:
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         return self._to_remote_job(await self._get_job(remote_job_id))
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def request_cancel() -> None:
-            async with self._client.read_call():
-                await self._client.send("POST", f"/v1/{remote_job_id}:cancel", json={})
-
-        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.send("POST", f"/v1/{remote_job_id}:cancel", json={})
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         return to_events(await self._get_job(remote_job_id))
-
-    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        return []
 
     async def ask(
         self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
@@ -201,12 +177,6 @@ class VertexProvider:
         if left_out is not None:
             return await ask_once(left_out)
         return await ask_without_refused(ask_once, list_sent_parameters(question))
-
-    async def delete_file(self, file_id: str) -> None:
-        await self._bucket.delete_object(get_object_name(file_id))
-
-    async def cancel_upload(self, upload_id: str) -> None:
-        await self._bucket.cancel_upload(upload_id)
 
     async def _get_job(self, remote_job_id: str) -> VertexJob:
         async with self._client.read_call():

@@ -11,9 +11,7 @@ import msgspec
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities, JobLookup, PriceSource
 from orchestrator.core.errors import RemoteNotFound
-from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import (
-    RemoteEvent,
     RemoteFile,
     RemoteFileStatus,
     RemoteJob,
@@ -21,7 +19,7 @@ from orchestrator.core.remote import (
     RemoteModel,
 )
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import ListPage, check_id
@@ -47,7 +45,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
     return lambda account, key: Tiny(account, key, http, redact)
 
 
-class Tiny:
+class Tiny(ProviderDefaults):
     """One account at the seventh provider."""
 
     capabilities = OFFERS
@@ -117,18 +115,9 @@ class Tiny:
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         return await self._get(f"/v1/fine-tunes/{remote_job_id}", _job, remote_job_id)
 
-    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def ask() -> None:
-            async with self._client.read_call():
-                await self._client.post_json(f"/v1/fine-tunes/{remote_job_id}/cancel", {})
-
-        return await cancel_and_get_job(ask(), lambda: self.get_job(remote_job_id))
-
-    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
-        return []
-
-    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        return []
+    async def _send_cancel(self, remote_job_id: str) -> None:
+        async with self._client.read_call():
+            await self._client.post_json(f"/v1/fine-tunes/{remote_job_id}/cancel", {})
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteNotFound):
