@@ -111,6 +111,7 @@ class MeasuredStore:
                 (self.cut if len(self.cut) <= len(self.unanswered) else self.unanswered).add(part)
                 if part in self.cut:
                     await self.released.wait()
+                    return {"type": "http.disconnect"}  # whatever the killed process left in the system's buffers
             return message
 
         return counted

@@ -26,12 +26,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator import status
-from orchestrator.app.accounts_file_applier import AccountsFileApplier, PlannedFile
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import open_database
-from orchestrator.app.deployment_prices import DeploymentPriceFinder
-from orchestrator.app.desired_state_loader import DesiredStateLoader
 from orchestrator.app.file_descriptors import compute_max_connections, raise_descriptor_limit
 from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.app.outbound_network import OutboundNetwork
@@ -42,16 +39,17 @@ from orchestrator.core.account import AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
-from orchestrator.planning.moderation import load_cached_moderation
 from orchestrator.settings import Settings
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
+    from orchestrator.app.accounts_file_applier import AccountsFileApplier, PlannedFile
+    from orchestrator.app.deployment_prices import DeploymentPriceFinder
+    from orchestrator.app.desired_state_loader import DesiredStateLoader
     from orchestrator.app.service_factory import ServiceParts
     from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
     from orchestrator.daemon.moderation_pool import ModerationPool
@@ -92,10 +90,16 @@ class App:
         self.missing_key_watcher = MissingKeyWatcher(self.connections.has_key, self.clock.boottime)
         self.notification_targets = NotificationTargets(redact, self.network)
         self.webhook_receiver = WebhookReceiver(self.connections.parse_webhook, self.log)
-        self.loader = DesiredStateLoader(
-            settings,
+
+    @cached_property
+    def loader(self) -> DesiredStateLoader:
+        """Loads the accounts file, the keys and the chats."""
+        from orchestrator.app.desired_state_loader import DesiredStateLoader  # lazy: `status` reads the database only
+
+        return DesiredStateLoader(
+            self.settings,
             self.dataset_folder,
-            redact=redact,
+            redact=self.redact,
             child_processes=self.child_processes,
             connections=self.connections,
             missing_key_watcher=self.missing_key_watcher,
@@ -112,7 +116,8 @@ class App:
     async def close(self) -> None:
         """Close all parts. Child processes are killed first, so that no thread waits for one any more."""
         self.child_processes.kill_all()
-        await self.moderation_pool.stop()
+        if "moderation_pool" in vars(self):  # created at first use
+            await self.moderation_pool.stop()
         await self.notification_targets.close()
         await self.connections.close()
         self.network.close()
@@ -153,6 +158,8 @@ class App:
     @cached_property
     def accounts_file_applier(self) -> AccountsFileApplier:
         """Plans and applies the accounts file."""
+        from orchestrator.app.accounts_file_applier import AccountsFileApplier  # lazy: it imports the whole service
+
         return AccountsFileApplier(
             self.database,
             self.loader,
@@ -183,6 +190,8 @@ class App:
     @cached_property
     def deployment_prices(self) -> DeploymentPriceFinder:
         """Asks the providers for the prices of deployments."""
+        from orchestrator.app.deployment_prices import DeploymentPriceFinder
+
         return DeploymentPriceFinder(self.connections.by_name, self.clock.boottime)
 
     @cached_property
@@ -223,6 +232,7 @@ class App:
         like a change of the accounts file.
         """
         if watch_dataset and self.settings.dataset_watch_seconds:
+            from orchestrator.daemon.dataset_watcher import DatasetWatcher
             from orchestrator.dataset.read.source_files import compute_fingerprint
 
             self.loader.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
@@ -303,4 +313,6 @@ class App:
 
     async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
         """Return the stored moderation verdicts of these chats. Sends no request."""
+        from orchestrator.planning.moderation import load_cached_moderation
+
         return await load_cached_moderation(chats, self.database)

@@ -110,6 +110,9 @@ class ProviderInfo:
     accepts_google_default: bool = False
     """Whether a key may be `google:default`, the application default credentials of Google."""
 
+    requires_extra: bool = False
+    """Whether every account needs the packages of an extra of the program, which has the provider's name."""
+
     verify_names_project: bool = True
     """Whether the answer that identifies a key also names its project, if the provider has projects at all."""
 
@@ -289,6 +292,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
             "role_arn": 'role_arn = "arn:aws:iam::…:role/…", with which Bedrock reads and writes the bucket',
         },
         account_options=frozenset({"region", "bucket", "storage_url", "role_arn"}),
+        requires_extra=True,
         accepts_credential_document=True,
         litellm_options={"aws_region_name": "region"},
     ),

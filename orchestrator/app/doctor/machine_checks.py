@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from orchestrator.app.doctor.diagnosis import Diagnosis, error_diagnosis, ok_diagnosis, warning_diagnosis
-from orchestrator.core.account import ProviderName
 from orchestrator.core.notifications.delivery import Channel
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.secrets.credential_document import GOOGLE_DEFAULT
@@ -37,10 +37,11 @@ def check_required_extras(file: AccountsFile) -> Iterator[Diagnosis]:
     """Check that the extras which the accounts file requires are installed."""
     required = {
         "alerts": any(target.channel is Channel.ALERT for target in file.targets),
-        "bedrock": any(account.provider is ProviderName.BEDROCK for account in file.accounts),
         "open-models": any(run.tokenizers for run in file.runs),
-        "vertex": any(account.api_key == GOOGLE_DEFAULT for account in file.accounts),
     }
+    for account in file.accounts:  # the extra of a provider has its name
+        if PROVIDERS[account.provider].requires_extra or account.api_key == GOOGLE_DEFAULT:
+            required[account.provider] = True
     for extra, missing in _find_missing_packages().items():
         if required.get(extra) and missing:
             fix = f"pip install 'orchestrator[{extra}]'"
