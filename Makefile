@@ -94,6 +94,8 @@ chaos: install
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED) --replicas 2
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED) --accounts 30 --runs 3
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED) --accounts 30 --runs 3 --replicas 2
+	$(BIN)/python tests/chaos/harness.py --rounds 4 --seed $(SEED) --accounts 40 --deployments
+	$(BIN)/python tests/chaos/harness.py --rounds 4 --seed $(SEED) --accounts 40 --deployments --replicas 2
 
 # Replace all three replicas, one after the other, while ACCOUNTS jobs are created on PostgreSQL; then count the jobs.
 ACCOUNTS ?= 200

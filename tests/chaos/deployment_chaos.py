@@ -51,7 +51,7 @@ FAULTS = (
     Fault("rate_limit", rate=0.1, seconds=0.2),
     Fault("server_error", rate=0.05),
 )
-KEEP_HOURS = 0.05
+KEEP_HOURS = 0.1
 APPROVAL_SECONDS = 4.0
 
 
@@ -239,11 +239,11 @@ def run_deployment_experiment(
     chaos: DeploymentChaos, *, rounds: int, points: tuple[str, ...] = DEPLOYMENT_POINTS
 ) -> DeploymentChaosResult:
     """A kill at each named point, then so many at random, then the end."""
-    missed = [point for point in points if not chaos.crash_at(point, patience=scale_seconds(240))]
+    missed = [point for point in points if not chaos.crash_at(point, patience=scale_seconds(60))]
     if missed:
         print("points not reached:", ", ".join(missed))
     for _ in range(rounds):
-        chaos.kill_at_random(longest=6.0)
+        chaos.kill_at_random(longest=10.0)
     return chaos.finish(patience=scale_seconds(1200))
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from deployment_chaos import DeploymentChaos, run_deployment_experiment
 from harness import POINTS, Chaos, run_experiment
 from machine_speed import scale_seconds
 
@@ -31,3 +32,12 @@ def test_three_runs_share_the_slots_and_the_budget_of_their_accounts(tmp_path: P
         verdict = run_experiment(chaos, rounds=2, points=("ready: after record", "submitting: after intent"))
     assert verdict.passed, verdict
     assert verdict.jobs == verdict.runs * 5 + 2, verdict
+
+
+@pytest.mark.timeout(scale_seconds(1200))
+def test_kills_leave_one_deployment_per_account_and_none_after_its_expiry(tmp_path: Path) -> None:
+    points = ("deployment creating: after intent", "deployment creating: before record")
+    with DeploymentChaos(tmp_path, accounts=4, seed=7) as chaos:
+        verdict = run_deployment_experiment(chaos, rounds=1, points=points)
+    assert verdict.passed, verdict
+    assert verdict.points == len(points), verdict

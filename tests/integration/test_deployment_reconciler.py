@@ -138,6 +138,24 @@ async def test_lost_database_adopts_what_expires_and_is_stopped(
         await other.close()
 
 
+async def test_lost_database_whose_job_requests_again_links_what_exists_without_an_approval(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    cloud.options = None  # the price is unknown, so the new record waits for an approval
+    [wanted] = await request(database, trained_job("acme"))
+    made = add_remote(cloud, "acme", wanted.tag, wanted.model, stop_at=NOW + HOUR)
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await work(replica, seconds=60)
+    assert (await read_one(database)).hold is not None
+    await replica.inventory.check_due_accounts()
+    linked = await read_one(database)
+    assert (linked.state, linked.hold, linked.remote_id) == (DeploymentState.STARTING, None, made.remote.id)
+    assert linked.expires_at == NOW + HOUR
+    await work(replica, seconds=2 * HOUR)
+    assert (await read_one(database)).state is DeploymentState.STOPPED
+    assert (cloud.creates.total(), cloud.made) == (0, {})
+
+
 async def test_clock_that_jumps_a_day_ahead_stops_what_has_expired_once(
     database: Database, cloud: DeploymentCloud
 ) -> None:

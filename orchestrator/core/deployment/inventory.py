@@ -1,6 +1,6 @@
 """Compares what a provider has with our tag with what the database has, after a lost database or a wrong end."""
 
-# The provider is the truth about what is billed. Its list is read at the start and once a day. Three differences can
+# The provider is the truth about what is billed. Its list is read at the start and once a day. Four differences can
 # be found, and none leads to a deployment that runs on without an end:
 #
 #   unknown     no record has its id: the database was lost, or is another one. It gets a record, and an expiry: the
@@ -10,12 +10,15 @@
 #   leftover    it has the tag of an earlier round: the record is about another one, so it is reported and can only be
 #               removed by its own id.
 #
-# A deployment that is wanted or being created is none of these: its own look-up finds it before a create.
+#   early       its record is wanted: the database was lost, and its job has requested it again. It is linked at once,
+#               because a record that waits for an approval of its price would never be searched for, nor be stopped.
+#
+# A deployment that is being created is none of these: its own search finds it before a create.
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.account import ProviderName
@@ -24,7 +27,12 @@ from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
-from orchestrator.core.deployment.transitions import DeploymentOutcome, record_reappearance
+from orchestrator.core.deployment.transitions import (
+    DeploymentOutcome,
+    record_created,
+    record_reappearance,
+    start_create,
+)
 
 SHORTEST_READABLE_NAME: Final = len(format_deployment_name(f"{'0' * 16}.0"))
 ADOPTION_SECONDS: Final = 3600.0
@@ -38,6 +46,7 @@ class InventoryDifferences:
     unknown: tuple[Deployment, ...] = ()  # new records
     reappeared: tuple[DeploymentOutcome, ...] = ()
     leftovers: tuple[RemoteDeployment, ...] = ()
+    early: tuple[tuple[Deployment, RemoteDeployment], ...] = ()  # the record of each, and what exists already
 
 
 def compare_inventory(
@@ -53,6 +62,7 @@ def compare_inventory(
     unknown: dict[DeploymentId, Deployment] = {}
     reappeared: dict[DeploymentId, DeploymentOutcome] = {}
     leftovers = []
+    early: dict[DeploymentId, tuple[Deployment, RemoteDeployment]] = {}
     for remote in sorted(listed, key=lambda each: (each.created_at or 0.0, each.id)):
         tag = parse_deployment_tag(remote.tag or "") or _find_hashed_tag(provider, remote, by_id.values())
         if tag is None:  # not ours
@@ -62,11 +72,27 @@ def compare_inventory(
             unknown[tag[0]] = _adopt(account, provider, remote, tag, now)
         elif known is None or known.round != tag[1]:
             leftovers.append(remote)
+        elif known.state is DeploymentState.WANTED:
+            early.setdefault(known.id, (known, remote))
         elif known.state in TERMINAL_DEPLOYMENT_STATES:
             reappeared.setdefault(known.id, record_reappearance(known, remote, now=now))
     return InventoryDifferences(
-        unknown=tuple(unknown.values()), reappeared=tuple(reappeared.values()), leftovers=tuple(leftovers)
+        unknown=tuple(unknown.values()),
+        reappeared=tuple(reappeared.values()),
+        leftovers=tuple(leftovers),
+        early=tuple(early.values()),
     )
+
+
+def list_link_outcomes(deployment: Deployment, remote: RemoteDeployment, *, now: float) -> list[DeploymentOutcome]:
+    """Return the two changes that link a wanted deployment with what exists already, without a create.
+
+    Its price is no question any more: it is billed. The end that was written at the provider stays.
+    """
+    started = start_create(replace(deployment, hold=None, failure=None), now=now, intent_until=now)
+    ends = [each for each in (remote.expires_at, remote.stop_at) if each is not None]
+    linked = replace(remote, expires_at=min(ends, default=None))
+    return [started, record_created(started.deployment, linked, now=now)]
 
 
 def parse_deployment_tag(tag: str) -> tuple[DeploymentId, int] | None:

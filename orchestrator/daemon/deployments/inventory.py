@@ -20,7 +20,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.clock import Clock
 from orchestrator.core.deployment.deployment import Deployment, deployment_id
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
-from orchestrator.core.deployment.inventory import InventoryDifferences, compare_inventory
+from orchestrator.core.deployment.inventory import InventoryDifferences, compare_inventory, list_link_outcomes
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.jobs.job import Job
@@ -100,7 +100,12 @@ class DeploymentInventory:
         known_jobs = await jobs.list_by_accounts(tx.connection, [account.name]) if found.unknown else []
         unknown = [_with_job(each, known_jobs) for each in found.unknown]
         added = await deployment_records.add(tx, unknown, at=now, cause=CAUSE)
-        return InventoryDifferences(unknown=tuple(added), reappeared=tuple(reappeared), leftovers=found.leftovers)
+        for wanted, remote in found.early:
+            for outcome in list_link_outcomes(wanted, remote, now=now):
+                await deployment_records.record(tx, outcome, at=now, cause=CAUSE)
+        return InventoryDifferences(
+            unknown=tuple(added), reappeared=tuple(reappeared), leftovers=found.leftovers, early=found.early
+        )
 
     def _log_differences(self, account: Account, differences: InventoryDifferences) -> None:
         for deployment in differences.unknown:
@@ -110,6 +115,14 @@ class DeploymentInventory:
                 deployment=deployment.id,
                 remote_deployment=deployment.remote_id,
                 expires_at=deployment.expires_at,
+            )
+        for wanted, remote in differences.early:
+            self._log.warning(
+                "deployment.adopted",
+                account=account.name,
+                deployment=wanted.id,
+                remote_deployment=remote.id,
+                expires_at=remote.stop_at,
             )
         for outcome in differences.reappeared:
             self._log.warning(

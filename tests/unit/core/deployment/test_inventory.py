@@ -13,11 +13,13 @@ from orchestrator.core.deployment.inventory import (
     ADOPTION_SECONDS,
     InventoryDifferences,
     compare_inventory,
+    list_link_outcomes,
     parse_deployment_tag,
 )
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.deployment.next_action import DeploymentContext, StartRemoval, next_deployment_action
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
+from orchestrator.core.hold import Hold
 
 REMOTE = a_remote_deployment(created_at=NOW - 600, usd_per_hour=4.0, model_string="s")
 
@@ -54,7 +56,20 @@ def test_ended_deployment_that_still_exists_is_removed(state: DeploymentState) -
     assert not differences.unknown
 
 
-@pytest.mark.parametrize("state", sorted(set(DeploymentState) - TERMINAL_DEPLOYMENT_STATES))
+def test_wanted_deployment_that_exists_already_is_linked_with_the_end_at_the_provider() -> None:
+    hold = Hold("price_unknown", "the price is unknown", "approve it")
+    wanted = a_deployment(hold=hold, wake_at=None)
+    remote = replace(REMOTE, stop_at=NOW + 60)
+    assert compare([remote], [wanted]) == InventoryDifferences(early=((wanted, remote),))
+    _, linked = list_link_outcomes(wanted, remote, now=NOW)
+    deployment = linked.deployment
+    assert (deployment.state, deployment.hold, deployment.remote_id) == (DeploymentState.STARTING, None, "dep-1")
+    assert (deployment.expires_at, deployment.version) == (NOW + 60, wanted.version + 2)
+
+
+@pytest.mark.parametrize(
+    "state", sorted(set(DeploymentState) - TERMINAL_DEPLOYMENT_STATES - {DeploymentState.WANTED})
+)
 def test_expected_deployment_is_no_difference(state: DeploymentState) -> None:
     assert compare([REMOTE], [a_deployment(state)]) == InventoryDifferences()
 
