@@ -126,7 +126,7 @@ lock:
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o deploy/build.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/python docs/generate_licences.py
-	printf 'litellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
+	printf 'google-auth\nlitellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
 	printf 'openai\nllmcomp\nopenapi-python-client\nhatchling\ndashscope\ngoogle-genai\nazure-mgmt-cognitiveservices\nazure-core\n' | $(COMPILE) --excludes tests/clients/excludes.txt - -o tests/clients/clients.lock
 	cd tests/clients && npm update --silent --package-lock-only --ignore-scripts --no-audit --no-fund
 	echo libfaketime | $(COMPILE) --no-deps - -o tests/clock.lock

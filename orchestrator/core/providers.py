@@ -134,6 +134,16 @@ class ProviderInfo:
     litellm_deployed_prefix: str | None = None
     """LiteLLM's name for the provider if the model is called through its deployment; None: `litellm_prefix`."""
 
+    litellm_keys: Mapping[str, str] = field(default_factory=dict)
+    """LiteLLM's parameters for a key of several parts, or for one of several kinds of keys, with the beginning of the
+    environment variable of each; those that are not set are ignored. Empty: `litellm_key` with the account's key."""
+
+    litellm_key: str = "api_key"
+    """LiteLLM's parameter for the account's key."""
+
+    litellm_needs_base_model: bool = False
+    """Whether LiteLLM needs the base model to recognise the API of a fine-tuned model."""
+
     litellm_short_model: bool = False
     """Whether LiteLLM names a fine-tuned model by the last part of its id, the part after the last slash."""
 
@@ -274,6 +284,8 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         accepts_credential_document=True,
         accepts_google_default=True,
         litellm_options={"vertex_project": "project", "vertex_location": "region"},
+        litellm_key="vertex_credentials",
+        litellm_needs_base_model=True,
         litellm_short_model=True,
         sillytavern_api="vertexai",
     ),
@@ -282,6 +294,12 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         default_base_url="https://bedrock.{region}.amazonaws.com",
         base_url_needs_path=False,
         litellm_prefix="bedrock",
+        litellm_keys={
+            "api_key": "BEDROCK_API_KEY_",
+            "aws_access_key_id": "AWS_ACCESS_KEY_ID_",
+            "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY_",
+            "aws_session_token": "AWS_SESSION_TOKEN_",
+        },
         litellm_deployed_prefix="bedrock/converse",  # of the ARN alone LiteLLM cannot tell the API
         inference_url=None,  # LiteLLM knows it from the region
         inference_host=("bedrock", "bedrock-runtime"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text import format_time
-from orchestrator.exports.config_text import format_header, get_key_variables, quote
+from orchestrator.exports.config_text import build_variable_names, format_header, get_key_variables, quote
 from orchestrator.exports.inference_urls import find_inference_url
 from orchestrator.exports.model_set import ModelSet, get_model_string, is_deployed, is_servable, left_out_reason
 
@@ -21,19 +21,36 @@ HEADER: Final = "For `litellm --config` or `litellm.Router(model_list=…)`: the
 
 def render_litellm(models: ModelSet) -> str:
     """Render YAML. Keys are referenced as `os.environ/NAME`."""
-    existing, generated = get_key_variables([job.account for job in models.jobs], models.accounts)
-    lines = format_header(models, HEADER)
-    lines += [
-        f"# Set {variable} to the key of {quote(name)}: it is not in the environment."
-        for name, variable in generated.items()
-    ]
+    keys, instructions = _build_key_parameters(models)
+    lines = [*format_header(models, HEADER), *instructions]
     lines.append("model_list:" if models.jobs else "model_list: []")
     for job in models.jobs:
-        lines += _deployment(models, job, (existing | generated)[job.account])
+        lines += _deployment(models, job, keys[job.account])
     return "\n".join(lines) + "\n"
 
 
-def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
+def _build_key_parameters(models: ModelSet) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return LiteLLM's parameters for the key of each account, with their variables, and which of these to set."""
+    infos = {job.account: PROVIDERS[ProviderName(job.provider)] for job in models.jobs}
+    existing, generated = get_key_variables(
+        [name for name, info in infos.items() if not info.litellm_keys], models.accounts
+    )
+    keys = {name: {infos[name].litellm_key: variable} for name, variable in (existing | generated).items()}
+    lines = [
+        f"# Set {variable} to the key of {quote(name)}: it is not in the environment."
+        for name, variable in generated.items()
+    ]
+    parted = [name for name, info in infos.items() if info.litellm_keys]
+    starts = {start for name in parted for start in infos[name].litellm_keys.values()}
+    variables = {start: build_variable_names(start, parted) for start in starts}
+    for name in parted:
+        keys[name] = {parameter: variables[start][name] for parameter, start in infos[name].litellm_keys.items()}
+        lines.append(f"# Set what the key of {quote(name)} consists of:")
+        lines += [f"#   {variable}" for variable in keys[name].values()]
+    return keys, lines
+
+
+def _deployment(models: ModelSet, job: JobView, keys: Mapping[str, str]) -> Iterator[str]:
     if not is_servable(job):
         yield f"  # It cannot be called as it is: {left_out_reason(job)}."
     info = PROVIDERS[ProviderName(job.provider)]
@@ -45,7 +62,10 @@ def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
     model = model.rpartition("/")[2] if info.litellm_short_model else model
     prefix = info.litellm_deployed_prefix if is_deployed(job) else None
     yield f"      model: {quote(f'{prefix or info.litellm_prefix}/{model}')}"
-    yield f"      api_key: {quote(f'os.environ/{variable}')}"
+    for parameter, variable in keys.items():
+        yield f"      {parameter}: {quote(f'os.environ/{variable}')}"
+    if info.litellm_needs_base_model:
+        yield f"      base_model: {quote(job.base_model)}"
     account = models.accounts.get(job.account)
     if url := _api_base(models, job):
         yield f"      api_base: {quote(url)}"

@@ -13,7 +13,7 @@ import litellm
 import yaml
 
 QUESTION = [{"role": "user", "content": "Is it late?"}]
-MAX_QUESTIONS = 100  # questions; the router chooses at random
+MAX_QUESTIONS = 500  # questions; the router chooses at random
 
 listed = yaml.safe_load(Path(sys.argv[1]).read_text(encoding="utf-8"))["model_list"]
 (group,) = {deployment["model_name"] for deployment in listed}

@@ -97,7 +97,8 @@ class AzureDeployments:
             for method, path, operation, handler in handlers
         ]
         call = FaultGate(world, "deployments.call", self.call, identify=identify_by_api_key)
-        return [*managed, Route("/openai/v1/chat/completions", call, methods=["POST"])]
+        paths = ("/openai/v1/chat/completions", "/openai/deployments/{deployment}/chat/completions")
+        return [*managed, *(Route(path, call, methods=["POST"]) for path in paths)]
 
     async def identify(self, request: Request) -> str:
         """Accept the tokens of the resource manager only."""
@@ -202,7 +203,10 @@ class AzureDeployments:
     async def call(self, ask: FakeRequest) -> Reply:
         """Answer a deployment's name; the id of a model is no name."""
         body = await ask.request.json()
-        found = self.of(ask.name).get(body["model"])
+        name = ask.request.path_params.get("deployment") or body["model"]  # in the path of the versioned API
+        if "deployment" in ask.request.path_params and not ask.request.query_params.get("api-version"):
+            raise Refused(404, "Resource not found", "404")
+        found = self.of(ask.name).get(name)
         ready_at = None if found is None else found.changed_at + self.start_seconds + self.answer_seconds
         if found is None or not self.exists(found, ask.now) or self.state(found, ask.now) != "Succeeded":
             raise Refused(404, "The API deployment for this resource does not exist.", "DeploymentNotFound")
@@ -222,7 +226,7 @@ class AzureDeployments:
                 "id": "chatcmpl-1",
                 "object": "chat.completion",
                 "created": int(ask.now),
-                "model": body["model"],
+                "model": name,
                 "choices": [choice],
                 "usage": usage,
             }

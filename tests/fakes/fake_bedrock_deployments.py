@@ -16,7 +16,7 @@ from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
-from fake_aws import identify_by_signature
+from fake_aws import identify_by_signature_or_key
 from fake_world import FakeRequest, FakeWorld, FaultGate, Refused, Reply
 from starlette.routing import Route
 
@@ -63,7 +63,11 @@ class BedrockDeployments:
             ("POST", "/model/{identifier:path}/converse", "deployments.call", self.converse),
         ]
         return [
-            Route(path, FaultGate(self.world, operation, handler, identify=identify_by_signature), methods=[method])
+            Route(
+                path,
+                FaultGate(self.world, operation, handler, identify=identify_by_signature_or_key),
+                methods=[method],
+            )
             for method, path, operation, handler in handlers
         ]
 

@@ -54,6 +54,7 @@ class FakeVertex:
             ("GET", PLACE, "models.list", self.get_place),
             ("GET", "/v1/publishers/google/models/{model:path}", "models.retrieve", self.get_model),
             ("GET", PLACE + "/endpoints/{endpoint}", "models.retrieve", self.get_endpoint),
+            ("POST", PLACE + "/endpoints/{endpoint}:generateContent", "deployments.call", self.generate_content),
             ("POST", JOBS, "jobs.create", self.create_job),
             ("GET", JOBS, "jobs.list", self.list_jobs),
             ("GET", JOBS + "/{job_id}", "jobs.retrieve", self.get_job),
@@ -93,6 +94,14 @@ class FakeVertex:
         if ask.path("endpoint") not in made:
             raise Refused(404, f"The Endpoint {ask.path('endpoint')} does not exist.", "not_found")
         return Reply({"name": f"{place(ask)}/endpoints/{ask.path('endpoint')}"})
+
+    async def generate_content(self, ask: FakeRequest) -> Reply:
+        name = (await self.get_endpoint(ask)).body["name"].rpartition("/")[2]
+        contents = (await ask.request.json())["contents"]
+        assert all(turn["role"] in ("user", "model") for turn in contents)
+        candidate = {"content": {"role": "model", "parts": [{"text": f"I am {name}."}]}, "finishReason": "STOP"}
+        usage = {"promptTokenCount": 5, "candidatesTokenCount": 3, "totalTokenCount": 8}
+        return Reply({"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini"})
 
     async def create_job(self, ask: FakeRequest) -> Reply:
         body = await ask.request.json()

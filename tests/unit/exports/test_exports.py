@@ -145,6 +145,24 @@ def test_litellm_names_a_model_of_vertex_by_the_number_of_its_endpoint() -> None
     assert listed["litellm_params"]["model"] == "vertex_ai/7000000000000000011"
 
 
+def test_litellm_gets_the_credentials_that_it_knows_at_google_and_amazon() -> None:
+    """An `api_key` is ignored for Vertex AI, and an access key of AWS in it is sent as a Bedrock API key."""
+    accounts = (account("us-1", "bedrock", region="us-east-1"), account("eu", "vertex", project="p", region="r"))
+    selected = models(job("us-1", "bedrock"), job("eu", "vertex"), accounts=accounts)
+    text = export(ExportFormat.LITELLM, selected, include_unservable=True).text
+    params = {each["model_info"]["id"]: each["litellm_params"] for each in yaml.safe_load(text)["model_list"]}
+    assert {name: value for name, value in params["us-1"].items() if str(value).startswith("os.environ")} == {
+        "api_key": "os.environ/BEDROCK_API_KEY_US_1",
+        "aws_access_key_id": "os.environ/AWS_ACCESS_KEY_ID_US_1",
+        "aws_secret_access_key": "os.environ/AWS_SECRET_ACCESS_KEY_US_1",
+        "aws_session_token": "os.environ/AWS_SESSION_TOKEN_US_1",
+    }
+    assert "api_key" not in params["eu"]
+    assert params["eu"]["vertex_credentials"].startswith("os.environ/")
+    assert params["eu"]["base_model"] == "gpt-4.1-mini", "without it LiteLLM takes the endpoint for another API"
+    assert '# Set what the key of "us-1" consists of:\n#   BEDROCK_API_KEY_US_1\n' in text
+
+
 @pytest.mark.parametrize("form", ExportFormat)
 @pytest.mark.parametrize("provider", ProviderName)
 def test_every_provider_can_be_exported_in_every_format(provider: ProviderName, form: ExportFormat) -> None:

@@ -1,0 +1,123 @@
+"""A run over all providers ends with every model answering a call through LiteLLM's router, built from our export."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from all_providers import BASE_MODELS, DEPLOYMENTS, format_accounts, serve_every_provider
+from machine_speed import scale_seconds
+from processes import QUICK_POLLING, clean_environ
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
+
+ROOT = Path(__file__).parents[2]
+LITELLM = ROOT / ".venv-litellm" / "bin" / "python"
+MAX_SECONDS = scale_seconds(600)
+NOWHERE = "http://127.0.0.1:9"
+
+
+def test_every_provider_takes_part() -> None:
+    assert set(BASE_MODELS) == set(ProviderName)
+    assert set(DEPLOYMENTS) == {name for name, offer in DEPLOYMENT_OFFERS.items() if offer.kinds}
+
+
+@pytest.mark.skipif(not LITELLM.exists(), reason="LiteLLM is not installed; `make acceptance` does it")
+async def test_every_model_of_a_run_answers_through_litellm(tmp_path: Path) -> None:
+    async with serve_every_provider(tmp_path) as urls:
+        (tmp_path / "accounts.toml").write_text(format_accounts(urls))
+        async with serving(tmp_path):
+            await wait_until_callable(tmp_path)
+            code, _, err = await run(tmp_path, "models", "--format", "litellm", "--output", "router.yaml")
+            assert (code, err) == (0, "")
+            answers = await ask_through_litellm(tmp_path)
+            assert answers.keys() == set(BASE_MODELS)
+            assert all(answer["text"] for answer in answers.values())
+            code, out, err = await run(tmp_path, "undeploy", "--all")
+            assert code == 0, out + err
+            await wait_until_removed(tmp_path)
+
+
+async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = await start(folder, *arguments)
+    out, err = await asyncio.wait_for(process.communicate(), MAX_SECONDS)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator", *arguments),
+        cwd=folder,
+        env=clean_environ() | QUICK_POLLING,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[None]:
+    """Run the service, which trains, deploys and follows, until the block ends."""
+    process = await start(folder, "serve", "--port", "0")
+    output = asyncio.create_task(process.communicate())
+    try:
+        yield
+    finally:
+        process.terminate()
+        await asyncio.wait_for(output, MAX_SECONDS)
+
+
+async def wait_until_callable(folder: Path) -> None:
+    """Wait until every model is callable. The price at Fireworks is unknown, so it is approved."""
+    is_approved = False
+    async with asyncio.timeout(MAX_SECONDS):
+        while True:
+            _, out, _ = await run(folder, "status", "--json")
+            jobs: list[dict[str, Any]] = json.loads(out)["jobs"] if out.startswith("{") else []
+            missing = {job["account"]: job for job in jobs if not (job["serving"] or {}).get("callable")}
+            if len(jobs) == len(BASE_MODELS) and not missing:
+                return
+            if missing.keys() == {"fireworks"} and not is_approved:
+                code, _, _ = await run(folder, "deployments", "--approve", "--account", "fireworks")
+                is_approved = code == 0
+            await asyncio.sleep(1)
+
+
+async def wait_until_removed(folder: Path) -> None:
+    async with asyncio.timeout(MAX_SECONDS):
+        while True:
+            _, out, _ = await run(folder, "deployments", "--ended", "--json")
+            states = {each["account"]: each["state"] for each in json.loads(out)["deployments"]}
+            if states == dict.fromkeys(DEPLOYMENTS, "stopped"):
+                return
+            await asyncio.sleep(1)
+
+
+async def ask_through_litellm(folder: Path) -> dict[str, dict[str, Any]]:
+    """Ask until each model has answered; gives the answers by account."""
+    environ = {f"API_KEY_{variable(name)}": (folder / f"{name}.key").read_text() for name in BASE_MODELS}
+    access_key, secret = (folder / "bedrock.key").read_text().split(":")
+    environ |= {"AWS_ACCESS_KEY_ID_BEDROCK": access_key, "AWS_SECRET_ACCESS_KEY_BEDROCK": secret}
+    offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
+    process = await asyncio.create_subprocess_exec(
+        *(LITELLM, ROOT / "tests" / "clients" / "ask_litellm.py", "router.yaml"),
+        cwd=folder,
+        env={**clean_environ(), **environ, **offline, "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), MAX_SECONDS)
+    assert process.returncode == 0, err.decode()[-3000:]
+    answers: dict[str, dict[str, Any]] = json.loads(out)["answers"]
+    return answers
+
+
+def variable(name: str) -> str:
+    return name.upper().replace("-", "_")
