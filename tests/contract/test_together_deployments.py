@@ -231,8 +231,8 @@ async def test_idle_stop_is_sent_and_read_back(together: Together, *, kept: bool
     made = await together.create(idle_stop_minutes=45)
     [body] = together.bodies()
     assert body.get("inactiveTimeout") == (45 if kept else None)
-    assert (made.message is None) is kept
-    assert kept or "Together has not kept idle_stop_minutes" in (made.message or "")
+    assert (made.warning is None) is kept
+    assert kept or "Together has not kept idle_stop_minutes" in (made.warning or "")
 
 
 async def test_lost_answer_of_either_create_leads_to_one_deployment(together: Together) -> None:
