@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from fake_together_deployments import FakeTogetherDeployments
+from fake_together_deployments import FakeTogetherDeployments, model_object_id
 from provider_bench import TogetherBench
 
 from orchestrator.core.account import Account, ProviderName
@@ -231,8 +231,8 @@ async def test_idle_stop_is_sent_and_read_back(together: Together, *, kept: bool
     made = await together.create(idle_stop_minutes=45)
     [body] = together.bodies()
     assert body.get("inactiveTimeout") == (45 if kept else None)
-    assert (made.message is None) is kept
-    assert kept or "Together has not kept idle_stop_minutes" in (made.message or "")
+    assert (made.warning is None) is kept
+    assert kept or "Together has not kept idle_stop_minutes" in (made.warning or "")
 
 
 async def test_lost_answer_of_either_create_leads_to_one_deployment(together: Together) -> None:
@@ -433,3 +433,26 @@ async def test_prices_that_cannot_be_read_are_unknown(together: Together) -> Non
     with together.bench.changing(hide_prices):
         made = await together.create()
     assert made.usd_per_hour is None
+
+
+@pytest.mark.parametrize("form", ["{id}", "{id}/revisions/rv_7", "projects/proj_acme/models/{id}/revisions/rv_7"])
+async def test_model_may_be_an_object_of_the_project(together: Together, form: str) -> None:
+    """A checkpoint has no name, only an object or a revision of one."""
+    [job] = together.bench.world.account("acme").jobs.values()
+    together.model = form.format(id=model_object_id(job))
+    made = await together.create()
+    [body] = together.bodies()
+    revision = "rv_7" if "rv_7" in form else "rv_latest"
+    assert body["model"] == f"projects/proj_acme/models/{model_object_id(job)}/revisions/{revision}"
+    found = await together.find()
+    assert found is not None
+    assert (found.id, found.model) == (made.id, together.model)
+
+
+async def test_another_revision_of_the_model_is_another_model(together: Together) -> None:
+    [job] = together.bench.world.account("acme").jobs.values()
+    together.model = f"{model_object_id(job)}/revisions/rv_7"
+    await together.create()
+    together.model = f"{model_object_id(job)}/revisions/rv_8"
+    with pytest.raises(DeploymentNameTaken, match="rv_7"):
+        await together.find()

@@ -46,6 +46,7 @@ class RemoteDeployment:
     price_source: str | None = None
     ready_replicas: int | None = None
     message: str | None = None  # why it failed, or what it waits for
+    warning: str | None = None  # of a create: which option the provider has not kept, and what follows from it
     failed_by_conflict: bool = False  # another operation of the account was in progress: it may be created again
     created_at: float | None = None
     expires_at: float | None = None  # when the provider removes it by itself

@@ -37,6 +37,10 @@ from orchestrator.core.errors import Failure, IllegalTransition, RemoteNotFound
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
 
+OPTION_NOT_KEPT_KIND: Final = "deployment_option_not_kept"
+OPTION_NOT_KEPT_HINT: Final = (
+    "No action needed: the service stops the deployment when it expires. Undeploy it earlier."
+)
 ABSENCE_CONFIRMATION_SECONDS: Final = 60.0
 """The time between two look-ups without a result, after which the deployment does not exist."""
 INTENT_DEPLOYMENT_STATES: Final = frozenset(
@@ -80,7 +84,10 @@ def start_create(deployment: Deployment, *, now: float, intent_until: float) -> 
 
 
 def record_created(deployment: Deployment, remote: RemoteDeployment, *, now: float) -> DeploymentOutcome:
-    """Record the remote deployment that was created or found. An earlier create means an earlier expiry."""
+    """Record the remote deployment that was created or found. An earlier create means an earlier expiry.
+
+    A warning of the provider's answer is recorded and logged once; the next poll clears it.
+    """
     assert deployment.expires_at is not None  # written with the intent
     ends = [deployment.expires_at]
     if remote.created_at is not None:
@@ -95,6 +102,7 @@ def record_created(deployment: Deployment, remote: RemoteDeployment, *, now: flo
         intent_until=None,
         missing_since=None,
         expires_at=min(ends),
+        failure=Failure(OPTION_NOT_KEPT_KIND, remote.warning, OPTION_NOT_KEPT_HINT) if remote.warning else None,
         **describe_remote(deployment, remote),
     )
 

@@ -71,7 +71,7 @@ STATUS_BY_STATE: Final[Mapping[str, RemoteDeploymentStatus]] = {
 NOT_RUNNING_STATUSES: Final = frozenset({RemoteDeploymentStatus.STOPPED, RemoteDeploymentStatus.FAILED})
 MUST_STOP_STATUSES: Final = frozenset({400, 409, 412})
 """Of the refusal to delete a deployment with replicas, or an endpoint with deployments."""
-NO_IDLE_STOP_MESSAGE: Final = "Together has not kept idle_stop_minutes: it is billed until it is stopped or expires"
+NO_IDLE_STOP_WARNING: Final = "Together has not kept idle_stop_minutes: it is billed until it is stopped or expires"
 NO_PROJECT_HINT: Final = "Set the account's `project` to the id of its project at Together, then request it again."
 
 
@@ -316,7 +316,7 @@ class TogetherDeployments:
         remote = self._to_remote_deployment(made, endpoint_id, {})
         wanted = order.spec.idle_stop_minutes
         if wanted is not None and count_or_none(made.inactive_timeout) != wanted:
-            remote = replace(remote, message=NO_IDLE_STOP_MESSAGE)
+            remote = replace(remote, warning=NO_IDLE_STOP_WARNING)
         usd, source = way.option.price.usd_per_hour, format_price_source(way)
         return replace(remote, model=order.model, tag=order.tag, usd_per_hour=usd, price_source=source)
 

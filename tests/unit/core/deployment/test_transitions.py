@@ -72,6 +72,17 @@ def test_expiry_is_written_with_the_first_intent_and_not_moved_by_the_next() -> 
     assert second.version == first.version + 1
 
 
+def test_option_that_the_provider_has_not_kept_is_recorded_once() -> None:
+    """Without the idle stop the deployment is billed until its expiry: the operator has to be told."""
+    creating = start_create(a_deployment(DeploymentState.WANTED), now=NOW, intent_until=NOW + 60).deployment
+    created = record_created(creating, a_remote_deployment(warning="no idle stop"), now=NOW)
+    assert created.failure is not None
+    assert (created.failure.kind, created.failure.message) == ("deployment_option_not_kept", "no idle stop")
+    assert created.deployment.state is DeploymentState.STARTING
+    assert poll_deployment_again(created.deployment, NOW + 60).deployment.failure is None
+    assert record_created(creating, a_remote_deployment(), now=NOW).failure is None
+
+
 def test_expiry_counts_from_an_earlier_create_and_from_the_end_that_the_provider_states() -> None:
     creating = start_create(a_deployment(), now=NOW, intent_until=NOW + 30).deployment
     times_of_remote: list[dict[str, Any]] = [
