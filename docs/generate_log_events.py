@@ -78,6 +78,8 @@ MEANINGS: Final = {
     "key.found": "A missing key is available now; its accounts are released.",
     "key.renewed": "The reference of an account's key leads to a new key, and the provider accepts it.",
     "log.lines_dropped": "Log lines were dropped because nobody read the service's stderr.",
+    "checkpoints.fetch_failed": "The provider did not return a finished job's checkpoints. Its model is recorded.",
+    "checkpoints.internal_error": "A bug of orchestrator prevented reading a job's checkpoints.",
     "losses.fetch_failed": "The provider did not return a job's training losses. The job itself is not affected.",
     "losses.internal_error": "A bug of orchestrator prevented reading a job's losses. The job is not affected.",
     "model.lookup_failed": "The daily check of a fine-tuned model got no answer; it is repeated.",

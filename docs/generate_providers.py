@@ -106,6 +106,7 @@ ROWS: dict[str, Callable[[Capabilities], str]] = {
     "losses during the training": lambda offers: _yes(offers.losses),
     "cancel": lambda offers: _yes(offers.cancel),
     "price": lambda offers: offers.price_source,
+    "checkpoints that can be listed": lambda offers: _yes(offers.checkpoints),
     "reports whether a finished model still exists": lambda offers: _yes(offers.has_model_lookup),
     "callable after success": lambda offers: _yes(offers.servable),
     "fewest examples": lambda offers: str(offers.minimum_examples),

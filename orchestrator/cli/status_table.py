@@ -18,7 +18,7 @@ from orchestrator.cli.output import (
 from orchestrator.cli.tables import Column, Output, fit_table, get_table_width, join_outputs, print_output
 from orchestrator.core.text import format_count, format_list
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ModelSet, list_table_rows
+from orchestrator.exports import ModelSet, list_checkpoint_rows, list_table_rows
 from orchestrator.status import StatusSnapshot
 
 MAX_NAMED_ACCOUNTS = 8
@@ -55,6 +55,17 @@ MODELS_COLUMNS = (
 )
 
 
+CHECKPOINT_COLUMNS = (
+    Column(heading="account"),
+    Column(heading="checkpoint"),
+    Column(heading="epoch", importance=1),
+    Column(heading="step", importance=3),
+    Column(heading="training loss", importance=2),
+    Column(heading="validation loss", importance=4),
+    Column(heading="model"),
+)
+
+
 def print_status(status: StatusSnapshot, *, wide: bool = False) -> None:
     """Print one row per account in a form that fits the terminal, in a table for each current run."""
     width, borders = get_table_width(wide=wide), sys.stdout.isatty()
@@ -79,6 +90,18 @@ def format_totals(status: StatusSnapshot) -> str:
 def print_models_table(models: ModelSet, *, wide: bool = False) -> None:
     """Print one row per account, in a table for each run."""
     print_output(build_models_table(models, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+
+
+def print_checkpoints_table(models: ModelSet, *, wide: bool = False) -> None:
+    """Print one row per checkpoint, in a table for each run."""
+    outputs = []
+    for part in models.split_by_run():
+        table = fit_table(
+            CHECKPOINT_COLUMNS, list_checkpoint_rows(part), get_table_width(wide=wide), borders=sys.stdout.isatty()
+        )
+        title = [sanitize_line(f"Run {part.name}")] if models.has_several_runs else []
+        outputs.append(table.place_between(title, ()))
+    print_output(join_outputs(outputs))
 
 
 def build_models_table(models: ModelSet, width: int | None, *, borders: bool = True) -> Output:

@@ -21,12 +21,14 @@ from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.deployment.spec_choice import build_deployment_spec
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, Checkpoint, find_checkpoint
+from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
 from orchestrator.store.queries.deployments import deployment_records
 
 FindDeploymentPrice = Callable[[str, str, DeploymentSpec], Awaitable[DeploymentPrice | None]]
@@ -49,7 +51,7 @@ class DeploymentSelection:
     run: str | None = None
     """Name or id of a current run; None: the only current run."""
     checkpoint: str | None = None
-    """The provider's id of a checkpoint, which is deployed in place of the final model of the only account."""
+    """A checkpoint, deployed in place of each final model: a number, "best", or the id of the only account's."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of DeploymentSpec; what is missing comes from the run's table."""
     usd_per_hour: float | None = None
@@ -121,13 +123,11 @@ async def plan_deployments(
     async with database.read() as connection:
         run = await get_current_run(connection, selection.run)
         jobs = await _list_selected_jobs(connection, run, selection.accounts)
-        existing = await deployment_records.get_many(
-            connection, [deployment_id(job.id, job.round, selection.checkpoint) for job in jobs]
-        )
-    if selection.checkpoint is not None and len(jobs) != 1:
-        raise ConfigError("a checkpoint belongs to one account", hint="Name the one account whose checkpoint it is.")
+        chosen = await _choose_checkpoints(connection, jobs, selection.checkpoint)
+        identities = [deployment_id(job.id, job.round, _get_id(chosen[job.id])) for job in jobs]
+        existing = await deployment_records.get_many(connection, identities)
     tables = get_tables(run.name)
-    lines = [_plan_line(job, selection, existing) for job in jobs]
+    lines = [_plan_line(job, selection.checkpoint, chosen[job.id], existing) for job in jobs]
     if selection.accounts is None:  # "all" are those for which there is something to do
         lines = [line for line in lines if not line.obstacle]
     specs = {
@@ -152,18 +152,46 @@ async def _list_selected_jobs(connection: StoreConnection, run: Run, accounts: C
     return selected
 
 
+async def _choose_checkpoints(
+    connection: StoreConnection, jobs: Collection[Job], choice: str | None
+) -> dict[JobId, Checkpoint | None]:
+    """Return the chosen checkpoint of each job; None where it has none, or none is chosen.
+
+    An id that is not recorded is used as it is: the provider may have kept more checkpoints than it lists.
+    """
+    if choice is None:
+        return {job.id: None for job in jobs}
+    kept = await checkpoint_queries.list_by_jobs(connection, [job.id for job in jobs])
+    chosen = {job.id: find_checkpoint(kept.get(job.id, ()), choice) for job in jobs}
+    if choice == BEST_CHECKPOINT or choice.isdecimal():
+        return chosen
+    if len(jobs) != 1:
+        raise ConfigError(
+            f"the checkpoint {choice} belongs to one account",
+            hint='Name the one account whose checkpoint it is, or choose a number or "best" for several accounts.',
+        )
+    return {each: found or Checkpoint(id=choice, step=0, model=choice) for each, found in chosen.items()}
+
+
+def _get_id(checkpoint: Checkpoint | None) -> str | None:
+    return checkpoint.id if checkpoint else None
+
+
 def _plan_line(
-    job: Job, selection: DeploymentSelection, existing: Mapping[DeploymentId, Deployment]
+    job: Job, choice: str | None, checkpoint: Checkpoint | None, existing: Mapping[DeploymentId, Deployment]
 ) -> PlannedDeployment:
-    identity = deployment_id(job.id, job.round, selection.checkpoint)
+    identity = deployment_id(job.id, job.round, _get_id(checkpoint))
     known = existing.get(identity)
+    obstacle = _find_obstacle(job, known)
+    if choice is not None and checkpoint is None:
+        obstacle = obstacle or f"the checkpoint {choice} of its job is not known"
     return PlannedDeployment(
         job=job,
         id=identity,
-        model=selection.checkpoint or job.fine_tuned_model or "",
-        checkpoint=selection.checkpoint,
+        model=checkpoint.model if checkpoint else job.fine_tuned_model or "",
+        checkpoint=_get_id(checkpoint),
         existing=known,
-        obstacle=_find_obstacle(job, known),
+        obstacle=obstacle,
     )
 
 

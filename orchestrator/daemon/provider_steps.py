@@ -18,14 +18,15 @@
 # When to poll. A webhook makes a job due at once. Without webhooks the durations of the run's other jobs decide
 # (`DurationEstimator`): polls are rare in the middle of training and frequent near the expected end.
 #
-# Losses are optional. Reading them has a time limit, and every error is only logged: a missing chart must not keep a
-# finished model from being recorded.
+# Losses and checkpoints are optional. Reading them has a time limit, and every error is only logged: a missing chart
+# must not keep a finished model from being recorded.
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from structlog.stdlib import BoundLogger
 
@@ -34,6 +35,7 @@ from orchestrator.core.account_state import AccountState, AccountVerified
 from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import Failure, ProviderError, RemoteNotFound, RequestRejected, TemporaryError
+from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.loss import Loss, parse_loss
@@ -63,6 +65,7 @@ from orchestrator.daemon.duration_estimator import DurationEstimator
 from orchestrator.planning.base_models import TimeLimit, find_base_model
 from orchestrator.providers.base import (
     TERMINAL_JOB_STATUSES,
+    CheckpointProvider,
     DatasetFile,
     Deadline,
     JobOrder,
@@ -74,6 +77,7 @@ from orchestrator.store.queries import jobs
 MAX_CONSECUTIVE_404 = 3  # polls in a row that may miss a job: lists and reads may lag behind a create
 MAX_EARLY_CREATES = 16  # rejected creates on a file that the provider reports as not ready: about 45 minutes
 POLLS_PER_LOSSES_READ = 3  # losses are read at least once in so many of the longest polling intervals: 3 minutes
+CHECKPOINTS_TIMEOUT_SECONDS = 30.0  # a finished model is recorded after this time at the latest
 LOSSES_TIMEOUT_SECONDS = 30.0  # a finished model is recorded after its losses are read, or after this time
 CANCELLING_OR_ENDED = frozenset({RemoteJobStatus.CANCELLING, *TERMINAL_JOB_STATUSES})
 
@@ -214,7 +218,8 @@ class ProviderSteps:
         window = await self._duration_estimator.estimate(job, now)
         delay = self._next_poll_delay(job, loaded.account_state, window, now)
         outcome = observe_job(job, remote, now=now, delay=delay)
-        return await self._add_losses(with_pinned_values(outcome, loaded.run), connection.provider)
+        outcome = await self._add_losses(with_pinned_values(outcome, loaded.run), connection.provider)
+        return await self._add_checkpoints(outcome, connection.provider)
 
     async def _add_losses(self, outcome: Outcome, provider: Provider) -> Outcome:
         """Add the job's losses at regular intervals and at its end."""
@@ -229,6 +234,25 @@ class ProviderSteps:
         losses = await self._fetch_losses(job, provider)
         step = max((loss.step for loss in losses), default=job.loss_step)
         return replace(outcome, losses=tuple(losses), job=replace(job, losses_at=now, loss_step=step))
+
+    async def _add_checkpoints(self, outcome: Outcome, provider: Provider) -> Outcome:
+        """Add the checkpoints of a job that has just succeeded; none after any error or after the time limit.
+
+        They are read once: the provider keeps them, and a finished model must not wait for them.
+        """
+        job = outcome.job
+        if not provider.capabilities.checkpoints or job.state is not JobState.SUCCEEDED:
+            return outcome
+        try:
+            async with self._time_limit(CHECKPOINTS_TIMEOUT_SECONDS):
+                found = await cast(CheckpointProvider, provider).checkpoints(job.remote_job_id or "")
+            return replace(outcome, checkpoints=tuple(number_checkpoints(found)))
+        except (ProviderError, TimeoutError) as error:
+            text = str(error) or f"the provider took longer than {CHECKPOINTS_TIMEOUT_SECONDS:g} seconds"
+            self._log.info("checkpoints.fetch_failed", account=job.account, job=job.id, message=text)
+        except Exception as error:  # noqa: BLE001 - a finished model must be recorded even without its checkpoints
+            self._log.exception("checkpoints.internal_error", account=job.account, job=job.id, message=str(error))
+        return outcome
 
     async def _fetch_losses(self, job: Job, provider: Provider) -> list[Loss]:
         """Return the valid losses; none after any error or after LOSSES_TIMEOUT_SECONDS."""
@@ -255,7 +279,8 @@ class ProviderSteps:
                 remote = await provider.cancel_job(remote.id)
         except RemoteNotFound as error:
             return self._handle_missing(job, error)
-        return observe_job(job, remote, now=self._clock.now(), delay=self._poll_delay(job))
+        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._poll_delay(job))
+        return await self._add_checkpoints(outcome, provider)
 
     async def _adopt(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
         """Verify the remote job that an operator selected: by its file, or by its tag."""

@@ -5,8 +5,8 @@ provider returns: every name and id passes the quoting of its format.
 """
 
 from orchestrator.exports.formats import MEDIA_TYPES, ExportFormat, ExportResult, export
-from orchestrator.exports.model_set import ModelSet, left_out_reason, select_models
-from orchestrator.exports.plain import list_table_rows
+from orchestrator.exports.model_set import ModelSet, left_out_reason, select_checkpoints, select_models
+from orchestrator.exports.plain import list_checkpoint_rows, list_table_rows
 
 __all__ = [
     "MEDIA_TYPES",
@@ -15,6 +15,8 @@ __all__ = [
     "ModelSet",
     "export",
     "left_out_reason",
+    "list_checkpoint_rows",
     "list_table_rows",
+    "select_checkpoints",
     "select_models",
 ]

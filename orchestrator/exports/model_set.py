@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.account import Account
+from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
@@ -57,6 +58,26 @@ class ModelSet:
         )
 
 
+def select_checkpoints(models: ModelSet, choice: str) -> ModelSet:
+    """Replace each final model by a checkpoint: a number, "best" or an id, as in `find_checkpoint`.
+
+    A job without that checkpoint keeps no model: the final one would be another model than the one that was chosen.
+    """
+    return replace(models, jobs=tuple(_select_checkpoint(job, choice) for job in models.jobs))
+
+
+def _select_checkpoint(job: JobView, choice: str) -> JobView:
+    found = find_checkpoint(job.checkpoints, choice)
+    if found is not None:
+        # `serving` is about the final model: its deployment must not be called in place of the checkpoint.
+        deploy = f"needs a deployment of its own: `orchestrator deploy {job.account} --checkpoint {choice}`"
+        return replace(job, fine_tuned_model=found.model, serving=None, serving_hint=None if job.servable else deploy)
+    known = f"its checkpoints: 1 to {len(job.checkpoints)}" if job.checkpoints else "no checkpoint of it is known"
+    which = "no checkpoint with a loss" if choice == BEST_CHECKPOINT else f"no checkpoint {choice}"
+    hint = f"has {which}; {known}" if job.fine_tuned_model else None
+    return replace(job, fine_tuned_model=None, servable=None, serving=None, serving_hint=hint)
+
+
 def has_model(job: JobView) -> bool:
     """Whether the account has its model."""
     return bool(job.fine_tuned_model)
@@ -102,7 +123,7 @@ def select_models(
 def left_out_reason(job: JobView) -> str:
     """Return why the account's model cannot be called."""
     if not has_model(job):
-        return "has no model yet"
+        return job.serving_hint or "has no model yet"
     if job.gone_at is None and job.serving_hint:
         return job.serving_hint
     return "is no longer at the provider"

@@ -8,6 +8,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.text import format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.exports.config_text import build_variable_names, format_header, quote
@@ -59,6 +60,22 @@ def list_table_rows(models: ModelSet) -> list[tuple[str, ...]]:
         )
         for job in models.jobs
     ]
+
+
+def list_checkpoint_rows(models: ModelSet) -> list[tuple[str, ...]]:
+    """Return the cells of each checkpoint's row: account, number, epoch, step, both losses, model id.
+
+    A star marks the checkpoint that "best" selects.
+    """
+    rows: list[tuple[str, ...]] = []
+    for job in models.jobs:
+        best = find_checkpoint(job.checkpoints, BEST_CHECKPOINT)
+        for each in job.checkpoints:
+            number = f"{each.number}{' *' if each is best else ''}"
+            epoch = "–" if each.epoch is None else str(each.epoch)
+            losses = (_format_loss(each.training_loss), _format_loss(each.validation_loss))
+            rows.append((job.account, number, epoch, str(each.step), *losses, each.model))
+    return rows
 
 
 def render_json(models: ModelSet) -> str:
@@ -140,6 +157,10 @@ def _format_days_left(job: JobView) -> str:
     if job.days_left is None or job.fine_tuned_model is None:
         return "–"
     return str(job.days_left) if job.days_left >= 0 else "retired"
+
+
+def _format_loss(loss: float | None) -> str:
+    return "–" if loss is None else f"{loss:.4f}"
 
 
 def _format_servable(job: JobView) -> str:

@@ -8,7 +8,7 @@
 #   looked up, never created again (decision 0005).
 # * The two calls that create something take a `Deadline`. Their intent in the database lasts until then, and another
 #   replica may take the job over afterwards, so a request that is sent later could be the second paid one.
-# * Optional abilities are protocols of their own (`ModerationProvider`, `QuoteProvider`, `MultipartUploadProvider`),
+# * Optional abilities are protocols of their own (`ModerationProvider`, `QuoteProvider`, …),
 #   announced by `capabilities`; callers check the capability before the call. `DeploymentProvider` is announced by
 #   `DEPLOYMENT_OFFERS` (core/deployment): its create has the rules of `create_job`.
 
@@ -28,6 +28,7 @@ from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.plans.price import Quote
@@ -157,6 +158,13 @@ class MultipartUploadProvider(Protocol):
 
     async def cancel_upload(self, upload_id: str) -> None:
         """Cancel an incomplete multipart upload. Succeeds if it has ended already."""
+
+
+class CheckpointProvider(Protocol):
+    """A provider whose `capabilities.checkpoints` is true."""
+
+    async def checkpoints(self, remote_job_id: str) -> list[Checkpoint]:
+        """Return the checkpoints that the provider kept of a remote job that has succeeded, in any order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from orchestrator.status.views import JobView, job_view
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events, jobs, runs
+from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
 
 __all__ = ["AccountSummary", "AccountView", "EventData", "RunJob", "find_account", "find_job", "list_accounts"]
 
@@ -72,7 +73,8 @@ async def find_job(database: Database, job_id: str, now: float) -> RunJob | None
             return None
         latest_note = (await events.get_latest_notes(connection, [loaded.job.id])).get(loaded.job.id)
         deployment = (await load_deployments(connection, [loaded.job])).get(loaded.job.id)
-    view = job_view(loaded.job, loaded.run, loaded.account_state, latest_note, now, deployment)
+        kept = (await checkpoint_queries.list_by_jobs(connection, [loaded.job.id])).get(loaded.job.id, ())
+    view = job_view(loaded.job, loaded.run, loaded.account_state, latest_note, now, deployment, kept)
     return _run_job(loaded.run, view)
 
 
@@ -85,13 +87,20 @@ async def find_account(database: Database, name: str, now: float) -> AccountView
         own_jobs = await jobs.list_by_accounts(connection, [name])
         latest_notes = await events.get_latest_notes(connection, [job.id for job in own_jobs])
         deployments = await load_deployments(connection, own_jobs)
+        kept = await checkpoint_queries.list_by_jobs(connection, [job.id for job in own_jobs])
         runs_by_id = {run_id: await runs.get(connection, run_id) for run_id in {job.run_id for job in own_jobs}}
         history = await events.list_by_account(connection, name, MAX_ACCOUNT_EVENTS)
     listed = [
         _run_job(
             runs_by_id[job.run_id],
             job_view(
-                job, runs_by_id[job.run_id], account_state, latest_notes.get(job.id), now, deployments.get(job.id)
+                job,
+                runs_by_id[job.run_id],
+                account_state,
+                latest_notes.get(job.id),
+                now,
+                deployments.get(job.id),
+                kept.get(job.id, ()),
             ),
         )
         for job in own_jobs

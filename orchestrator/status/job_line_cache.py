@@ -15,6 +15,7 @@ from orchestrator.status.views import job_view, view_to_dict
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, events, jobs, row_versions
+from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +98,13 @@ async def _build_lines(
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
     latest_notes = await events.get_latest_notes(connection, list(loaded))
     deployments = await load_deployments(connection, loaded.values())
+    kept = await checkpoint_queries.list_by_jobs(connection, list(loaded))
     lines = {}
     for job in loaded.values():
         account_state = account_states[job.account]
-        view = job_view(job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id))
+        view = job_view(
+            job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id), kept.get(job.id, ())
+        )
         hold_ends = any(hold and hold.until for hold in (job.hold, account_state.hold))
         lines[version_by_job[job.id]] = JobLine(
             built_at=now,

@@ -25,6 +25,7 @@ from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import events, job_search, runs, stats
+from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
 from orchestrator.store.queries.job_search import ProblemGroup, StateCount
 from orchestrator.store.queries.job_search_sql import HELD
 
@@ -173,10 +174,13 @@ async def list_jobs(
         state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
         latest_notes = await events.get_latest_notes(connection, [job.id for job, _ in page.rows])
         deployments = await load_deployments(connection, [job for job, _ in page.rows])
+        kept = await checkpoint_queries.list_by_jobs(connection, [job.id for job, _ in page.rows])
     return JobListing(
         run=run_view(run, dataset),
         jobs=tuple(
-            job_view(job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id))
+            job_view(
+                job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id), kept.get(job.id, ())
+            )
             for job, account_state in page.rows
         ),
         total=page.total,

@@ -21,6 +21,7 @@ from orchestrator.status.views import (
 from orchestrator.store.db.connection import StoreConnection, iter_chunks
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, events, jobs, pins, replicas, runs
+from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
 
 SCHEMA_VERSION: Final = 1
 """Version of the document of a single run."""
@@ -67,8 +68,11 @@ async def _get_job_views(connection: StoreConnection, run: Run, ids: Sequence[Jo
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
     latest_notes = await events.get_latest_notes(connection, ids)
     deployments = await load_deployments(connection, loaded.values())
+    kept = await checkpoint_queries.list_by_jobs(connection, ids)
     return [
-        job_view(job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id))
+        job_view(
+            job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id), kept.get(job.id, ())
+        )
         for job in filter(None, map(loaded.get, ids))
         if not ((account_state := account_states[job.account]).removed_at and job.remote_job_id is None)
     ]

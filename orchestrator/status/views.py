@@ -14,6 +14,7 @@ from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS, Hold
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.next_action import list_job_holds
@@ -25,6 +26,8 @@ from orchestrator.core.replica import Replica
 from orchestrator.status.moderation import format_iso, moderation_to_dict
 from orchestrator.status.serving import ServingView, build_serving_view, serving_to_dict
 from orchestrator.store.queries import runs
+
+Checkpoints = Sequence[Checkpoint]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,8 @@ class JobView:
     """How the model is called now; None while there is none."""
     run: str = ""
     """Id of the run; documents name the run once, above its jobs."""
+    checkpoints: Sequence[Checkpoint] = ()
+    """Models that the provider kept besides the final one, the earliest first."""
 
     @property
     def settled(self) -> bool:
@@ -193,6 +198,7 @@ def _shallow_dict(view: JobView) -> dict[str, Any]:
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
     values["serving"] = serving_to_dict(view.serving) if view.serving else None
+    values["checkpoints"] = [asdict(each) for each in view.checkpoints]
     return values
 
 
@@ -230,15 +236,15 @@ def job_view(
     latest_event: str | None,
     now: float,
     deployment: Deployment | None = None,
+    kept: Checkpoints = (),
 ) -> JobView:
     """Build the view of a job at the time `now`. `latest_event` is the note of its newest event.
 
-    `deployment` is that of its model (`load_deployments`).
+    `deployment` is that of its model (`load_deployments`), `kept` are its checkpoints.
     """
     serving = build_serving_view(job, deployment)
-    holds = [hold for hold in list_job_holds(job, run, account_state) if hold.is_active(now)]
-    held = bool(holds) and job.state not in TERMINAL_STATES
-    error = _error(job, holds[0] if held else None)
+    hold = _find_hold(job, run, account_state, now)
+    held, error = hold is not None, _error(job, hold)
     return JobView(
         **dict(zip(_COPIED_FIELDS, _get_copied_fields(job), strict=True)),
         labels=account_state.labels,
@@ -257,7 +263,15 @@ def job_view(
         latest_event=latest_event,
         serving=serving,
         run=run.id,
+        checkpoints=tuple(kept),
     )
+
+
+def _find_hold(job: Job, run: Run, account_state: AccountState, now: float) -> Hold | None:
+    """Return the hold that stops the job; an ended job has none."""
+    if job.state in TERMINAL_STATES:
+        return None
+    return next((hold for hold in list_job_holds(job, run, account_state) if hold.is_active(now)), None)
 
 
 _WAIT_REASONS: Final = {

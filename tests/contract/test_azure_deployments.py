@@ -25,6 +25,7 @@ from orchestrator.core.errors import (
     RequestRejected,
     TrainingNotAllowed,
 )
+from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.secret import Secret
 from orchestrator.providers.azure.azure_provider import AzureProvider
@@ -301,6 +302,17 @@ async def test_options_are_the_listed_types_without_provisioned_throughput(bench
     assert await provider.list_deployment_options("unheard-of") is None
     bench.deployments.base_model = "sandbox"
     assert await provider.list_deployment_options("sandbox-1")  # name and version, as the training writes it
+
+
+async def test_checkpoint_is_deployed_by_its_own_id(bench: AzureBench) -> None:
+    provider = connect(bench)
+    job = await bench.job(provider)
+    bench.now += 1000
+    kept = number_checkpoints(await provider.checkpoints(job.id))
+    assert kept[0].id.startswith("ftchkpt-")
+    assert (kept[0].model, kept[0].training_loss is not None) == (kept[0].id, True)
+    made = await create(bench, provider, await order(bench, provider, model=kept[0].model))
+    assert made.model == kept[0].id
 
 
 def test_options_of_the_bench_are_those_that_deployments_need() -> None:

@@ -315,7 +315,8 @@ def create_azure(sandbox: Starlette, clock: Callable[[], float], world: FakeWorl
 
     def is_trained(account: str, model: str) -> bool:
         jobs = sandbox.state.sandbox.jobs.of(account).values()
-        return model in {f"{job.model}.ft-{job.id.removeprefix('ftjob-')}" for job in jobs}
+        tuned = {f"{job.model}.ft-{job.id.removeprefix('ftjob-')}" for job in jobs}
+        return model in tuned or (model.startswith("ftchkpt-") and bool(tuned))
 
     fake.is_trained = is_trained
     world = world or FakeWorld(_error, clock)

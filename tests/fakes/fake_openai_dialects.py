@@ -14,6 +14,7 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+CHECKPOINTS = re.compile(r".*/fine_tuning/jobs/[^/]+/checkpoints")
 JOBS = re.compile(r".*/fine_tuning/jobs(/[^/]+)?(/cancel)?")
 MODELS_LIST = re.compile(r".*/models")
 MODEL = re.compile(r"(.*/models/)(.+)")
@@ -40,6 +41,9 @@ class Translator:
 
     def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         return job
+
+    def checkpoint_answer(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return checkpoint
 
     def model_request(self, name: str) -> str:
         return name
@@ -78,7 +82,13 @@ class Translator:
         """The answer in this dialect's words."""
         if status >= 400:
             return {"error": self.error_answer(body["error"])} if "error" in body else body
-        tells = {JOBS: self.job_answer, FILES: self._file, MODEL: self.model_answer, MODELS_LIST: self.model_answer}
+        tells = {
+            CHECKPOINTS: self.checkpoint_answer,
+            JOBS: self.job_answer,
+            FILES: self._file,
+            MODEL: self.model_answer,
+            MODELS_LIST: self.model_answer,
+        }
         tell = next((tell for pattern, tell in tells.items() if pattern.fullmatch(path)), None)
         if marked:
             self.marked.add(body["id"])
@@ -114,6 +124,9 @@ class AzureTranslator(Translator):
             job["fine_tuned_model"] = f"{job['model']}.ft-{job['id'].removeprefix('ftjob-')}"
         pending = job["status"] == "validating_files"
         return job | ({"status": "pending"} if pending else {})
+
+    def checkpoint_answer(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return checkpoint | {"id": checkpoint["id"].replace("ftckpt_", "ftchkpt-")}
 
     def file_answer(self, file: dict[str, Any]) -> dict[str, Any]:
         return file | ({"status": "pending"} if file.get("status") == "uploaded" else {})

@@ -55,6 +55,7 @@ def create_together(
         ("POST", "/v1/fine-tunes/{job_id}/cancel", "jobs.cancel", cancel_job),
         ("GET", "/v1/fine-tunes/{job_id}/events", "jobs.events", list_events),
         ("GET", "/v1/fine-tunes/{job_id}/metrics", "jobs.events", list_metrics),
+        ("GET", "/v1/fine-tunes/{job_id}/checkpoints", "jobs.checkpoints", list_checkpoints),
     ]
     deployments = FakeTogetherDeployments(world)
     gates = [
@@ -298,6 +299,30 @@ def _job(ask: FakeRequest, job: FakeJob) -> dict[str, Any]:
     if job.shows_model(ask.now):
         shown["model_output_name"] = f"{ask.name}/{body['model'].split('/')[-1]}-{suffix or 'ft'}-{job.id[3:11]}"
     return shown
+
+
+async def list_checkpoints(ask: FakeRequest) -> Reply:
+    """As many as were asked for, evenly over the training: one if none were."""
+    job = ask.job(ask.path("job_id"))
+    count = int(job.body.get("n_checkpoints", 1)) if job.state(ask.now) == "succeeded" else 0
+    object_id = f"ml_{job.id[3:15].replace('-', '')}"
+    return Reply(
+        {
+            "data": [
+                {
+                    "step": 50 * number // count,
+                    "checkpoint_type": "Final" if number == count else "Intermediate",
+                    "checkpoint": "model",
+                    "object_id": object_id,
+                    "object_name": f"{ask.name}/{object_id}",
+                    "object_revision_id": f"rv_{number}",
+                    "path": f"s3://checkpoints/{number}",
+                    "created_at": _iso(ask.now),
+                }
+                for number in range(1, count + 1)
+            ]
+        }
+    )
 
 
 def _events(ask: FakeRequest, job: FakeJob) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from deployment_actions import (
@@ -28,8 +29,10 @@ from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.transitions import hold_deployment, start_create, withdraw_deployment
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.jobs.checkpoint import Checkpoint, number_checkpoints
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries.deployments import checkpoints
 
 
 async def list_events(database: Database) -> list[tuple[str, str, str | None]]:
@@ -95,10 +98,35 @@ async def test_unknown_accounts_and_options_are_refused(database: Database) -> N
         await plan(database, "acne")
     with pytest.raises(ConfigError, match="needs `keep_hours`"):
         await plan(database, "acme", options={})
-    with pytest.raises(ConfigError, match="a checkpoint belongs to one account"):
+    with pytest.raises(ConfigError, match="the checkpoint ckpt-1 belongs to one account"):
         await plan(database, "acme", "globex", checkpoint="ckpt-1")
     with pytest.raises(ConfigError, match='no current run "other"'):
         await plan(database, "acme", run="other")
+
+
+async def test_a_checkpoint_is_chosen_in_each_account(database: Database) -> None:
+    jobs = [a_finished_job(name) for name in ("acme", "globex", "other")]
+    await fill(database, jobs)
+    losses = {"acme": (0.5, 0.4), "globex": (0.3, 0.6)}
+    for job in jobs:
+        values = enumerate(losses.get(job.account, ()), 1)
+        kept = [
+            Checkpoint(id=f"{job.account}-{n}", step=10 * n, model=f"m:{job.account}:{n}", validation_loss=loss)
+            for n, loss in values
+        ]
+        await database.write(partial(checkpoints.save, job_id=job.id, kept=number_checkpoints(kept)))
+    planned = await plan(database, "acme", "globex", "other", checkpoint="best")
+    assert [(line.checkpoint, line.model, line.obstacle) for line in planned.lines] == [
+        ("acme-2", "m:acme:2", ""),
+        ("globex-1", "m:globex:1", ""),
+        (None, jobs[2].fine_tuned_model, "the checkpoint best of its job is not known"),
+    ]
+    assert (await plan(database, "acme", checkpoint="1")).lines[0].checkpoint == "acme-1"
+    assert (await plan(database, "acme", checkpoint="acme-1")).lines[0].model == "m:acme:1"
+    assert (await plan(database, "acme", checkpoint="not-listed")).lines[0].model == "not-listed"
+    [requested] = await deploy(database, "acme", checkpoint="best")
+    assert (requested.checkpoint, requested.model) == ("acme-2", "m:acme:2")
+    assert (await plan(database, "acme")).lines[0].obstacle == ""  # the final model has a deployment of its own
 
 
 async def test_a_model_that_cannot_be_served_is_not_requested(database: Database) -> None:

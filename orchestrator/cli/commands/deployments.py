@@ -35,7 +35,7 @@ MinReplicasOption = Annotated[int | None, typer.Option(min=0, help="Smallest num
 MaxReplicasOption = Annotated[int | None, typer.Option(min=1, help="Largest number of replicas; all are billed.")]
 IdleStopOption = Annotated[int | None, typer.Option(min=1, help="Stop it after this time without calls.")]
 PrecisionOption = Annotated[str | None, typer.Option(help="Precision, for example FP8.")]
-CheckpointOption = Annotated[str | None, typer.Option(help="Deploy this checkpoint of the only account.")]
+CheckpointOption = Annotated[str | None, typer.Option(help='Deploy a checkpoint: its number, "best", or its id.')]
 UsdPerHourOption = Annotated[
     float | None, typer.Option(min=0, help="Price of a replica, if the provider does not report it.")
 ]

@@ -32,6 +32,18 @@ AccountArgument = Annotated[
 ]
 
 
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(help='Instead of the final model a checkpoint: its number, or "best" for the lowest loss.'),
+]
+CheckpointsOption = Annotated[
+    bool, typer.Option("--checkpoints", help="List the checkpoints with their losses instead.")
+]
+UnservableOption = Annotated[
+    bool, typer.Option("--all", help="Include models that must be deployed before they can be called.")
+]
+
+
 @command(
     panel=Panel.RESULTS,
     examples="""
@@ -73,6 +85,7 @@ def status(
     examples="""
         orchestrator models
         orchestrator models --format csv -o models.csv
+        orchestrator models --checkpoints
         orchestrator models --format litellm --name support-tone -o router.yaml
     """,
 )
@@ -91,16 +104,19 @@ def models(
     name: Annotated[
         str | None, typer.Option(help="Model group in LiteLLM's configuration; default: the name of the run.")
     ] = None,
-    everything: Annotated[
-        bool,
-        typer.Option("--all", help="Include models that must be deployed before they can be called."),
-    ] = False,
+    everything: UnservableOption = False,
+    checkpoint: CheckpointOption = None,
+    checkpoints: CheckpointsOption = False,
 ) -> None:
     """Print each account's fine-tuned model id. Exits 1 if any is missing."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as handler
 
+        if checkpoints:
+            return await handler.print_checkpoints(
+                app, labels=label or (), providers=provider or (), wide=wide, run=run
+            )
         return await handler.print_models(
             app,
             ExportFormat.JSON if json else output_format,
@@ -111,6 +127,7 @@ def models(
             name=name,
             wide=wide,
             run=run,
+            checkpoint=checkpoint,
         )
 
     run_with_app(work, for_reading=True)

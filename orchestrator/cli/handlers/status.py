@@ -23,7 +23,7 @@ from orchestrator.cli.output import (
 )
 from orchestrator.cli.plan_table import print_plan_table
 from orchestrator.cli.session import format_error
-from orchestrator.cli.status_table import print_models_table, print_status
+from orchestrator.cli.status_table import print_checkpoints_table, print_models_table, print_status
 from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
@@ -35,13 +35,16 @@ from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings,
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, export, left_out_reason, select_models
+from orchestrator.exports import ExportFormat, export, left_out_reason, select_checkpoints, select_models
 
 if TYPE_CHECKING:
     from orchestrator.app import App
     from orchestrator.app.accounts_file_applier import PlannedRun
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
+NO_CHECKPOINTS_MESSAGE = (
+    "No checkpoints. They are read when a job succeeds, where the provider keeps them (docs/providers.md)."
+)
 NO_MATCH_MESSAGE = "No job of the run matches the filter."
 NO_MATCH_IN_RUNS_MESSAGE = "No job of the runs matches the filter."
 ACCOUNT_COLUMNS = (
@@ -255,6 +258,7 @@ async def print_models(
     name: str | None,
     wide: bool = False,
     run: str | None = None,
+    checkpoint: str | None = None,
 ) -> ExitCode:
     """Print or write the selected models of all current runs or of one. Returns FAILED if any of them is missing.
 
@@ -274,6 +278,8 @@ async def print_models(
         providers=providers,
         run_names=run_names,
     )
+    if checkpoint is not None:
+        selection = select_checkpoints(selection, checkpoint)
     exported = export(output_format, selection, include_unservable=everything)
     if output_format is ExportFormat.TABLE and output is None:
         print_models_table(exported.models, wide=wide)
@@ -282,8 +288,25 @@ async def print_models(
     for job in exported.models.left_out:
         prefix = f"{run_names[job.run]}: " if run_names else ""
         sys.stderr.write(sanitize_line(f"Omitted: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
-    complete = selection.jobs and all(job.state == JobState.SUCCEEDED for job in selection.jobs)
+    complete = selection.jobs and all(
+        job.state == JobState.SUCCEEDED and (checkpoint is None or job.fine_tuned_model) for job in selection.jobs
+    )
     return ExitCode.DONE if complete else ExitCode.FAILED
+
+
+async def print_checkpoints(
+    app: App, *, labels: Sequence[str], providers: Sequence[str], wide: bool = False, run: str | None = None
+) -> ExitCode:
+    """Print the checkpoints of the selected models with their losses. Returns FAILED if there are none."""
+    snapshot = await app.read_status(run)
+    name = snapshot.run.name if snapshot.run else ""
+    run_names = _get_run_names(snapshot, None)
+    selection = select_models(name, snapshot.jobs, {}, labels=labels, providers=providers, run_names=run_names)
+    if not any(job.checkpoints for job in selection.jobs):
+        sys.stdout.write(NO_CHECKPOINTS_MESSAGE + "\n")
+        return ExitCode.FAILED
+    print_checkpoints_table(selection, wide=wide)
+    return ExitCode.DONE
 
 
 def _get_run_names(snapshot: read.StatusSnapshot, group: str | None) -> dict[str, str]:

@@ -47,6 +47,7 @@ from typing import Any
 from orchestrator.core.account_state import AccountUpdate
 from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
 from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState, next_state
 from orchestrator.core.jobs.loss import Loss
@@ -69,6 +70,7 @@ class Outcome:
     request_id: str | None = None  # the provider's id of the request, for its support
     account_update: AccountUpdate | None = None  # what the step changes in the job's account
     losses: tuple[Loss, ...] = ()  # new points of the job's curve
+    checkpoints: tuple[Checkpoint, ...] = ()  # models that the provider kept besides the final one
     pinned_values: PinnedValues | None = None  # chosen by the provider for this job, and sent with the run's others
     warning_candidate: Failure | None = None  # worth an operator's attention; `stall.with_warning` decides
     is_warning_new: bool = False  # the job's warning is new: write a line and notify

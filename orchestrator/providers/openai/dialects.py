@@ -80,6 +80,7 @@ class Dialect:
     suffix_required: bool = False  # whether the server refuses a job without a suffix
     hyperparameter_format: HyperparameterFormat = HyperparameterFormat.METHOD
     extra_body_fields: Mapping[str, str] = field(default_factory=dict)  # option of the spec -> field of the body
+    uses_checkpoint_ids: bool = False  # whether a checkpoint is deployed by its own id, not by a model's
     result_is_checkpoint: bool = False  # whether a job names no model, so that its last checkpoint is the result
     part_bytes: int = 16 * MB  # size of the parts of a multipart upload
     chat: OpenAIChatStyle = COMPATIBLE_CHAT  # how its models are asked
@@ -137,6 +138,7 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
         error_codes={**ERROR_CODES, "invalidPayload": FileNotReady},
         ambiguous_codes=frozenset({"invalidPayload"}),
         extra_body_fields={"training_type": "trainingType"},
+        uses_checkpoint_ids=True,
     ),
     ProviderName.NEBIUS: Dialect(
         capabilities=CAPABILITIES[ProviderName.NEBIUS],
@@ -153,6 +155,7 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
         default_hyperparameters={"lora": True},
         accepts_auto=False,
         result_is_checkpoint=True,
+        uses_checkpoint_ids=True,
     ),
     ProviderName.BEDROCK_MANTLE: Dialect(
         capabilities=CAPABILITIES[ProviderName.BEDROCK_MANTLE],

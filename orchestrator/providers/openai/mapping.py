@@ -11,6 +11,7 @@ from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.account import HyperparameterFormat
 from orchestrator.core.dataset import short_tag
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.loss import Loss, parse_loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.remote import (
@@ -30,7 +31,14 @@ from orchestrator.providers.http.response_decoder import (
     text_or_none,
 )
 from orchestrator.providers.openai.dialects import FILE_STATUS, JOB_STATUS, Dialect
-from orchestrator.providers.openai.responses import OpenAIEvent, OpenAIFile, OpenAIJob, OpenAIListedFile, OpenAIModel
+from orchestrator.providers.openai.responses import (
+    OpenAICheckpoint,
+    OpenAIEvent,
+    OpenAIFile,
+    OpenAIJob,
+    OpenAIListedFile,
+    OpenAIModel,
+)
 from orchestrator.providers.tagging import tagged_suffix
 
 TAG_METADATA_KEY: Final = "orchestrator_job"
@@ -198,6 +206,21 @@ def find_loss(event: OpenAIEvent) -> Loss | None:
     data = event.data if isinstance(event.data, dict) else {}
     training, validation = data.get("train_loss"), data.get("full_valid_loss", data.get("valid_loss"))
     return parse_loss(data.get("step"), training, validation)
+
+
+def to_checkpoint(saved: OpenAICheckpoint, dialect: Dialect) -> Checkpoint | None:
+    """Convert a checkpoint; None for one that does not show its step, or the model by which it is called."""
+    model = saved.id if dialect.uses_checkpoint_ids else saved.fine_tuned_model_checkpoint
+    if saved.step_number is None or not model:
+        return None
+    metrics = saved.metrics if isinstance(saved.metrics, dict) else {}
+    return Checkpoint(
+        id=saved.id,
+        step=saved.step_number,
+        model=model,
+        training_loss=number_or_none(metrics.get("train_loss")),
+        validation_loss=number_or_none(metrics.get("full_valid_loss", metrics.get("valid_loss"))),
+    )
 
 
 def to_moderation_verdict(result: ModerationResult) -> ModerationVerdict:

@@ -18,6 +18,7 @@ from orchestrator.core.capabilities import Capabilities, needs_multipart
 from orchestrator.core.dataset import filename_has_tag
 from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.providers import PROVIDERS
@@ -52,6 +53,7 @@ from orchestrator.providers.openai.mapping import (
     find_metadata_tag,
     metadata_has_tag,
     metadata_tag_or_empty,
+    to_checkpoint,
     to_moderation_verdict,
     to_remote_event,
     to_remote_file,
@@ -68,6 +70,7 @@ from orchestrator.providers.openai.responses import (
     JOB_LIST_DECODER,
     MODEL_DECODER,
     MODEL_LIST_DECODER,
+    OpenAICheckpoint,
     OpenAIEvent,
     OpenAIJob,
 )
@@ -239,6 +242,14 @@ class OpenAIProvider(ProviderDefaults):
             losses += [loss] if loss else []
         return losses
 
+    async def checkpoints(self, remote_job_id: str) -> list[Checkpoint]:
+        """Return those that name their step and their model. A compatible server may not have the list."""
+        try:
+            saved = [each async for each in self._iter_checkpoints(remote_job_id)]
+        except RemoteNotFound:
+            return []
+        return [found for each in saved if (found := to_checkpoint(each, self._dialect))]
+
     async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
         async with self._client.read_call():
             answer = await self._client.sdk.moderations.create(
@@ -315,10 +326,13 @@ class OpenAIProvider(ProviderDefaults):
             f"{JOBS_PATH}/{_encode_path_segment(remote_job_id)}/events", EVENT_LIST_DECODER
         )
 
-    async def _find_last_checkpoint(self, remote_job_id: str) -> str | None:
-        saved = self._client.iter_items(
+    def _iter_checkpoints(self, remote_job_id: str) -> AsyncIterator[OpenAICheckpoint]:
+        return self._client.iter_items(
             f"{JOBS_PATH}/{_encode_path_segment(remote_job_id)}/checkpoints", CHECKPOINT_LIST_DECODER
         )
+
+    async def _find_last_checkpoint(self, remote_job_id: str) -> str | None:
+        saved = self._iter_checkpoints(remote_job_id)
         ids = {checkpoint.step_number or 0: checkpoint.id async for checkpoint in saved}
         return ids[max(ids)] if ids else None
 

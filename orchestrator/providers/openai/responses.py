@@ -85,6 +85,8 @@ class OpenAICheckpoint(_OpenAIObject):
     """A model that was saved during training."""
 
     step_number: int | None = None
+    fine_tuned_model_checkpoint: RemoteIdOrEmpty | None = None
+    metrics: Any = None
 
 
 FILE_DECODER: Final = msgspec.json.Decoder(OpenAIFile, strict=False)

@@ -55,6 +55,13 @@ def parse_model_reference(text: str, project: str = "") -> ModelReference | None
     return ModelReference(project, match[1], match[2]) if match else None
 
 
+def format_object_id(model: str | None, revision: str | None) -> str:
+    """Format the id of a model in its project, as `parse_model_reference` reads it; empty without a model."""
+    if not model:
+        return ""
+    return f"{model}/revisions/{revision}" if revision else model
+
+
 class ModelObjectFinder:
     """Finds the objects of the models of one project."""
 

@@ -51,6 +51,15 @@ class TogetherEvent(msgspec.Struct):
     message: Any = None
 
 
+class TogetherCheckpoint(msgspec.Struct):
+    """A checkpoint of a fine-tune: an object of the project, the whole model or its adapter."""
+
+    step: int
+    checkpoint: StatusWord | None = None
+    object_id: RemoteIdOrEmpty | None = None
+    object_revision_id: RemoteIdOrEmpty | None = None
+
+
 class TogetherMetrics(msgspec.Struct):
     """The rows of a fine-tune's loss curve."""
 
@@ -96,4 +105,5 @@ FILE_DECODER: Final = msgspec.json.Decoder(TogetherFile, strict=False)
 FILE_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherFile], strict=False)
 JOB_DECODER: Final = msgspec.json.Decoder(TogetherJob, strict=False)
 JOB_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherJob], strict=False)
+CHECKPOINT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherCheckpoint])
 EVENT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherEvent], strict=False)

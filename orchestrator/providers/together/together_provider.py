@@ -16,6 +16,7 @@ from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteNotFound, RequestRejected
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, parse_loss
 from orchestrator.core.plans.price import Quote
 from orchestrator.core.providers import PROVIDERS
@@ -39,7 +40,9 @@ from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
 from orchestrator.providers.together.deployments import TogetherDeployments
+from orchestrator.providers.together.model_objects import format_object_id
 from orchestrator.providers.together.responses import (
+    CHECKPOINT_LIST_DECODER,
     ESTIMATE_DECODER,
     EVENT_LIST_DECODER,
     FILE_DECODER,
@@ -215,6 +218,16 @@ class TogetherProvider(TogetherDeployments, ProviderDefaults):
         rows = metrics.metrics or []
         losses = [parse_loss(row.get(STEP_METRIC), row.get("train/loss"), row.get("eval/loss")) for row in rows]
         return [loss for loss in losses if loss]
+
+    async def checkpoints(self, remote_job_id: str) -> list[Checkpoint]:
+        """Return those that are objects of the project: a deployment names the object and its revision."""
+        async with self._client.read_call():
+            listed = await self._client.list_items(
+                CHECKPOINT_LIST_DECODER, f"/fine-tunes/{remote_job_id}/checkpoints"
+            )
+        listed.sort(key=lambda each: each.checkpoint == "model")  # of one step the last counts: not the adapter
+        named = [(each.step, format_object_id(each.object_id, each.object_revision_id)) for each in listed]
+        return [Checkpoint(id=model, step=step, model=model) for step, model in named if model]
 
     async def ask(
         self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None

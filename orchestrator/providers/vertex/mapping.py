@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import RequestRejected
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.remote import RemoteEvent, RemoteJob, RemoteJobStatus
 from orchestrator.providers.base import JobOrder
 from orchestrator.providers.http.response_decoder import count_or_none, name_or_none, number_or_none, text_or_none
@@ -164,6 +165,20 @@ def _get_statistics(job: VertexJob) -> Mapping[str, Any]:
     statistics = job.tuning_data_stats if isinstance(job.tuning_data_stats, dict) else {}
     supervised = statistics.get("supervisedTuningDataStats")
     return supervised if isinstance(supervised, dict) else {}
+
+
+def to_checkpoints(job: VertexJob) -> list[Checkpoint]:
+    """Convert the checkpoints of the tuned model. Each is called at an endpoint of its own."""
+    tuned = job.tuned_model or VertexTunedModel()
+    found = []
+    for each in tuned.checkpoints if isinstance(tuned.checkpoints, list) else ():
+        if not isinstance(each, dict):
+            continue
+        step, endpoint = _read_count(each, "step"), name_or_none(each.get("endpoint"))
+        if step is not None and endpoint:
+            name = name_or_none(each.get("checkpointId")) or endpoint
+            found.append(Checkpoint(id=name, step=step, model=endpoint, epoch=_read_count(each, "epoch")))
+    return found
 
 
 def _list_notes(job: VertexJob) -> Iterator[str]:

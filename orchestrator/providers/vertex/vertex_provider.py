@@ -21,6 +21,7 @@ from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import JobLimitReached, QuotaExhausted, RemoteNotFound, RequestRejected
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.providers import PROVIDERS, find_base_url
 from orchestrator.core.remote import RemoteEvent, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
@@ -47,7 +48,14 @@ from orchestrator.providers.vertex.access_tokens import (
     check_google_auth_installed,
     is_credential_document,
 )
-from orchestrator.providers.vertex.mapping import LABEL, build_job_body, find_tag, to_events, to_remote_job
+from orchestrator.providers.vertex.mapping import (
+    LABEL,
+    build_job_body,
+    find_tag,
+    to_checkpoints,
+    to_events,
+    to_remote_job,
+)
 from orchestrator.providers.vertex.responses import (
     JOB_DECODER,
     JOB_PAGE_DECODER,
@@ -177,6 +185,9 @@ class VertexProvider(BucketFiles, ProviderDefaults):
         if left_out is not None:
             return await ask_once(left_out)
         return await ask_without_refused(ask_once, list_sent_parameters(question))
+
+    async def checkpoints(self, remote_job_id: str) -> list[Checkpoint]:
+        return to_checkpoints(await self._get_job(remote_job_id))
 
     async def _get_job(self, remote_job_id: str) -> VertexJob:
         async with self._client.read_call():

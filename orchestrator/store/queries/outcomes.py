@@ -9,9 +9,9 @@
 # * Compare and set. The UPDATE has the condition `version = job.version - 1`. If no row matches, the outcome is stale
 #   and nothing of it is written; the step starts again from the current row. An intent is recorded by the same rule
 #   before anything is sent, so of two replicas only one gets to create a remote job.
-# * One transaction. The row, the history events, the wake-up, the account's hold, the losses, the pinned values and
-#   the notifications are committed together or not at all. A job that ended without its notification would end
-#   silently; a notification without the end would be false.
+# * One transaction. The row, the history events, the wake-up, the account's hold, the losses, the checkpoints, the
+#   pinned values and the notifications are committed together or not at all. A job that ended without its
+#   notification would end silently; a notification without the end would be false.
 #
 # FIELDS_OWNED_ELSEWHERE are not written with an outcome: other queries change them without raising the version (price
 # estimates, retirement dates), so the values in the loaded job may be out of date. Writing them would undo that
@@ -44,6 +44,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select, update
 
 from orchestrator.core.account_state import apply_account_update
+from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.jobs.transitions import Outcome, rebase_on_cancel
@@ -52,6 +53,7 @@ from orchestrator.store.db.connection import execute_each
 from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import accounts, events, losses, notifications, pins
 from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries.deployments import checkpoints
 from orchestrator.store.schema.mapping import job_to_row
 from orchestrator.store.schema.tables import jobs
 
@@ -159,7 +161,11 @@ async def _save_losses_and_pins(tx: Transaction, outcome: Outcome, at: float) ->
     job = outcome.job
     if outcome.previous_state in TERMINAL_STATES:  # a retry: the new remote job has a curve of its own
         await losses.delete_by_job(tx, job.id)
+        await checkpoints.save(tx, job.id, ())
     if outcome.losses:
         await losses.add(tx, job.id, outcome.losses)
+    if outcome.checkpoints:
+        curve = await losses.list_by_job(tx.connection, job.id)
+        await checkpoints.save(tx, job.id, number_checkpoints(outcome.checkpoints, curve))
     if outcome.pinned_values is not None and (run_id := await pins.save(tx, job, outcome.pinned_values)):
         await job_queries.wake_unsubmitted(tx, run_id, at)

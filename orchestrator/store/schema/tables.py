@@ -239,6 +239,19 @@ losses = Table(
     Column("validation_loss", Float),
 )
 
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("epoch", Integer),
+    Column("training_loss", Float),
+    Column("validation_loss", Float),
+)
+
 uploads = Table(
     "uploads",
     metadata,

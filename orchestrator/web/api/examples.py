@@ -46,6 +46,15 @@ RUN_EXAMPLE: Final[dict[str, Any]] = {
     "pins": {},
     "warnings": [],
 }
+_CHECKPOINT: Final[dict[str, Any]] = {
+    "number": 1,
+    "id": "ftckpt_zc4Q7MP6XxulcVzj4MZdwsAB",
+    "model": "ft:sandbox-small:acme:support:CZk4QpX1:ckpt-step-96",
+    "step": 96,
+    "epoch": None,
+    "training_loss": 0.7312,
+    "validation_loss": 0.8045,
+}
 JOB_EXAMPLE: Final[dict[str, Any]] = {
     "account": "acme-eu",
     "provider": "openai",
@@ -83,6 +92,7 @@ JOB_EXAMPLE: Final[dict[str, Any]] = {
     "latest_event": "remote succeeded",
     "replica": "3f9a1c2b7d4e",
     "serving": _SERVING,
+    "checkpoints": [_CHECKPOINT],
 }
 _ACCOUNT: Final[dict[str, Any]] = {
     "name": "acme-eu",
@@ -198,6 +208,7 @@ _MODELS: Final[dict[str, Any]] = {
             "retires_on": None,
             "days_left": None,
             "labels": ["eu"],
+            "checkpoints": [_CHECKPOINT],
             "job": _JOB_ID,
             "serving": _SERVING,
         }

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from fastapi import Query
 from fastapi.responses import PlainTextResponse, Response
 
-from orchestrator.exports import ExportFormat, export, select_models
+from orchestrator.exports import ExportFormat, export, select_checkpoints, select_models
 from orchestrator.status import JobListing
 from orchestrator.web.backend import WebBackend
 
@@ -29,11 +29,18 @@ IncludeUnservable = Annotated[
 HiddenIncludeUnservable = Annotated[bool, Query(alias="all", include_in_schema=False)]
 
 
+CheckpointParameter = Annotated[
+    str, Query(alias="checkpoint", description='Instead of the final models a checkpoint: its number, or "best".')
+]
+HiddenCheckpoint = Annotated[str, Query(alias="checkpoint", include_in_schema=False)]
+
+
 def export_response(
     backend: WebBackend,
     listings: Sequence[JobListing],
     export_format: ExportFormat,
     *,
+    checkpoint: str = "",
     include_unservable: bool = False,
     as_plain_text: bool = False,
     as_file: bool = False,
@@ -48,6 +55,8 @@ def export_response(
         backend.get_accounts(),
         run_names={each.run.id: each.run.name for each in listings} if len(listings) > 1 else {},
     )
+    if checkpoint:
+        models = select_checkpoints(models, checkpoint)
     exported = export(export_format, models, include_unservable=include_unservable)
     if as_plain_text:
         return PlainTextResponse(exported.text, headers={"Cache-Control": "no-store"})

@@ -16,6 +16,8 @@ from orchestrator.exports import ExportFormat
 from orchestrator.status import JobListing
 from orchestrator.web.api.model_export import (
     MAX_EXPORTED_ACCOUNTS,
+    CheckpointParameter,
+    HiddenCheckpoint,
     HiddenFormatParameter,
     HiddenIncludeUnservable,
     IncludeUnservable,
@@ -174,11 +176,14 @@ class ResourceRoutes:
         after: AfterParameter = "",
         export_format: HiddenFormatParameter = ExportFormat.JSON,
         include_unservable: HiddenIncludeUnservable = False,
+        checkpoint: HiddenCheckpoint = "",
     ) -> ModelPageSchema | Response:
         """List the fine-tuned models of a run, sorted by account name."""
         if export_format is not ExportFormat.JSON:
             listings = await self._list_exported_jobs(job_filter, run)
-            return export_response(self._backend, listings, export_format, include_unservable=include_unservable)
+            return export_response(
+                self._backend, listings, export_format, checkpoint=checkpoint, include_unservable=include_unservable
+            )
         page = await self._get_job_page(job_filter, run, limit, after)
         if page is None:
             return ModelPageSchema(models=[], total=0, next=None)
@@ -192,6 +197,7 @@ class ResourceRoutes:
         export_format: TextFormatParameter,
         run: ExportRunParameter = "",
         include_unservable: IncludeUnservable = False,
+        checkpoint: CheckpointParameter = "",
     ) -> Response:
         """Export all fine-tuned models of the current runs, or of one run, as text.
 
@@ -203,6 +209,7 @@ class ResourceRoutes:
             self._backend,
             listings,
             ExportFormat(export_format),
+            checkpoint=checkpoint,
             include_unservable=include_unservable,
             as_plain_text=True,
         )

@@ -10,6 +10,7 @@ from orchestrator.core.account import Account
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
 from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
@@ -44,6 +45,18 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRow:
+    """A model that the provider kept during the training."""
+
+    number: int
+    position: str  # epoch and step
+    training_loss: str
+    validation_loss: str
+    model: str
+    is_best: bool  # whether it has the lowest loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceId:
     """An id, and the page of its resource in the provider's console, if it has one."""
 
@@ -65,6 +78,7 @@ class AccountPage:
     ids: tuple[ResourceId, ...]
     cost: tuple[tuple[str, str], ...]
     hyperparameters: tuple[HyperparameterRow, ...]
+    checkpoints: tuple[CheckpointRow, ...]
     actions: tuple[OperatorAction, ...]
     needs_remote_job: bool  # the job is held as ambiguous: an operator must select its remote job
     history: tuple[HistoryRow, ...]
@@ -107,6 +121,7 @@ def build_account_page(
         ids=tuple(_list_ids(newest, listed)) if newest else (),
         cost=tuple(_cost(newest, find_price).items()) if newest else (),
         hyperparameters=_build_hyperparameters(newest) if newest else (),
+        checkpoints=_build_checkpoints(newest) if newest else (),
         actions=_available_actions(newest, account.hold) if newest and newest.current else (),
         needs_remote_job=newest is not None and newest.job.held and newest.job.state == JobState.SUBMITTING,
         history=tuple(_build_history_row(entry) for entry in account.events),
@@ -182,6 +197,25 @@ def _build_hyperparameters(newest: RunJob) -> tuple[HyperparameterRow, ...]:
         )
         for name in dict.fromkeys([*requested, *effective])
     )
+
+
+def _build_checkpoints(newest: RunJob) -> tuple[CheckpointRow, ...]:
+    best = find_checkpoint(newest.job.checkpoints, BEST_CHECKPOINT)
+    return tuple(
+        CheckpointRow(
+            number=each.number,
+            position=f"step {each.step}" if each.epoch is None else f"epoch {each.epoch}, step {each.step}",
+            training_loss=_format_loss(each.training_loss),
+            validation_loss=_format_loss(each.validation_loss),
+            model=each.model,
+            is_best=each is best,
+        )
+        for each in newest.job.checkpoints
+    )
+
+
+def _format_loss(loss: float | None) -> str:
+    return "–" if loss is None else f"{loss:.4f}"
 
 
 def _available_actions(newest: RunJob, account_hold: Failure | None) -> tuple[OperatorAction, ...]:

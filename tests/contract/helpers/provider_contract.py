@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
 from provider_bench import LINES, PAIRS, TAG, ProviderBench, oversized
 
-from orchestrator.core.account import Account
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import JobLookup
 from orchestrator.core.errors import (
     AmbiguousRemoteJob,
@@ -25,8 +25,10 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     WrongOrganization,
 )
+from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.jobs.loss import merge_curves
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
+from orchestrator.providers.base import CheckpointProvider
 from orchestrator.sandbox import Fault
 from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
 
@@ -551,6 +553,21 @@ class ProviderContract:
         assert bool(then) is provider.capabilities.losses
         assert all(loss.step > last for loss in then)
         assert await provider.losses(job.id, then[-1].step if then else 0) == []
+
+    async def test_checkpoints_of_a_finished_job_are_listed(self, bench: ProviderBench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        bench.now += 1000
+        done = await provider.get_job(job.id)
+        if not provider.capabilities.checkpoints:
+            assert not hasattr(provider, "checkpoints") or bench.name is ProviderName.BEDROCK_MANTLE
+            return
+        kept = number_checkpoints(await cast(CheckpointProvider, provider).checkpoints(done.id))
+        assert [each.number for each in kept] == list(range(1, len(kept) + 1))
+        assert len({each.model for each in kept}) == len(kept) > 0
+        bench.faults(Fault("server_error"))
+        with pytest.raises(ProviderError):
+            await cast(CheckpointProvider, provider).checkpoints(done.id)
 
     async def test_job_events_are_listed(self, bench: ProviderBench) -> None:
         provider = bench.provider()

@@ -16,6 +16,7 @@ def job(account: str, provider: str = "openai", model: str | None = "", **values
     model = f"ft:gpt-4.1-mini:{account}" if model == "" else model
     known |= {
         "account": account,
+        "checkpoints": (),
         "provider": provider,
         "base_model": "gpt-4.1-mini",
         "labels": (),

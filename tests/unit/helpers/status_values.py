@@ -13,6 +13,7 @@ VALUES: dict[str, Any] = {
     "account": "a",
     "provider": "openai",
     "labels": (),
+    "checkpoints": (),
     "state": "succeeded",
     "held": False,
     "state_since": 0.0,

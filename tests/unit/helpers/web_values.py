@@ -53,6 +53,7 @@ def job(account: str, state: str, **values: Any) -> JobView:
         "provider": "openai",
         "base_model": "gpt-4.1-mini",
         "labels": [],
+        "checkpoints": (),
         "job": f"job-{account}",
         "held": False,
         "attempts": 0,

@@ -94,7 +94,9 @@ class DeploymentOptions(BaseModel):
     all: StrictBool = Field(
         False, description="Selects every account of the run whose model needs a deployment; `accounts` is omitted."
     )
-    checkpoint: ShortText | None = Field(None, description="Id of a checkpoint of the only account.")
+    checkpoint: ShortText | None = Field(
+        None, description='A checkpoint: its number, "best" for the lowest loss, or the id of the only account\'s.'
+    )
     kind: DeploymentKind | None = Field(None, description="How it is billed.")
     keep_hours: Annotated[StrictFloat, Field(gt=0, le=MAX_KEEP_HOURS, allow_inf_nan=False)] | None = Field(
         None, description="Hours from the create to the stop, whatever happens."

@@ -74,6 +74,18 @@ class ServingSchema(ApiModel):
     deployment: str | None = Field(description="Deployment id.")
 
 
+class CheckpointSchema(ApiModel):
+    """A model that the provider kept during the training."""
+
+    number: Count = Field(description="Its place among the checkpoints of the job; 1 is the earliest.")
+    id: str = Field(description="Id of the checkpoint at the provider.")
+    model: str = Field(description="Id by which the checkpoint is called, or deployed.")
+    step: Count = Field(description="Training step after which it was kept.")
+    epoch: Count | None = Field(description="Epoch after which it was kept, if the provider reports it.")
+    training_loss: float | None = Field(description="Training loss at this step, if known.")
+    validation_loss: float | None = Field(description="Validation loss at this step, if known.")
+
+
 class JobSchema(ApiModel):
     """One account's job in a run."""
 
@@ -125,6 +137,9 @@ class JobSchema(ApiModel):
     latest_event: str | None = Field(description="Note of the job's latest event.")
     replica: str | None = Field(description="Replica that last updated the job.")
     serving: ServingSchema | None = Field(None, description="How the model is called now; null without a model.")
+    checkpoints: list[CheckpointSchema] = Field(
+        description="Models that the provider kept besides the final one, the earliest first."
+    )
 
     @classmethod
     def from_view(cls, view: JobView) -> JobSchema:
@@ -259,6 +274,7 @@ class ModelSchema(ApiModel):
     labels: list[str]
     job: str
     serving: ServingSchema | None = Field(None, description="How the model is called now.")
+    checkpoints: list[CheckpointSchema]
 
     @classmethod
     def from_view(cls, view: JobView) -> ModelSchema:
