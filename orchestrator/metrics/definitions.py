@@ -71,6 +71,33 @@ RETIREMENT: Final = MetricDefinition(
     "Earliest retirement time of any fine-tuned model (end of its last day), in epoch seconds.",
     ("provider",),
 )
+DEPLOYMENTS: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_deployments",
+    "Deployments that may exist at a provider, and so may be billed, by state.",
+    ("provider", "state"),
+)
+DEPLOYMENT_HOURS: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_deployment_hours",
+    "Hours since the create of these deployments, summed.",
+    ("provider",),
+)
+DEPLOYMENT_USD_PER_HOUR: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_deployment_usd_per_hour",
+    "Price per hour of these deployments in USD; unknown prices count as 0.",
+    ("provider",),
+)
+DEPLOYMENT_USD: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_deployment_usd",
+    "Highest possible cost of these deployments until now, without their calls, in USD.",
+    ("provider",),
+)
+UNPRICED_DEPLOYMENTS: Final = MetricDefinition(
+    "gauge", "orchestrator_unpriced_deployments", "Deployments without a known price.", ("provider",)
+)
 REPLICAS: Final = MetricDefinition("gauge", "orchestrator_replicas", "Service processes with a current heartbeat.")
 BUILD: Final = MetricDefinition(
     "gauge", "orchestrator_build_info", "Build information (always 1).", ("version", "python")
@@ -120,6 +147,11 @@ ALL_METRICS: Final = (
     PLANNED_TOKENS,
     TRAINED_TOKENS,
     RETIREMENT,
+    DEPLOYMENTS,
+    DEPLOYMENT_HOURS,
+    DEPLOYMENT_USD_PER_HOUR,
+    DEPLOYMENT_USD,
+    UNPRICED_DEPLOYMENTS,
     REPLICAS,
     BUILD,
     CALLS,

@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 
+from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.metrics import definitions
 from orchestrator.metrics.definitions import MetricDefinition
@@ -53,8 +54,25 @@ class GaugeCollector:
             definitions.RETIREMENT,
             {(name,): _end_of_day_timestamp(day) for name, day in snapshot.first_retirement_dates.items()},
         )
+        yield from _build_deployment_families(snapshot)
         yield _build_family(definitions.REPLICAS, {(): snapshot.replicas})
         yield _build_family(definitions.BUILD, self._build)
+
+
+def _build_deployment_families(snapshot: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
+    used = snapshot.deployments
+    counts = Counter((each.provider, each.state) for each in used)
+    providers = sorted({each.provider for each in used})
+    states = {(name, state): float(counts[name, state]) for name in providers for state in sorted(MAY_EXIST_STATES)}
+    sums: dict[MetricDefinition, Iterator[tuple[str, float]]] = {
+        definitions.DEPLOYMENT_HOURS: ((each.provider, each.hours) for each in used),
+        definitions.DEPLOYMENT_USD_PER_HOUR: ((each.provider, each.usd_per_hour or 0.0) for each in used),
+        definitions.DEPLOYMENT_USD: ((each.provider, each.usd or 0.0) for each in used),
+        definitions.UNPRICED_DEPLOYMENTS: ((each.provider, float(each.usd_per_hour is None)) for each in used),
+    }
+    yield _build_family(definitions.DEPLOYMENTS, states)
+    for definition, values in sums.items():
+        yield _build_family(definition, _sum_by_label(values))
 
 
 def _count_jobs(snapshot: MetricsSnapshot) -> ValuesByLabels:

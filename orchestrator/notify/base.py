@@ -44,6 +44,10 @@ TITLE_TEMPLATES: Final[Mapping[str, str]] = {  # by the type of the payload
     Topic.ACCOUNT_HELD: "{account} is held",
     Topic.RUN_FINISHED: "run {run} has finished",
     Topic.MODEL_RETIRING: "{account}: the model will be shut down",
+    Topic.DEPLOYMENT_READY: "{account}: the deployment is ready",
+    Topic.DEPLOYMENT_EXPIRING: "{account}: the deployment is stopped soon",
+    Topic.DEPLOYMENT_FAILED: "{account}: the deployment has failed",
+    Topic.DEPLOYMENT_GONE: "{account}: the provider removed the deployment",
 }
 
 
@@ -56,7 +60,8 @@ def format_body(payload: Mapping[str, Any]) -> str:
     """Return the body of an alert: the model id, or the error and what to do next."""
     data = payload["data"]
     error = data["error"] or {}
-    lines = [data["fine_tuned_model"], error.get("message"), error.get("hint")]
+    called_as = data.get("model_string") or data["fine_tuned_model"]  # the first only of deployments
+    lines = [called_as, data.get("base_url"), error.get("message"), error.get("hint")]
     if data["fine_tuned_model"] and data["servable"] is False:
         lines.append("It cannot be called before it is deployed.")
     return "\n".join(line for line in lines if line) or "Every account has its model."

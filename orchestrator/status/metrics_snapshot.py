@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from orchestrator.core.deployment.cost import calculate_cost_so_far
+from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.deployments import calculate_usd_per_hour
 from orchestrator.status.run_overview import ProblemGroup, StateCount
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, replicas, runs, stats
+from orchestrator.store.queries.deployments import deployment_search
 
 MAX_PROBLEM_GROUPS = 1000  # error kinds and hints are few; the limit only bounds the query
 
@@ -31,6 +36,8 @@ class MetricsSnapshot:
     """By provider."""
     first_retirement_dates: Mapping[str, date] = field(default_factory=dict)
     """Last day of the first model to be retired, by provider."""
+    deployments: Sequence[DeploymentUsage] = ()
+    """Those that may exist at a provider."""
     due: int = 0
     """Due jobs of any run."""
     oldest_due: float = 0.0
@@ -39,12 +46,39 @@ class MetricsSnapshot:
     """Live replicas."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentUsage:
+    """What one deployment uses and costs until now. None: unknown."""
+
+    provider: str
+    state: str
+    hours: float
+    usd_per_hour: float | None
+    usd: float | None
+
+
+def _measure_deployment(deployment: Deployment, now: float) -> DeploymentUsage:
+    return DeploymentUsage(
+        provider=deployment.provider.value,
+        state=deployment.state.value,
+        hours=max(now - (deployment.create_started_at or now), 0.0) / SECONDS_PER_HOUR,
+        usd_per_hour=calculate_usd_per_hour(deployment),
+        usd=calculate_cost_so_far(deployment, now),
+    )
+
+
 async def get_metrics_snapshot(database: Database, now: float) -> MetricsSnapshot:
     """Read the numbers as they are now."""
     async with database.read_long() as connection:
         due, since = await stats.count_due(connection, now)
         live = len(await replicas.list_live(connection, now))
-        snapshot = MetricsSnapshot(due=due, oldest_due=0.0 if since is None else now - since, replicas=live)
+        billed = await deployment_search.list_billed(connection)
+        snapshot = MetricsSnapshot(
+            due=due,
+            oldest_due=0.0 if since is None else now - since,
+            replicas=live,
+            deployments=tuple(_measure_deployment(each, now) for each in billed),
+        )
         for run in await runs.list_current(connection):
             snapshot = _add_numbers(snapshot, await _load_numbers(connection, run, now))
     return snapshot

@@ -33,7 +33,7 @@ from orchestrator.web.auth.login import LoginRoutes
 from orchestrator.web.auth.middleware import SecurityMiddleware
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard.dataset_routes import DatasetRoutes
-from orchestrator.web.dashboard.deployment_routes import DeploymentPageRoutes
+from orchestrator.web.dashboard.deployments.deployment_routes import DeploymentPageRoutes
 from orchestrator.web.dashboard.routes import DashboardRoutes
 from orchestrator.web.headers import build_etag, not_modified_response
 from orchestrator.web.page_renderer import STATIC_FOLDER

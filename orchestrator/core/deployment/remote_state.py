@@ -54,10 +54,17 @@ _POLL_DELAYS: Final[dict[DeploymentState, tuple[float, float]]] = {
 """The shortest and the longest time between two polls, in seconds."""
 
 
+EXPIRY_NOTICE_SECONDS: Final = 900.0
+"""How long before its end a deployment is polled, so that its users are warned (deployment.expiring)."""
+
+
 def get_next_poll(deployment: Deployment, now: float, jitter: float) -> float:
     """Return when the deployment is polled next: seldom while nothing changes. `jitter` is random, 0 to 1."""
     low, high = _POLL_DELAYS.get(deployment.state, (60.0, 60.0))
-    return now + proportional_poll_delay(now - deployment.state_since, low, high, jitter)
+    due = now + proportional_poll_delay(now - deployment.state_since, low, high, jitter)
+    if deployment.expires_at is None or now >= (notice_at := deployment.expires_at - EXPIRY_NOTICE_SECONDS):
+        return due
+    return min(due, notice_at)
 
 
 def observe_deployment(

@@ -30,6 +30,10 @@ class Topic(StrEnum):
     ACCOUNT_HELD = "account.held"
     RUN_FINISHED = "run.finished"
     MODEL_RETIRING = "model.retiring"
+    DEPLOYMENT_READY = "deployment.ready"
+    DEPLOYMENT_EXPIRING = "deployment.expiring"
+    DEPLOYMENT_FAILED = "deployment.failed"
+    DEPLOYMENT_GONE = "deployment.gone"
 
 
 TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
@@ -41,6 +45,11 @@ TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
     Topic.RUN_FINISHED: "No job of a run is open any more: the last one has ended, or its account was removed from "
     "the accounts file; `error` counts the jobs without a model.",
     Topic.MODEL_RETIRING: "A fine-tuned model will be shut down, or no longer exists; `error` contains the date.",
+    Topic.DEPLOYMENT_READY: "A deployment has answered its first call: the model is callable by `model_string`.",
+    Topic.DEPLOYMENT_EXPIRING: "A deployment is stopped within 15 minutes; it is sent once.",
+    Topic.DEPLOYMENT_FAILED: "A deployment has failed, and nothing of it is billed any more; `error` contains the "
+    "reason.",
+    Topic.DEPLOYMENT_GONE: "The provider has removed a deployment, for example after a time without calls.",
 }
 
 
@@ -58,17 +67,21 @@ class Notification:
     fine_tuned_model: str | None = None  # the provider's model id
     servable: bool | None = None  # whether the model can be called without a deployment
     error: Failure | None = None
+    deployment: Mapping[str, Any] | None = None  # further fields of `data`, for notifications of a deployment
 
     def to_payload(self) -> dict[str, Any]:
-        """Convert to the payload of a webhook: always the same fields, plain values."""
+        """Convert to the payload of a webhook: the same fields for each topic, plain values.
+
+        Notifications of deployments have the fields of `deployment` as well.
+        """
         data = {
             name: str(value) if isinstance(value, str) else value
             for name, value in asdict(self).items()
-            if name not in {"topic", "at", "error"}
+            if name not in {"topic", "at", "error", "deployment"}
         }
         error = self.error and {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
-        at = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds")
-        return {"type": self.topic.value, "timestamp": at, "data": data | {"error": error}}
+        at, more = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds"), self.deployment or {}
+        return {"type": self.topic.value, "timestamp": at, "data": {**data, "error": error, **more}}
 
 
 def build_job_notification(job: Job, before: JobState, at: float) -> Notification | None:

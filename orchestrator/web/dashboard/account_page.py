@@ -17,7 +17,7 @@ from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
 from orchestrator.core.providers import ConsoleResource, find_console_url
 from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
 from orchestrator.status import NOT_DEPLOYED, AccountView, DeploymentView, EventData, JobView, RunJob
-from orchestrator.web.dashboard.deployments_page import DeploymentTableRow
+from orchestrator.web.dashboard.deployments.deployments_page import DeploymentTableRow
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.template_filters import format_identifier

@@ -34,7 +34,7 @@ from orchestrator.web.dashboard import (
     timeline_page,
 )
 from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
-from orchestrator.web.dashboard.deployment_dialog import build_deployment_href
+from orchestrator.web.dashboard.deployments.deployment_dialog import build_deployment_href
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
 from orchestrator.web.dashboard.run_choice import (
     OVERVIEW_PATH,

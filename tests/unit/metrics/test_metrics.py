@@ -24,6 +24,7 @@ from orchestrator.metrics import ALL_METRICS, MetricDefinition, MetricsRecorder
 from orchestrator.providers.base import Provider
 from orchestrator.providers.instrumentation import instrument_provider
 from orchestrator.status import MetricsSnapshot, ProblemGroup, StateCount
+from orchestrator.status.metrics_snapshot import DeploymentUsage
 
 ROOT = Path(__file__).parents[3]
 NOW = 1_790_000_000.0
@@ -55,6 +56,19 @@ def found(metrics: MetricsRecorder, name: str, tally: MetricsSnapshot | None = N
     """The values of one metric by its labels' values."""
     (order,) = (metric.labels for metric in ALL_METRICS if name in every_name(metric))
     return {tuple(each.labels[x] for x in order): each.value for each in samples(metrics, tally) if each.name == name}
+
+
+def test_gauges_sum_what_deployments_cost_by_provider() -> None:
+    hourly = DeploymentUsage(provider="fireworks", state="ready", hours=2.0, usd_per_hour=5.8, usd=11.6)
+    unknown = DeploymentUsage(provider="together", state="starting", hours=0.5, usd_per_hour=None, usd=None)
+    tally = MetricsSnapshot(deployments=[hourly, hourly, unknown])
+    metrics = MetricsRecorder("1")
+    counts = found(metrics, "orchestrator_deployments", tally)
+    assert (counts["fireworks", "ready"], counts["together", "starting"], counts["together", "ready"]) == (2, 1, 0)
+    assert found(metrics, "orchestrator_deployment_hours", tally) == {("fireworks",): 4.0, ("together",): 0.5}
+    assert found(metrics, "orchestrator_deployment_usd_per_hour", tally)[("fireworks",)] == 11.6
+    assert found(metrics, "orchestrator_deployment_usd", tally) == {("fireworks",): 23.2, ("together",): 0.0}
+    assert found(metrics, "orchestrator_unpriced_deployments", tally) == {("fireworks",): 0.0, ("together",): 1.0}
 
 
 def test_gauges_show_the_current_tally() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Integer, bindparam, func, insert, select, update
 
@@ -19,12 +19,19 @@ from orchestrator.core.account_state import apply_account_update
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.deployment.transitions import DeploymentOutcome, rebase_on_stop
+from orchestrator.core.notifications.deployment_notifications import (
+    build_deployment_notification,
+    build_expiry_notification,
+    is_ending_soon,
+)
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts, notifications
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row, deployment_to_row
-from orchestrator.store.schema.tables import deployments
+from orchestrator.store.schema.tables import deployments, events
+
+EXPIRY_NOTE: Final = "deployment ends soon"
 
 # Built once: compiling a statement takes longer than executing it.
 _UPDATE_IF_VERSION = update(deployments).where(
@@ -135,7 +142,29 @@ async def record(tx: Transaction, outcome: DeploymentOutcome, *, at: float, caus
         await accounts.save_many(tx, [after])
     if outcome.label is not None:
         tx.add_events(_build_event_of_outcome(outcome, at=at, cause=cause))
+    await _publish(tx, outcome, at)
     return True
+
+
+async def _publish(tx: Transaction, outcome: DeploymentOutcome, at: float) -> None:
+    """Publish what subscribers want to know of the change, in its transaction."""
+    deployment = outcome.deployment
+    if notification := build_deployment_notification(deployment, outcome.previous_state, at):
+        await notifications.publish(tx, notification)
+    if is_ending_soon(deployment, at) and not await _is_expiry_published(tx.connection, deployment):
+        tx.add_events(_build_event(deployment, EXPIRY_NOTE, at=at, cause="service"))
+        await notifications.publish(tx, build_expiry_notification(deployment, at))
+
+
+async def _is_expiry_published(connection: StoreConnection, deployment: Deployment) -> bool:
+    """Return whether the history has the warning already. The account is named because of the index."""
+    query = select(events.c.id).where(
+        events.c.account == deployment.account,
+        events.c.deployment_id == deployment.id,
+        events.c.note == EXPIRY_NOTE,
+        events.c.at >= (deployment.create_started_at or 0.0),
+    )
+    return (await connection.execute(query.limit(1))).first() is not None
 
 
 async def record_rebased(

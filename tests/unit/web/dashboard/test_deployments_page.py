@@ -18,8 +18,8 @@ from orchestrator.status import (
     count_deployments,
     list_deployments,
 )
-from orchestrator.web.dashboard.deployment_dialog import DeploymentActionRequest
-from orchestrator.web.dashboard.deployments_page import DeploymentTableRow
+from orchestrator.web.dashboard.deployments.deployment_dialog import DeploymentActionRequest
+from orchestrator.web.dashboard.deployments.deployments_page import DeploymentTableRow
 
 READY: dict[str, Any] = {
     "state": "ready",

@@ -19,7 +19,7 @@ from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status.deployments import sum_deployments
 from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
 from orchestrator.web.dashboard.confirm_dialog import MAX_NAMED_ACCOUNTS
-from orchestrator.web.dashboard.deployments_page import DEPLOYMENTS_PATH
+from orchestrator.web.dashboard.deployments.deployments_page import DEPLOYMENTS_PATH
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
 

@@ -16,8 +16,8 @@ from orchestrator.web.api.model_export import MAX_EXPORTED_ACCOUNTS
 from orchestrator.web.auth.middleware import read_only_problem
 from orchestrator.web.auth.principal import CurrentPrincipal, Principal
 from orchestrator.web.backend import WebBackend
-from orchestrator.web.dashboard import deployment_dialog, deployments_page
-from orchestrator.web.dashboard.deployment_dialog import (
+from orchestrator.web.dashboard.deployments import deployment_dialog, deployments_page
+from orchestrator.web.dashboard.deployments.deployment_dialog import (
     CONFIRM_PATH,
     DeploymentAction,
     DeploymentActionRequest,
