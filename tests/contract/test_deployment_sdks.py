@@ -91,7 +91,9 @@ async def test_manager_of_the_sdk_deploys_changes_and_undeploys() -> None:
     fake.start_seconds, fake.answer_seconds, fake.removal_seconds = 0.3, 0.6, 0.2
     async with serve_on_free_port(app) as address:
         seen = await asyncio.to_thread(drive, address)
-        assert (seen["states"], seen["warm"]) == (["CREATING", "CREATING", "READY"], True)
+        made, again, ready = seen["states"]
+        assert (made, ready, seen["warm"]) == ("CREATING", "READY", True)
+        assert again in {"CREATING", "READY"}  # on a slow machine it has started meanwhile
         (held,) = fake.of("acme").values()
         assert (held.body["description"], held.body["minReplicaCount"]) == ("demo", 0)
         await asyncio.to_thread(seen["manager"].scale_to_zero, "demo-1")
