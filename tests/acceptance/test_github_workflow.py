@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from machine_speed import scale_seconds
-from processes import SandboxProcess, Site
+from processes import SandboxProcess, Site, shell_path
 
 WORKFLOW = Path(__file__).parents[2] / "docs" / "examples" / "fine-tune.yml"
 INSTALL = 'python -m pip install "$PACKAGE_TO_INSTALL"'
@@ -31,10 +30,11 @@ def workflow() -> dict[str, Any]:
 class Runner:
     """Runs the commands of a workflow in the folder of a site, as GitHub's runner does after the checkout."""
 
-    def __init__(self, workflow: Mapping[str, Any], site: Site, secrets: Mapping[str, str]) -> None:
+    def __init__(self, workflow: Mapping[str, Any], site: Site, secrets: Mapping[str, str], path: str) -> None:
         self._workflow = workflow
         self._site = site
         self._secrets = secrets
+        self._path = path
         self.summary = site.folder / "summary.md"
 
     def run_job(self, name: str) -> list[int]:
@@ -50,7 +50,7 @@ class Runner:
     def _run_command(self, command: str, variables: Mapping[str, str]) -> int:
         values = {name: SECRET.sub(lambda found: self._secrets[found[1]], text) for name, text in variables.items()}
         environ = self._site.environ | values | {"GITHUB_STEP_SUMMARY": str(self.summary)}
-        environ["PATH"] = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        environ["PATH"] = self._path
         done = subprocess.run(
             [*BASH, command],
             cwd=self._site.folder,
@@ -65,10 +65,11 @@ class Runner:
 
 
 @pytest.fixture
-def runner(workflow: dict[str, Any], site: Site) -> Runner:
+def runner(workflow: dict[str, Any], site: Site, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     site.write_accounts("acme-eu", run="allow_unknown_price = true", keys={"acme-eu": "env:ACME_EU_KEY"})
     database = f"sqlite:///{site.folder / 'shared.db'}"
-    return Runner(workflow, site, {"ACME_EU_KEY": "sandbox-acme-eu", "ORCHESTRATOR_DATABASE_URL": database})
+    secrets = {"ACME_EU_KEY": "sandbox-acme-eu", "ORCHESTRATOR_DATABASE_URL": database}
+    return Runner(workflow, site, secrets, shell_path(tmp_path_factory.mktemp("bin")))
 
 
 def test_workflow_checks_plans_trains_once_and_exports_the_model_ids(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import time
 from pathlib import Path
 
+import pytest
 from fake_server import serve_on_free_port
 from fake_together import create_together
 from machine_speed import scale_seconds
-from processes import CHATS, MODEL, QUICK_POLLING, clean_environ
+from processes import CHATS, MODEL, QUICK_POLLING, clean_environ, shell_path
 
 from orchestrator.sandbox import SandboxSettings, create_app
 
@@ -28,10 +28,9 @@ def script(together: str) -> str:
     return "set -eu -o pipefail\norchestrator run\n" + page
 
 
-async def bash(commands: str, folder: Path) -> tuple[int, str]:
-    bin_folder = Path(sys.executable).parent
+async def bash(commands: str, folder: Path, path: str) -> tuple[int, str]:
     keys = {"OPENAI_KEY_OF_ACME": "sandbox-acme", "ACME_TOGETHER_KEY": "sandbox-next"}
-    environ = clean_environ() | QUICK_POLLING | keys | {"PATH": f"{bin_folder}:/usr/local/bin:/usr/bin:/bin"}
+    environ = clean_environ() | QUICK_POLLING | keys | {"PATH": path}
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", commands),
         cwd=folder,
@@ -44,7 +43,9 @@ async def bash(commands: str, folder: Path) -> tuple[int, str]:
     return process.returncode or 0, out.decode()
 
 
-async def test_dataset_is_trained_at_another_provider(tmp_path: Path) -> None:
+async def test_dataset_is_trained_at_another_provider(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     settings = SandboxSettings(file_seconds=0.1, validating_seconds=0.1, queue_seconds=0.1, training_seconds=0.5)
     sandbox, (app, world) = create_app(settings), create_together(time.time)  # noqa: TID251 - a real provider's clock
     async with serve_on_free_port(sandbox) as openai, serve_on_free_port(app) as together:
@@ -54,7 +55,7 @@ async def test_dataset_is_trained_at_another_provider(tmp_path: Path) -> None:
             f'[[accounts]]\nname = "acme"\nprovider = "openai"\napi_key = "env:OPENAI_KEY_OF_ACME"\n'
             f'base_url = "{openai}/v1"\n'
         )
-        code, out = await bash(script(together), tmp_path)
+        code, out = await bash(script(together), tmp_path, shell_path(tmp_path_factory.mktemp("bin")))
     assert code == 0, out
     for lack in re.findall(r"^# (?:missing|note): .*", PAGE, re.MULTILINE):
         assert lack in out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 
 from fake_openai_dialects import Translator
 from fake_server import serve_on_free_port
-from machine_speed import scale_seconds
-from processes import CHATS, MODEL, QUICK_POLLING, clean_environ
+from processes import CHATS, MODEL, QUICK_POLLING, clean_environ, run_program
 
 from orchestrator.sandbox import SandboxSettings, create_app
 
@@ -26,15 +24,9 @@ class RetiringTranslator(Translator):
 
 
 async def orchestrator(folder: Path, *arguments: str, **settings: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator", *arguments),
-        cwd=folder,
-        env=clean_environ() | QUICK_POLLING | {"KEY": "sandbox-acme"} | settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), scale_seconds(120))
-    return process.returncode or 0, out.decode()
+    environ = clean_environ() | QUICK_POLLING | {"KEY": "sandbox-acme"} | settings
+    done = await asyncio.to_thread(run_program, arguments, folder, environ)
+    return done.code, done.out + done.err
 
 
 async def test_a_run_on_a_retiring_model_is_held_until_it_is_approved(tmp_path: Path) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sized
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,7 +26,7 @@ from fake_vertex import MODELS as VERTEX_MODELS
 from fake_vertex import REGION, create_vertex
 from fake_world import FakeWorld
 from machine_speed import scale_seconds
-from processes import CHATS, QUICK_POLLING, clean_environ
+from processes import CHATS, QUICK_POLLING, Result, RunningProgram, clean_environ
 from starlette.types import ASGIApp
 
 from orchestrator.core.account import ProviderName
@@ -124,22 +121,15 @@ def accounts_file(providers: dict[str, Provider]) -> str:
     return text
 
 
-async def run(folder: Path, *arguments: str, kill_when: Callable[[], bool] | None = None) -> tuple[int, str, str]:
+async def run(folder: Path, *arguments: str, kill_when: Callable[[], bool] | None = None) -> Result:
     environ = clean_environ() | QUICK_POLLING | {"ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(2):g}"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator", *arguments),
-        cwd=folder,
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    running = RunningProgram(arguments, folder, environ)
     if kill_when is not None:
         async with asyncio.timeout(scale_seconds(120)):
             while not kill_when():  # noqa: ASYNC110 - what it waits for is in another process
                 await asyncio.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-    out, err = await asyncio.wait_for(process.communicate(), scale_seconds(240))
-    return process.returncode or 0, out.decode(), err.decode()
+        running.kill()
+    return await asyncio.to_thread(running.result, 240)
 
 
 async def test_two_accounts_at_each_provider_pay_for_one_job_each(tmp_path: Path) -> None:
@@ -156,11 +146,11 @@ async def test_two_accounts_at_each_provider_pay_for_one_job_each(tmp_path: Path
             return sum(map(len, jobs)) >= len(jobs) / 2
 
         await run(tmp_path, "run", kill_when=half_created)
-        code, out, err = await run(tmp_path, "run")
-        assert code == 0, out + err[-4000:]
+        done = await run(tmp_path, "run")
+        assert done.code == 0, done.out + done.err[-4000:]
         assert set(BLOCKS) == set(ProviderName)
-        _, out, _ = await run(tmp_path, "status", "--json")
-        jobs = {job["account"]: job for job in json.loads(out)["jobs"]}
+        status = await run(tmp_path, "status", "--json")
+        jobs = {job["account"]: job for job in status.json["jobs"]}
 
         assert {name: jobs[name]["state"] for name in names} == dict.fromkeys(names, "succeeded")
         assert len({jobs[name]["fine_tuned_model"] for name in names} - {None}) == len(names)

@@ -6,7 +6,8 @@
     python tests/chaos/harness.py --rounds 20 --seed 1 --accounts 40 --deployments
 
 With more than one replica the database is a PostgreSQL of the harness's own, otherwise SQLite. The service and the
-sandbox are processes. The verdict is read from the sandbox, not from the service.
+sandbox are processes; in the test suite the service is forked from its fork server. The verdict is read from the
+sandbox, not from the service.
 
 With more than one run the file has [[runs]] with different priorities, each account has two job slots, and account-0
 has a budget for two jobs. Deployments are an experiment of their own (deployment_chaos.py).
@@ -32,12 +33,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/chaos")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/chaos"), str(ROOT / "tests/acceptance/helpers")]
 
 from chaos_result import MAX_AFFORDED, ChaosResult  # noqa: E402
 from deployment_chaos import DeploymentChaos, DeploymentChaosResult, run_deployment_experiment  # noqa: E402
 from machine_speed import scale_seconds, set_time_factor  # noqa: E402
 from postgres import serving  # noqa: E402 - found where the line above points to
+from processes import StartedProgram, run_program, start_program  # noqa: E402
 from shared_accounts import JobSampler, count_most_at_once, list_order_violations  # noqa: E402
 
 POINTS = tuple(
@@ -187,7 +189,7 @@ class Chaos:
         (kept / "sandbox.json").write_text(json.dumps(self._call_sandbox("state")))
         print(f"the service did not finish within {patience:.0f} s; its log and the sandbox's state are in {kept}")
 
-    def _start_next_run_if_finished(self, replicas: list[subprocess.Popen[bytes]]) -> None:
+    def _start_next_run_if_finished(self, replicas: list[StartedProgram]) -> None:
         """When all was done before the kill, other seeds make other runs."""
         done = {0} if self._runs_at_once == 1 else {0, 1}  # 1: the job without a budget is held
         if self._command == "run" and any(replica.returncode in done for replica in replicas):
@@ -247,25 +249,14 @@ class Chaos:
         return self._read_json("plan", "--json")
 
     def _read_json(self, *arguments: str) -> Any:
-        printed = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            cwd=self._folder,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(printed.stdout)
+        printed = run_program(arguments, self._folder, self._environment())
+        assert printed.code == 0, printed
+        return printed.json
 
-    def _start(self, **extra: str) -> subprocess.Popen[bytes]:
+    def _start(self, **extra: str) -> StartedProgram:
         with (self._folder / "service.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", self._command],
-                cwd=self._folder,
-                env=self._environment() | extra,
-                stdout=log,
-                stderr=log,
-            )
+            outputs = (log.fileno(), log.fileno())
+            return start_program([self._command], self._folder, self._environment() | extra, outputs, fresh=False)
 
     def _count_service_starts(self) -> int:
         """How often a replica has begun to work."""
@@ -273,7 +264,7 @@ class Chaos:
         applied = log.read_bytes().count(b'"plan.applied"') if log.exists() else 0
         return applied // self._runs_at_once
 
-    def _wait_for_work(self, replicas: list[subprocess.Popen[bytes]], begun: int) -> None:
+    def _wait_for_work(self, replicas: list[StartedProgram], begun: int) -> None:
         end = time.perf_counter() + scale_seconds(60)
         while time.perf_counter() < end:
             if self._count_service_starts() >= begun + len(replicas) or any(
@@ -282,7 +273,7 @@ class Chaos:
                 return
             time.sleep(0.05)
 
-    def _kill(self, service: subprocess.Popen[bytes]) -> None:
+    def _kill(self, service: StartedProgram) -> None:
         if service.poll() is None:
             self.kills += 1
         service.kill()

@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -205,11 +206,19 @@ def _take_place(request: dict[str, Any], outputs: Sequence[int]) -> None:
     for number, file in enumerate((nowhere, *outputs)):
         os.dup2(file, number)
         os.close(file)
+    sys.stdout = _open_stream(1, sys.stdout.errors)  # the server's may be of another kind of file
+    sys.stderr = _open_stream(2, "backslashreplace", line_buffering=True)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environ"])
     sys.argv[1:] = request["arguments"]
     _customize_site()
+
+
+def _open_stream(number: int, errors: str | None, *, line_buffering: bool = False) -> TextIOWrapper:
+    """Open an output as the start of an interpreter does."""
+    file = BufferedWriter(FileIO(number, "w", closefd=False))
+    return TextIOWrapper(file, sys.stdout.encoding, errors, line_buffering=line_buffering)
 
 
 def _customize_site() -> None:
