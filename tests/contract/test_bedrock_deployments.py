@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from deployment_bench import TAG, BedrockDeploymentBench
 from deployment_contract import find
-from fake_aws import access_key
+from fake_aws import access_key, bedrock_api_key
 from fake_bedrock import MODELS, REGION, ROLE, create_bedrock
 from fake_server import serve_on_free_port
 
@@ -119,6 +119,17 @@ async def test_another_model_behind_the_name_is_not_ours(bench: BedrockDeploymen
     assert (await provider.get_deployment(remote.id)).model.endswith("theirs/other")
     with pytest.raises(DeploymentNameTaken, match="theirs/other"):
         await find(provider, order)
+
+
+async def test_bedrock_api_key_deploys_calls_and_removes(bench: BedrockDeploymentBench) -> None:
+    order, made = await bench.created(bench.provider())
+    provider = bench.provider(key=bedrock_api_key("acme"))
+    bench.now += bench.start_seconds
+    await provider.call_deployment(made)
+    assert [each.id for each in await provider.list_own_deployments()] == [made.id]
+    await provider.remove_deployment(made)
+    assert bench.existing() == {}
+    assert (await provider.create_deployment(order, bench.deadline())).id != made.id
 
 
 def test_provisioned_throughput_is_not_used() -> None:

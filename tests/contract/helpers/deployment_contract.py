@@ -5,15 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployment_bench import TAG, DeploymentBench
+from deployment_bench import HOUR, TAG, DeploymentBench
 from provider_contract import DEEP, error
 
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId, StopReason
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.inventory import parse_deployment_tag
+from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.core.deployment.next_action import (
+    DeploymentContext,
+    PollDeployment,
+    RemoveDeployment,
+    StartRemoval,
+    next_deployment_action,
+)
 from orchestrator.core.deployment.remote_deployment import (
     RemoteDeployment,
     RemoteDeploymentStatus,
     select_remote_deployment,
+)
+from orchestrator.core.deployment.transitions import (
+    ABSENCE_CONFIRMATION_SECONDS,
+    record_created,
+    record_missing,
+    record_removal_progress,
+    start_create,
+    start_stop,
 )
 from orchestrator.core.errors import (
     AuthenticationFailed,
@@ -42,6 +59,22 @@ async def find(provider: DeploymentProvider, order: DeploymentOrder) -> RemoteDe
     matches = select_remote_deployment(order.tag, order.model, search.found, named=search.named)
     assert matches.surplus == ()
     return matches.chosen
+
+
+def build_record(bench: DeploymentBench, order: DeploymentOrder) -> Deployment:
+    """The record of the deployment that an order wants."""
+    identity, _, number = order.tag.partition(".")
+    return Deployment(
+        id=DeploymentId(identity),
+        round=int(number),
+        job_id=None,
+        account="acme",
+        provider=bench.inner.name,
+        model=order.model,
+        spec=order.spec,
+        created_at=bench.now,
+        state_since=bench.now,
+    )
 
 
 class DeploymentContract:
@@ -254,6 +287,37 @@ class DeploymentContract:
         again = await provider.create_deployment(order, bench.deadline())
         assert again.status is RemoteDeploymentStatus.CREATING
         assert len(bench.existing()) == 1
+
+    @pytest.mark.parametrize("late_seconds", [0, 24 * HOUR], ids=["in time", "a day late"])
+    async def test_expired_deployment_is_removed_and_confirmed(
+        self, bench: DeploymentBench, late_seconds: float
+    ) -> None:
+        """The decisions are those of the service. A day late, some providers have removed it themselves."""
+        provider = bench.provider()
+        order = await bench.order(provider)
+        wanted = build_record(bench, order)
+        creating = start_create(wanted, now=bench.now, intent_until=bench.now + 60).deployment
+        made = await provider.create_deployment(order, bench.deadline())
+        deployment = record_created(creating, made, now=bench.now).deployment
+        assert deployment.expires_at is not None
+        assert isinstance(next_deployment_action(deployment, DeploymentContext(), bench.now), PollDeployment)
+        bench.now = deployment.expires_at + late_seconds
+        action = next_deployment_action(deployment, DeploymentContext(), bench.now)
+        assert action == StartRemoval(StopReason.EXPIRED)
+        deployment = start_stop(deployment, action.reason, now=bench.now).deployment
+        for _ in range(MAX_REMOVAL_STEPS):
+            if deployment.state is DeploymentState.STOPPED:
+                break
+            assert isinstance(next_deployment_action(deployment, DeploymentContext(), bench.now), RemoveDeployment)
+            remote = await find(provider, order)
+            if remote is None:
+                deployment = record_missing(deployment, now=bench.now).deployment
+            else:
+                await provider.remove_deployment(remote)
+                deployment = record_removal_progress(deployment, remote, until=bench.now + 1).deployment
+            bench.now += max(bench.removal_seconds + 1, ABSENCE_CONFIRMATION_SECONDS)
+        assert deployment.state is DeploymentState.STOPPED
+        assert bench.existing() == {}
 
     async def test_own_deployments_are_listed_to_the_last_page(self, bench: DeploymentBench) -> None:
         provider = bench.provider()
