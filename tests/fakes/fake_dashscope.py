@@ -159,7 +159,7 @@ async def delete_job(ask: FakeRequest) -> Reply:
 async def get_logs(ask: FakeRequest) -> Reply:
     """Messages and records, a page of them: at most 1000 lines, as the documentation says."""
     job = ask.job(ask.path("job_id"))
-    lines = [f"{_local_time(job.created_at)} - INFO - job {job.id} is queued"]
+    lines = [f"{_local_time(job.created_at)} - INFO - job {job.id} is queued", "the training file is loaded"]
     total = int(job.seconds)
     for step in range(1, min(total, int(ask.now - job.created_at)) + 1):
         lines.append(
