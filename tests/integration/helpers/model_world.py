@@ -32,6 +32,7 @@ from orchestrator.core.errors import (
     RequestRejected,
     UnknownOutcome,
 )
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
@@ -414,6 +415,9 @@ class WorldProvider:
         return await self._read(cancel)
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def checkpoints(self, remote_job_id: str) -> list[Checkpoint]:
         return []
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
