@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from orchestrator.app.live_deployments import LiveListing
 from orchestrator.cli.output import format_failure
 from orchestrator.cli.tables import Column, Output, fit_table
 from orchestrator.control import DeploymentPlan
@@ -37,7 +38,20 @@ DEPLOYMENT_COLUMNS: Final = (
     Column(heading="id", importance=0),
     Column(heading="note", importance=9, wraps=True, min_width=18),
 )
+LIVE_COLUMNS: Final = (
+    Column(heading="account"),
+    Column(heading="state", colours={"running": "green", "failed": "red"}),
+    Column(heading="provider", importance=2),
+    Column(heading="USD/hour"),
+    Column(heading="so far"),
+    Column(heading="ends"),
+    Column(heading="id at the provider", importance=3),
+    Column(heading="note", importance=9, wraps=True, min_width=18),
+)
 NO_VALUE: Final = "–"
+NOT_RECORDED: Final = (
+    "not recorded here; `orchestrator serve` adopts and stops it, once a day and soon after its start"
+)
 
 
 def build_plan_table(plan: DeploymentPlan, width: int | None, *, borders: bool = True) -> Output:
@@ -109,8 +123,12 @@ def format_end(view: DeploymentView, now: float) -> str:
         return f"ended {format_time(view.ended_at)}"
     if view.expires_at is None:
         return f"after {view.keep_hours:g} h"  # from its create on
-    left = view.expires_at - now
-    return f"in {format_exact_duration(left)}" if left > 0 else "now"
+    return format_time_left(view.expires_at, now)
+
+
+def format_time_left(at: float, now: float) -> str:
+    """Format the time until a deployment is stopped."""
+    return f"in {format_exact_duration(at - now)}" if at > now else "now"
 
 
 def format_note(view: DeploymentView) -> str:
@@ -137,3 +155,23 @@ def format_totals(totals: DeploymentTotals) -> list[str]:
     if totals.unpriced:
         lines.append(f"The price of {format_count(totals.unpriced, 'deployment')} is unknown and not in these sums.")
     return lines
+
+
+def build_live_table(listing: LiveListing, now: float, width: int | None, *, borders: bool = True) -> Output:
+    """Build the table of what the providers list at this moment."""
+    rows = [
+        (
+            each.account,
+            each.remote.status,
+            each.provider,
+            format_hourly_usd(each.usd_per_hour),
+            format_usd(each.calculate_usd(now)),
+            NO_VALUE if each.ends_at is None else format_time_left(each.ends_at, now),
+            each.remote.id,
+            "" if each.record is not None else NOT_RECORDED,
+        )
+        for each in listing.deployments
+    ]
+    billed = sum(each.usd_per_hour or 0.0 for each in listing.deployments)
+    total = f"{format_count(len(rows), 'deployment')}, {format_usd(billed)} an hour without those of unknown price."
+    return fit_table(LIVE_COLUMNS, rows, width, borders=borders).place_between((), [total])

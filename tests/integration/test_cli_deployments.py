@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,8 +21,9 @@ from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice
 from orchestrator.core.deployment.deployment import StopReason
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
+from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
 from orchestrator.core.deployment.transitions import start_create
-from orchestrator.core.errors import ProviderUnavailable
+from orchestrator.core.errors import ConfigError, ProviderUnavailable
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
 
@@ -184,3 +186,83 @@ async def test_a_deployment_of_an_unknown_price_is_not_summed_as_free(
     await record(database, start_create(held, now=NOW - 60, intent_until=NOW))
     await handler.print_deployments(app_with(database, object()), DeploymentFilter(), as_json=False, wide=False)
     assert "The price of 1 deployment is unknown and not in these sums." in capsys.readouterr().out
+
+
+class ListingProvider:
+    """A provider whose list is given; it can deploy."""
+
+    def __init__(self, *listed: RemoteDeployment, error: Exception | None = None) -> None:
+        self.listed, self.error = list(listed), error
+
+    async def create_deployment(self, order: Any, deadline: Any) -> RemoteDeployment:
+        raise AssertionError("a list creates nothing")
+
+    async def list_own_deployments(self) -> list[RemoteDeployment]:
+        if self.error is not None:
+            raise self.error
+        return self.listed
+
+
+def remote(remote_id: str, **changes: Any) -> RemoteDeployment:
+    values: dict[str, Any] = {
+        "id": remote_id,
+        "status": RemoteDeploymentStatus.RUNNING,
+        "raw_status": "READY",
+        "model": "m",
+        "created_at": NOW - 1800,
+    }
+    return RemoteDeployment(**(values | changes))
+
+
+def live_app(database: Database, providers: Mapping[str, ListingProvider]) -> Any:
+    app = app_with(database, None)
+    listed = {name: Account(name=name, provider=ProviderName.FIREWORKS, api_key="env:KEY") for name in providers}
+
+    async def load_accounts() -> Any:
+        return None, SimpleNamespace(missing={})
+
+    app.loader.load_accounts = load_accounts
+    app.connections = SimpleNamespace(
+        by_name={
+            name: ProviderConnection(account, "12345678", cast(Any, providers[name]))
+            for name, account in listed.items()
+        },
+        get_listed_accounts=lambda: listed,
+    )
+    return app
+
+
+async def test_live_list_has_what_no_record_knows(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    await fill_finished(database, "fw-1")
+    [wanted] = await deploy(database, "fw-1")
+    started = start_create(wanted, now=NOW, intent_until=NOW + 60)
+    await record(database, started)
+    known = remote("known", tag=started.deployment.tag, ready_replicas=2)
+    foreign = remote("surplus", tag="0123456789abcdef.0", usd_per_hour=4.0, stop_at=NOW + 600)
+    app = live_app(
+        database,
+        {
+            "fw-1": ListingProvider(known, foreign),
+            "fw-2": ListingProvider(error=ProviderUnavailable("503: busy")),
+        },
+    )
+    assert await handler.print_live_deployments(app, [], as_json=True, wide=False) is ExitCode.FAILED
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert document["failures"] == {"fw-2": "503: busy"}
+    assert "Not read: fw-2: 503: busy" in printed.err
+    first, second = document["deployments"]
+    assert (first["remote_id"], first["id"], first["state"]) == ("known", wanted.id, "creating")
+    assert first["usd_per_hour"] == 2 * USD_PER_HOUR
+    assert first["usd"] == pytest.approx(USD_PER_HOUR)
+    assert (second["remote_id"], second["id"], second["usd"]) == ("surplus", None, 2.0)
+
+    assert await handler.print_live_deployments(app, ["fw-1"], as_json=False, wide=False) is ExitCode.DONE
+    text = capsys.readouterr().out
+    assert "not recorded" in text
+    assert "in 10 min" in text
+
+
+async def test_live_list_of_an_unknown_account_is_refused(database: Database) -> None:
+    with pytest.raises(ConfigError, match="no account is named fw-9"):
+        await handler.print_live_deployments(live_app(database, {}), ["fw-9"], as_json=False, wide=False)

@@ -122,6 +122,7 @@ def undeploy(
         orchestrator deployments --account acme-eu --ended
         orchestrator deployments --approve --id 0123456789abcdef
         orchestrator deployments --json | jq .totals.usd_per_hour
+        orchestrator deployments --live
     """,
 )
 def deployments(
@@ -130,6 +131,9 @@ def deployments(
     provider: ProviderOption = None,
     run: RunOption = None,
     ended: Annotated[bool, typer.Option("--ended", help="Include deployments that have ended.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="List what the providers have now, recorded here or not.")
+    ] = False,
     approve: Annotated[
         bool, typer.Option("--approve", help="Approve the held prices of these accounts or ids, as displayed.")
     ] = False,
@@ -150,6 +154,8 @@ def deployments(
         from orchestrator.cli.handlers import deployments as handler
         from orchestrator.control import DeploymentTarget
 
+        if live:
+            return await handler.print_live_deployments(app, account or [], as_json=json, wide=wide)
         if approve:
             return await handler.approve_prices(app, DeploymentTarget(accounts=account or None, ids=ids or None))
         return await handler.print_deployments(app, wanted, as_json=json, wide=wide)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import control, status
-from orchestrator.cli.deployments_table import build_deployments_table, build_plan_table, format_totals
+from orchestrator.app.live_deployments import LiveDeployment, list_live_deployments
+from orchestrator.cli.deployments_table import (
+    build_deployments_table,
+    build_live_table,
+    build_plan_table,
+    format_totals,
+)
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import RECORDED, get_operator_name
 from orchestrator.cli.output import print_json
@@ -17,6 +23,7 @@ from orchestrator.control import DeploymentPlan, DeploymentSelection, Deployment
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.text import format_count, format_usd
+from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -57,6 +64,38 @@ async def approve_prices(app: App, target: DeploymentTarget) -> ExitCode:
     approved = await control.approve_deployments(app.database, target, by=get_operator_name(), now=app.clock.now())
     sys.stdout.write(f"Approved the deployments of {_format_accounts(approved)}.\n{RECORDED}\n")
     return ExitCode.DONE
+
+
+async def print_live_deployments(app: App, names: Sequence[str], *, as_json: bool, wide: bool) -> ExitCode:
+    """Print what the providers list now. Returns FAILED if an account could not be read. Changes nothing."""
+    listing, now = await list_live_deployments(app, names), app.clock.now()
+    if as_json:
+        print_json(
+            {"deployments": [_live_to_dict(each, now) for each in listing.deployments], "failures": listing.failures}
+        )
+    elif listing.deployments:
+        print_output(build_live_table(listing, now, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+    else:
+        sys.stdout.write("The providers list no deployments of this program.\n")
+    for account, reason in sorted(listing.failures.items()):
+        sys.stderr.write(sanitize_line(f"Not read: {account}: {reason}") + "\n")
+    return ExitCode.FAILED if listing.failures else ExitCode.DONE
+
+
+def _live_to_dict(each: LiveDeployment, now: float) -> dict[str, Any]:
+    return {
+        "account": each.account,
+        "provider": each.provider.value,
+        "remote_id": each.remote.id,
+        "status": each.remote.status.value,
+        "model": each.remote.model,
+        "usd_per_hour": each.usd_per_hour,
+        "usd": each.calculate_usd(now),
+        "created_at": status.format_iso(each.remote.created_at),
+        "ends_at": status.format_iso(each.ends_at),
+        "id": each.record.id if each.record is not None else None,
+        "state": each.record.state.value if each.record is not None else None,
+    }
 
 
 async def print_deployments(app: App, wanted: DeploymentFilter, *, as_json: bool, wide: bool) -> ExitCode:
