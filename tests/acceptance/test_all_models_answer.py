@@ -107,7 +107,7 @@ async def ask_through_litellm(folder: Path) -> dict[str, dict[str, Any]]:
     environ |= {"AWS_ACCESS_KEY_ID_BEDROCK": access_key, "AWS_SECRET_ACCESS_KEY_BEDROCK": secret}
     offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
     process = await asyncio.create_subprocess_exec(
-        *(LITELLM, ROOT / "tests" / "clients" / "ask_litellm.py", "router.yaml"),
+        *(LITELLM, ROOT / "tests" / "clients" / "ask_litellm.py", "router.yaml", "--no-stream"),
         cwd=folder,
         env={**clean_environ(), **environ, **offline, "PATH": os.environ["PATH"]},
         stdout=asyncio.subprocess.PIPE,

@@ -1,6 +1,7 @@
 """Ask one question through the router of LiteLLM until every deployment has answered, then once more as a stream.
 
-Run by the environment that has LiteLLM, which is not ours: `ask_litellm.py CONFIGURATION`.
+Run by the environment that has LiteLLM, which is not ours: `ask_litellm.py CONFIGURATION [--no-stream]`. Without the
+stream where not every provider of the configuration has one: the router chooses at random.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ for _ in range(MAX_QUESTIONS):
     answers[who] = {"model": answer.model, "text": answer.choices[0].message.content}
     if len(answers) == len(listed):
         break
-chunks = router.completion(model=group, messages=QUESTION, stream=True)
-streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+streamed = ""
+if "--no-stream" not in sys.argv:
+    chunks = router.completion(model=group, messages=QUESTION, stream=True)
+    streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 json.dump({"answers": answers, "streamed": streamed}, sys.stdout)
