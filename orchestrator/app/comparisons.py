@@ -63,10 +63,8 @@ class ModelReply:
     @property
     def usd(self) -> float | None:
         """What the question cost; None: the price or the number of tokens is unknown."""
-        price, reply = self.model.price, self.reply
-        if price is None or reply is None or reply.prompt_tokens is None or reply.output_tokens is None:
-            return None
-        return price.calculate_usd(reply.prompt_tokens, reply.output_tokens)
+        reply = self.reply
+        return self.model.calculate_usd(reply.prompt_tokens, reply.output_tokens) if reply is not None else None
 
 
 class ComparisonDesk:

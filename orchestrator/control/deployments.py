@@ -15,6 +15,7 @@ from orchestrator.core.deployment.cost import find_price_hold
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
+from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.deployment.transitions import (
     DeploymentOutcome,
     release_deployment,
@@ -129,21 +130,13 @@ async def _apply(
 def _build_record(line: PlannedDeployment, now: float) -> Deployment:
     spec, usd_per_hour, source = _get_accepted_terms(line)
     hold = find_price_hold(spec, usd_per_hour)
-    return Deployment(
-        id=line.id,
-        job_id=line.job.id,
-        account=line.job.account,
-        provider=line.job.provider,
-        model=line.model,
-        checkpoint=line.checkpoint,
-        spec=spec,
+    return replace(
+        build_deployment(line.job, spec, now=now, model=line.model, checkpoint=line.checkpoint),
         wake_at=None if hold else now,
         hold=hold,
         failure=hold.failure if hold else None,
         usd_per_hour=usd_per_hour,
         price_source=source,
-        created_at=now,
-        state_since=now,
     )
 
 

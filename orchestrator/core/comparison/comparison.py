@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from orchestrator.core.comparison.measurement import ComparisonMargins
+from orchestrator.core.comparison.probe import DEFAULT_HELD_OUT_PROBES
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.comparison.request_plan import InferencePrice
 
@@ -28,7 +29,7 @@ class ComparisonState(StrEnum):
 class ComparisonSettings:
     """What an operator chooses for a comparison."""
 
-    probes: int = 100  # held-out examples, at most
+    probes: int = DEFAULT_HELD_OUT_PROBES  # held-out examples, at most
     behaviour_probes: bool = True  # also the questions that are shipped with the program
     max_output_tokens: int | None = None  # None: from the lengths of the reference answers
     scoring: ScoringMethod = ScoringMethod.TEXT
@@ -66,6 +67,12 @@ class ModelToAsk:
     job_id: str | None = None
     price: InferencePrice | None = None  # None: unknown
 
+    def calculate_usd(self, prompt_tokens: int | None, output_tokens: int | None) -> float | None:
+        """Return the price of one call; None if the price or a number of tokens is unknown."""
+        if self.price is None or prompt_tokens is None or output_tokens is None:
+            return None
+        return self.price.calculate_usd(prompt_tokens, output_tokens)
+
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values."""
         return asdict(self)
@@ -99,7 +106,3 @@ class Comparison:
     finished_at: float | None = None
     result: Mapping[str, Any] | None = field(default=None)  # the JSON document
     message: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.state is ComparisonState.ASKING

@@ -17,7 +17,6 @@ from orchestrator.core.errors import (
     DeploymentNotReady,
     ProviderError,
     RemoteNotFound,
-    RequestRejected,
     TemporaryError,
 )
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
@@ -87,14 +86,9 @@ class ModelAsker:
                 if attempt >= MAX_ATTEMPTS:
                     raise
                 wait = error.retry_after
-            except RequestRejected:
-                raise
             await self.sleep(min(max(wait or 0.0, _FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 5)), _MAX_WAIT_SECONDS))
 
     def _build_answer(self, request: ProbeRequest, reply: ChatReply) -> StoredAnswer:
-        price, usd = self.model.price, None
-        if price is not None and reply.prompt_tokens is not None and reply.output_tokens is not None:
-            usd = price.calculate_usd(reply.prompt_tokens, reply.output_tokens)
         return StoredAnswer(
             model=request.model,
             probe_id=request.probe_id,
@@ -105,7 +99,7 @@ class ModelAsker:
             text_sha256=sha256(reply.text.encode()).hexdigest(),
             prompt_tokens=reply.prompt_tokens,
             output_tokens=reply.output_tokens,
-            usd=usd,
+            usd=self.model.calculate_usd(reply.prompt_tokens, reply.output_tokens),
             finish_reason=reply.finish_reason,
             served_as=reply.served_as,
             request_id=reply.request_id,

@@ -93,13 +93,6 @@ async def list_answers(connection: StoreConnection, comparison_id: str) -> list[
     return [_answer_from_row(row) for row in rows]
 
 
-async def list_answers_to_probe(connection: StoreConnection, comparison_id: str, probe_id: str) -> list[StoredAnswer]:
-    """Return the answers to one probe, by model and round."""
-    query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id, answers.c.probe_id == probe_id)
-    rows = await connection.execute(query.order_by(answers.c.model, answers.c.round))
-    return [_answer_from_row(row) for row in rows]
-
-
 async def count_answers(connection: StoreConnection, comparison_id: str) -> int:
     """Return how many answers are stored."""
     query = select(func.count()).select_from(answers).where(answers.c.comparison_id == comparison_id)
