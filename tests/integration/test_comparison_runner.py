@@ -152,6 +152,14 @@ async def test_temporary_failures_are_retried_and_lasting_ones_are_errors(bench:
     assert {answer.outcome for answer in await bench.list_answers(ended)} == {AnswerOutcome.ANSWERED}
 
 
+async def test_call_without_an_answer_counts_as_spent(bench: ComparisonBench) -> None:
+    """The provider may bill it: otherwise the limit could be exceeded."""
+    bench.sandbox.failures = [httpx2.Response(500)] * 6 * 4  # all attempts at the first question to each model
+    ended = await bench.run(await bench.plan())
+    assert ended.spent_usd is not None
+    assert ended.spent_usd > bench.sandbox.count_usd() + 4 * 64 * 3.2e-6
+
+
 async def test_account_that_cannot_be_asked_is_not_comparable_and_not_asked_on(bench: ComparisonBench) -> None:
     comparison = await bench.plan()
     del bench.connections["globex"]

@@ -230,7 +230,8 @@ class _Asking:
         async with self._in_flight:
             answer = await (asker.ask_first(request, probe) if is_first else asker.ask(request, probe))
         if was_sent:
-            is_free = answer.outcome in {AnswerOutcome.ERROR, AnswerOutcome.FILTERED_PROMPT}
+            # A call without an answer may be billed, so its reservation stays; a blocked prompt is not billed.
+            is_free = answer.outcome is AnswerOutcome.FILTERED_PROMPT
             tokens = (0, 0) if is_free else (answer.prompt_tokens, answer.output_tokens)
             self._meter.release_request(request, *tokens)
         self.answers[answer.key] = answer
