@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from markupsafe import Markup, escape
+
+from orchestrator.core.hold import HoldKind
+
+_WORDS: Final = {HoldKind.RUN_TOO_EXPENSIVE.value: "run too expensive"}  # the stored value stays as it is
 
 
 def render_message(text: str) -> Markup:
@@ -14,4 +19,4 @@ def render_message(text: str) -> Markup:
 
 def format_identifier(name: str) -> str:
     """Format an identifier such as `key_invalid` or `n_epochs` as words."""
-    return name.removeprefix("n_").replace("_", " ")
+    return _WORDS.get(name) or name.removeprefix("n_").replace("_", " ")
