@@ -193,7 +193,7 @@ async def test_filter_shows_all_jobs_of_the_matching_accounts(
     await page.goto(f"{three_runs.url}/overview?state=failed")
     await expect(page.locator(".matrix tbody")).to_have_count(6)
     await expect(page.locator("#account-globex-eu td")).to_have_text(
-        ["failed invalid file", "succeeded", "held run too dear"]
+        ["failed invalid file", "succeeded", "held run too expensive"]
     )
 
 
