@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 from dialects import BENCHES, connect_to_raw_server
-from provider_bench import TAG, ProviderBench
+from provider_bench import TAG, BedrockBench, OpenAIBench, ProviderBench
 from raw_server import http_answer
 
 from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
@@ -48,3 +52,31 @@ async def test_broken_http_never_means_that_nothing_was_created(bench: ProviderB
                 with pytest.raises(ProviderError) as caught:
                     await call
                 assert isinstance(caught.value, kind), f"{name}: {caught.value!r}"
+
+
+VERDICT = {"flagged": False, "categories": {}, "category_scores": {}}
+ODD_FLAGS: list[Any] = [None, "false", 0, [], {}]
+NO_VERDICTS: list[Any] = [
+    None, [], "passed", {"results": None}, {"results": "none"}, {"results": [None, None]}, {"results": [{}, {}]},
+    {"error": "busy"}, *({"results": [VERDICT, VERDICT | {"flagged": odd}]} for odd in ODD_FLAGS),
+    {"results": [VERDICT, VERDICT | {"categories": None}]}, {"results": [VERDICT | {"category_scores": "x"}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", NO_VERDICTS, ids=lambda answer: json.dumps(answer)[:60])
+async def test_text_without_a_readable_verdict_does_not_pass(tmp_path: Path, answer: Any) -> None:
+    bench = OpenAIBench(tmp_path)
+    bench.wire.creation = re.compile("/moderations$")
+    provider: Any = bench.provider()
+    with bench.answering_creates(answer), pytest.raises(ProviderUnavailable):
+        await provider.moderate(["a text", "another"])
+
+
+@pytest.mark.parametrize("size", [None, "", "-1", "9" * 5_000, "many"])
+async def test_object_without_a_size_is_an_outage(tmp_path: Path, size: str | None) -> None:
+    bench = BedrockBench(tmp_path)
+    provider = bench.provider()
+    headers = [(b"etag", b"x"), *([] if size is None else [(b"content-length", size.encode())])]
+    bench.wire.instead = httpx2.Response(200, headers=headers)
+    with pytest.raises(ProviderUnavailable, match="no size"):
+        await provider.find_file(bench.file())
