@@ -51,7 +51,13 @@ from orchestrator.providers.fireworks.responses import (
 )
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.http.response_decoder import check_id, number_or_none, parse_hyperparameters, text_or_none
+from orchestrator.providers.http.response_decoder import (
+    check_id,
+    name_or_none,
+    number_or_none,
+    parse_hyperparameters,
+    text_or_none,
+)
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import tagged_suffix
@@ -140,7 +146,7 @@ class FireworksProvider(FireworksDeployments, ProviderDefaults):
             try:
                 async with self._client.read_call():
                     page = await self._client.get_json("/accounts/fireworks/models", **query)
-                    names += [str(model["name"]) for model in page.get("models") or []]
+                    names += [known for model in page.get("models") or [] if (known := name_or_none(model["name"]))]
             except RemoteNotFound:
                 return []
             if not page.get("nextPageToken"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from typing import Final
 
 import httpx2
 
@@ -19,6 +20,8 @@ from orchestrator.providers.objects.content_hashes import ContentHashes, format_
 from orchestrator.providers.objects.s3_client import S3Client
 from orchestrator.providers.objects.s3_multipart import S3PartUploader
 from orchestrator.providers.upload_stream import iter_chunks
+
+MAX_SIZE_DIGITS: Final = 18  # of an object's size in bytes; more would not fit into the database
 
 
 class S3Bucket:
@@ -50,13 +53,15 @@ class S3Bucket:
                 found = await self._client.send("HEAD", name, headers={"x-amz-checksum-mode": "ENABLED"})
         except RemoteNotFound:
             return None
-        if found.status != httpx2.codes.OK or "etag" not in found.headers:  # from something else than S3
-            raise ProviderUnavailable(
-                f"the response about {self.format_address(name)} has the status {found.status} and no ETag",
+        size = found.headers.get("content-length", "")
+        is_size = size.isdecimal() and len(size) <= MAX_SIZE_DIGITS
+        if found.status != httpx2.codes.OK or "etag" not in found.headers or not is_size:
+            raise ProviderUnavailable(  # from something else than S3
+                f"the response about {self.format_address(name)} has the status {found.status}, "
+                "and no ETag or no size",
                 account=self.account_name,
             )
-        size = int(found.headers["content-length"])
-        return StoredObject(name=name, bytes=size, checksum=found.headers.get("x-amz-checksum-sha256"))
+        return StoredObject(name=name, bytes=int(size), checksum=found.headers.get("x-amz-checksum-sha256"))
 
     async def find_difference(self, stored: StoredObject, dataset_file: DatasetFile) -> str | None:
         if stored.bytes != dataset_file.wire_bytes:

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, assert_never
 
 import msgspec
-from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.account import HyperparameterFormat
 from orchestrator.core.dataset import short_tag
@@ -38,6 +37,7 @@ from orchestrator.providers.openai.responses import (
     OpenAIJob,
     OpenAIListedFile,
     OpenAIModel,
+    OpenAIModeration,
 )
 from orchestrator.providers.tagging import tagged_suffix
 
@@ -223,11 +223,10 @@ def to_checkpoint(saved: OpenAICheckpoint, dialect: Dialect) -> Checkpoint | Non
     )
 
 
-def to_moderation_verdict(result: ModerationResult) -> ModerationVerdict:
+def to_moderation_verdict(result: OpenAIModeration) -> ModerationVerdict:
     """Convert the moderation's result for one text."""
-    categories = result.categories.model_dump(by_alias=True)
     return ModerationVerdict(
         flagged=result.flagged,
-        categories=tuple(sorted(name for name, flagged in categories.items() if flagged)),
-        scores=result.category_scores.model_dump(by_alias=True),
+        categories=tuple(sorted(name for name, flagged in result.categories.items() if flagged)),
+        scores={name: score for name, score in result.category_scores.items() if score is not None},
     )

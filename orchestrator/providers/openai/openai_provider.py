@@ -70,6 +70,7 @@ from orchestrator.providers.openai.responses import (
     JOB_LIST_DECODER,
     MODEL_DECODER,
     MODEL_LIST_DECODER,
+    MODERATION_DECODER,
     OpenAICheckpoint,
     OpenAIEvent,
     OpenAIJob,
@@ -252,10 +253,11 @@ class OpenAIProvider(ProviderDefaults):
 
     async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
         async with self._client.read_call():
-            answer = await self._client.sdk.moderations.create(
+            answer = await self._client.sdk.moderations.with_raw_response.create(
                 model=MODERATION_MODEL, input=list(texts), extra_headers=self._client.auth_headers
             )
-        return [to_moderation_verdict(result) for result in answer.results]
+            results = self._client.decode(MODERATION_DECODER, answer.content, "/moderations").results
+        return [to_moderation_verdict(result) for result in results]
 
     async def ask(
         self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None

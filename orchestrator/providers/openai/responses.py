@@ -89,6 +89,20 @@ class OpenAICheckpoint(_OpenAIObject):
     metrics: Any = None
 
 
+class OpenAIModeration(msgspec.Struct):
+    """The verdict on one text. Nothing is guessed: "false" as a text, or no verdict, must not pass a text."""
+
+    flagged: bool
+    categories: dict[RemoteId, bool | None]
+    category_scores: dict[RemoteId, float | None]
+
+
+class OpenAIModerationList(msgspec.Struct):
+    """The verdicts on the texts of a request, in their order."""
+
+    results: list[OpenAIModeration]
+
+
 FILE_DECODER: Final = msgspec.json.Decoder(OpenAIFile, strict=False)
 FILE_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIListedFile], strict=False)
 MODEL_DECODER: Final = msgspec.json.Decoder(OpenAIModel, strict=False)
@@ -97,3 +111,4 @@ JOB_DECODER: Final = msgspec.json.Decoder(OpenAIJob, strict=False)
 JOB_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIJob], strict=False)
 EVENT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIEvent], strict=False)
 CHECKPOINT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAICheckpoint], strict=False)
+MODERATION_DECODER: Final = msgspec.json.Decoder(OpenAIModerationList)

@@ -35,7 +35,13 @@ from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provide
 from orchestrator.providers.chat.openai_chat import TOGETHER_CHAT, ask_openai_model
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.http.response_decoder import check_id, count_or_none, parse_hyperparameters, text_or_none
+from orchestrator.providers.http.response_decoder import (
+    check_id,
+    count_or_none,
+    name_or_none,
+    parse_hyperparameters,
+    text_or_none,
+)
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
@@ -127,7 +133,8 @@ class TogetherProvider(TogetherDeployments, ProviderDefaults):
         """Return the names of the models that can be fine-tuned."""
         try:
             async with self._client.read_call():
-                return [str(name) for name in (await self._client.get_json("/fine-tunes/models/supported"))["models"]]
+                listed = (await self._client.get_json("/fine-tunes/models/supported"))["models"]
+                return [known for name in listed if (known := name_or_none(name))]
         except RemoteNotFound:
             return []
 

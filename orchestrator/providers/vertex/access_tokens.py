@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 
 from orchestrator.core.errors import AuthenticationFailed, ConfigError, ProviderError, ProviderUnavailable
-from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.providers.http.client import HttpClient, create_http_client
 from orchestrator.providers.http.response import HttpResponse
@@ -31,8 +31,13 @@ from orchestrator.providers.http.upload_address import find_address_problem
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 METADATA_SERVER: Final = "metadata_server"
-DOCUMENT_ERRORS: Final = (ValueError, TypeError, KeyError, AttributeError, OSError)
+# What google-auth raises besides its own errors: it checks neither a document nor a response before it reads them.
+DOCUMENT_ERRORS: Final = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, OSError,
+)  # fmt: skip
 DEFAULT_TIMEOUT_SECONDS: Final = 20.0  # of one request
+MAX_TOKEN_CHARACTERS: Final = 16_000  # Google's have at most 2,048
+MAX_REFRESHES: Final = 32  # at the same time; each may wait for its token endpoint
 KEPT_TOKENS: Final = 30  # expired ones that are still redacted: a day's, of an hour each
 DOCUMENT_HINT: Final = (
     "Use the key file of a service account, the application default credentials (google:default), or a command that "
@@ -72,6 +77,7 @@ class AuthRequest:
     redact: Redactor
     is_metadata_server: bool = False
     assertions: list[Secret] = field(default_factory=list)  # of the requests: each is worth a token
+    status: int | None = None  # of the last response; None before the first
 
     def __call__(
         self,
@@ -94,6 +100,7 @@ class AuthRequest:
             raise self.transport_error(f"{host} did not respond in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise self.transport_error(f"{host} cannot be reached: {type(error).__name__}: {error}") from error
+        self.status = response.status
         return AuthResponse(response.status, response.headers, response.content)
 
     def _check_address(self, url: str) -> None:
@@ -139,7 +146,7 @@ class AccessTokens:
     async def get_token(self, account: str) -> Secret:
         """Return a token that is valid for some minutes. Raises AuthenticationFailed and ProviderUnavailable."""
         async with self._lock:
-            if self._token is None or not self._credentials.valid:
+            if self._token is None or self._credentials is None or not self._credentials.valid:
                 return await self._refresh(account)
             return self._token
 
@@ -169,26 +176,36 @@ class AccessTokens:
         # For a document that is not valid google-auth also raises errors of Python, whose texts may quote it.
         errors = (google.exceptions.GoogleAuthError, AddressRefused, *DOCUMENT_ERRORS)
         try:
-            await asyncio.to_thread(self._credentials.refresh, request)
+            await request.loop.run_in_executor(_get_threads(), self._credentials.refresh, request)
+            token = _read_token(self._credentials)
         except errors as error:
-            raise self._to_provider_error(error, google, account) from None
+            self._credentials = None  # may hold a part of a response that could not be read
+            raise self._to_provider_error(error, request, google, account) from None
         finally:
             self._forget_old_secrets(request.assertions)
-        token = Secret(self._credentials.token)
         self._redact.add(token)
         if self._token and self._token.fingerprint != token.fingerprint:
             self._forget_old_secrets([self._token])
         self._token, self._is_accepted = token, False
         return token
 
-    def _to_provider_error(self, error: Exception, google: SimpleNamespace, account: str) -> ProviderError:
+    def _to_provider_error(
+        self, error: Exception, request: AuthRequest, google: SimpleNamespace, account: str
+    ) -> ProviderError:
         text = sanitize_line(self._redact(str(error.args[0]) if error.args else type(error).__name__))
-        transport = google.exceptions.TransportError
+        transport, known = google.exceptions.TransportError, google.exceptions.GoogleAuthError | AddressRefused
         if isinstance(error, transport) or isinstance(error.__cause__, transport) or _is_retryable(error):
             is_metadata = _get_type(self._document) == METADATA_SERVER
             hint = NO_METADATA_HINT if is_metadata else ""
             return ProviderUnavailable(f"no access token could be obtained: {text}", account=account, hint=hint)
-        if isinstance(error, google.exceptions.GoogleAuthError | AddressRefused):
+        if request.status is not None and (request.status < 400 or not isinstance(error, known)):
+            # For example the page of a proxy. It says nothing about the key, so the account must not be held.
+            return ProviderUnavailable(
+                f"no access token could be read from the token endpoint's response with status {request.status} "
+                f"({type(error).__name__})",
+                account=account,
+            )
+        if isinstance(error, known):
             return AuthenticationFailed(f"no access token was issued: {text}", account=account)
         # Of an error that is not google-auth's only the kind: a parser may quote what it cannot read.
         return AuthenticationFailed(
@@ -247,6 +264,29 @@ def _load_credentials(google: SimpleNamespace, document: Secret, account: str) -
             account=account,
             hint=DOCUMENT_HINT,
         ) from None
+
+
+def _read_token(credentials: Any) -> Secret:
+    """Return the token that google-auth has read. Raises ValueError for one that no header can carry.
+
+    It could also be a short text, which the redactor would not know as a key.
+    """
+    token = credentials.token
+    if not isinstance(token, str) or not MIN_KEY_LENGTH <= len(token) <= MAX_TOKEN_CHARACTERS:
+        raise ValueError("the access token is no text of a possible length")
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the access token has characters that no header can carry")
+    return Secret(token)
+
+
+@cache
+def _get_threads() -> concurrent.futures.ThreadPoolExecutor:
+    """Return the threads in which google-auth waits for its requests.
+
+    Not those of the event loop: they also look up host names, so that a few refreshes which occupy them would wait
+    for themselves, and with them every other call of the program.
+    """
+    return concurrent.futures.ThreadPoolExecutor(MAX_REFRESHES, thread_name_prefix="google-auth")
 
 
 def _get_type(document: Secret) -> str:
