@@ -4,40 +4,47 @@
 #
 # It runs on every log line and every stored message, with up to ten thousand keys, so its cost must not depend on the
 # number of keys. All keys have at least eight characters (MIN_KEY_LENGTH). Each window of eight characters of the
-# text is looked up in one set of the keys' first eight characters: that is one pass over the text. Where a window
-# matches, a bisection in the sorted list of keys finds the key with the longest common prefix. Replacements are not
-# read again.
+# text is looked up in one set of the keys' first and last eight characters: that is one pass over the text. Where a
+# window matches, a bisection in the sorted list of keys (of reversed keys for an end) finds the key with the longest
+# common prefix. Replacements are not read again.
 #
-# Three forms of a key are found: the whole key, its first twelve or more characters (MIN_KEY_PART_LENGTH: providers
-# quote beginnings of keys in their messages), and base64, at all four alignments, because a header such as
-# `Authorization: Basic` encodes other text before the key.
+# Case is ignored: text and keys are compared in lower case. A key is found whole, by its first or by its last twelve
+# or more characters (MIN_KEY_PART_LENGTH: providers quote beginnings of keys, and a text that was cut has only an
+# end), and in the encodings that `encoded_keys` decodes. There are two passes at most: over the text as it is, and,
+# where it has escapes (%2D, \u002d, &#45;), over the unescaped text.
 
 from __future__ import annotations
 
-import re
-from binascii import a2b_base64
 from bisect import bisect
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from orchestrator.core.redaction.encoded_keys import find_base64, find_hex, unescape
+
 MIN_KEY_LENGTH: Final = 8
 """Characters. A shorter text occurs by chance, and replacing it would make messages unreadable. No provider has such
 keys; the sandbox's have nine or more."""
 
 MIN_KEY_PART_LENGTH: Final = 12
-"""Characters of a key's beginning that are recognised as a part of it; a vendor's prefix ("sk-proj-") is shorter."""
+"""Characters of a key's beginning or end that are recognised as a part of it; a vendor's prefix ("sk-proj-") is
+shorter."""
 
 PRODUCT_NAME: Final = "orchestrator"
 """Parts of a key that begins with it are not recognised: file names, hints and tags contain the name, and a changed
 tag would no longer find its remote job."""
 
+SANDBOX_KEY_PREFIX: Final = "sandbox-"
+"""The end of a key that begins with it is not recognised: by convention it is the account's name, and no secret."""
+
 KEY_PART: Final = "[part of a key]"
 KEY_IN_BASE64: Final = "[key in base64]"
+KEY_IN_HEX: Final = "[key in hexadecimal]"
 
-_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")  # eight bytes are eleven characters
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+_MAX_ESCAPE_LENGTH: Final = 6
+"""Characters of the longest usual escape of one character: `\\u002d`."""
+_LOWER_CASE: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 Replacement = tuple[int, int, str]  # start, end, replacement
 
@@ -69,25 +76,27 @@ class Secret:
 class Redactor:
     """Replaces every known key in a text. Code that resolves a key adds it; code that writes a text calls this.
 
-    It recognises a whole key, its first twelve or more characters, and its base64 (also with other text around it,
-    as in `Authorization: Basic`). It does not recognise a key that is changed in another way: in upper case,
-    reversed, with inserted characters, in hexadecimal, percent-encoded, or without its beginning.
+    It recognises a whole key and its first or last twelve or more characters, in upper and lower case, with escapes
+    (percent-encoded, JSON, HTML), in hexadecimal and in base64 (also with other text around it, as in
+    `Authorization: Basic`). It does not recognise a key that is changed in another way: reversed, with inserted
+    characters, encrypted, or a part from its middle.
     """
 
     def __init__(self) -> None:
+        # All keys are in lower case here.
         self._labels: dict[str, str] = {}
         self._partial_keys: set[str] = set()
-        self._key_prefixes: set[str] = set()
-        self._sorted_cache: tuple[list[str], list[str]] = ([], [])  # all keys; those of which a part is recognised
+        self._windows: set[str] = set()  # the first and last eight characters
+        self._sorted_cache: tuple[list[str], list[str], list[str]] = ([], [], [])
         self._shortest = self._longest = 0
 
     def add(self, secret: Secret, *, parts: bool = True, fingerprint: str | None = None) -> None:
-        """Replace this key by `[key FINGERPRINT]` from now on; with `parts`, also its first characters on their own.
+        """Replace this key by `[key FINGERPRINT]` from now on; with `parts`, also its first or last characters alone.
 
         A key of fewer than eight characters is not added. `fingerprint` is that of a larger secret that contains
         this one: `remove` forgets them together.
         """
-        value = secret.reveal()
+        value = _to_lower_case(secret.reveal())
         if len(value) < MIN_KEY_LENGTH:
             return
         begins_in_public = "://" in value or value.startswith(
@@ -95,7 +104,7 @@ class Redactor:
         )  # what an address begins with is no secret
         if parts and not begins_in_public:
             self._partial_keys.add(value)
-        self._key_prefixes.add(value[:MIN_KEY_LENGTH])
+        self._windows |= self._list_windows(value)
         self._shortest = min(self._shortest or len(value), len(value))
         self._longest = max(self._longest, len(value))
         self._labels[value] = _format_label(fingerprint or secret.fingerprint)
@@ -106,8 +115,8 @@ class Redactor:
         expired = {value for value, known in self._labels.items() if known == label}
         self._labels = {value: known for value, known in self._labels.items() if value not in expired}
         self._partial_keys -= expired
-        self._key_prefixes = {value[:MIN_KEY_LENGTH] for value in self._labels}
-        self._sorted_cache = ([], [])  # its length may be the same again after the next addition
+        self._windows = {window for value in self._labels for window in self._list_windows(value)}
+        self._sorted_cache = ([], [], [])  # its length may be the same again after the next addition
 
     def add_address(self, secret: Secret) -> None:
         """Replace an address that is itself a secret, and those of its parts that may appear alone.
@@ -132,7 +141,7 @@ class Redactor:
 
         A key across the limit is read to its end, so that no part of it remains. The text behind it is not read.
         """
-        margin = 2 * self._longest  # base64 is a third longer than the key
+        margin = _MAX_ESCAPE_LENGTH * self._longest
         return self._replace(text[: limit + margin], limit)[:limit]
 
     def _replace(self, text: str, limit: int) -> str:
@@ -140,7 +149,7 @@ class Redactor:
         if not self._labels:
             return text[:limit]
         pieces, done = [], 0
-        for start, end, label in sorted([*self._find_keys(text), *self._find_base64(text)]):
+        for start, end, label in sorted(self._find_all(text)):
             if start >= limit:
                 break
             if start >= done:
@@ -148,18 +157,39 @@ class Redactor:
             done = max(done, end)
         return "".join(pieces) + text[done:limit]
 
+    def _find_all(self, text: str) -> Iterator[Replacement]:
+        """Yield the keys in the text and in its unescaped form."""
+        yield from self._find_unescaped(text)
+        if unescaped := unescape(text):
+            for start, end, label in self._find_unescaped(unescaped.text):
+                yield unescaped.original_position(start), unescaped.original_position(end), label
+
+    def _find_unescaped(self, text: str) -> Iterator[Replacement]:
+        yield from self._find_keys(_to_lower_case(text))
+        shortest = min(self._shortest, MIN_KEY_PART_LENGTH)
+        for label, runs in ((KEY_IN_BASE64, find_base64(text, shortest)), (KEY_IN_HEX, find_hex(text, shortest))):
+            for start, end, decoded in runs:
+                if any(any(self._find_keys(_to_lower_case(each))) for each in decoded):
+                    yield start, end, label
+
     def _find_keys(self, text: str) -> Iterator[Replacement]:
-        starts, width, done = self._key_prefixes, MIN_KEY_LENGTH, 0
-        for start in [at for at in range(len(text) - width + 1) if text[at : at + width] in starts]:
+        windows, width, done = self._windows, MIN_KEY_LENGTH, 0
+        for start in [at for at in range(len(text) - width + 1) if text[at : at + width] in windows]:
             if start >= done:
                 length, label = self._match(text[start : start + self._longest])
                 if length:
                     done = start + length
                     yield start, done, label
+            end = start + width
+            if end > done:
+                length = self._match_end(text[max(done, end - self._longest) : end])
+                if length:
+                    done = end
+                    yield end - length, end, KEY_PART
 
     def _match(self, text: str) -> tuple[int, str]:
         """Return the length of the key, or part of a key, at the beginning of the text, and its replacement."""
-        every, with_parts = self._sorted_keys()
+        every, with_parts, _ = self._sorted_keys()
         part = _longest_common_prefix(with_parts, text)
         for length in range(_longest_common_prefix(every, text), MIN_KEY_LENGTH - 1, -1):
             if length < part >= MIN_KEY_PART_LENGTH:
@@ -168,30 +198,38 @@ class Redactor:
                 return length, label
         return (part, KEY_PART) if part >= MIN_KEY_PART_LENGTH else (0, "")
 
-    def _sorted_keys(self) -> tuple[list[str], list[str]]:
-        """Return the sorted keys. They are sorted again after an addition, maybe by another thread."""
-        every, with_parts = self._sorted_cache
+    def _match_end(self, text: str) -> int:
+        """Return the length of the key's end at the end of the text; 0 if it is too short to be recognised."""
+        _, _, reversed_keys = self._sorted_keys()
+        length = _longest_common_prefix(reversed_keys, text[::-1])
+        return length if length >= MIN_KEY_PART_LENGTH else 0
+
+    def _sorted_keys(self) -> tuple[list[str], list[str], list[str]]:
+        """Return all keys, those with parts, and the reversed ones with a secret end, each list sorted.
+
+        They are sorted again after an addition, maybe by another thread.
+        """
+        every, with_parts, _ = self._sorted_cache
         if len(every) != len(self._labels) or len(with_parts) != len(self._partial_keys):
-            self._sorted_cache = sorted(self._labels), sorted(self._partial_keys)
+            ends = (value[::-1] for value in self._partial_keys if _has_secret_end(value))
+            self._sorted_cache = sorted(self._labels), sorted(self._partial_keys), sorted(ends)
         return self._sorted_cache
 
-    def _find_base64(self, text: str) -> Iterator[Replacement]:
-        least = self._shortest * 4 // 3
-        for run in _BASE64_RUN.finditer(text):
-            if run.end() - run.start() >= least and self._is_key_in_base64(
-                run[0].rstrip("=").translate(_STANDARD_ALPHABET)
-            ):
-                yield run.start(), run.end(), KEY_IN_BASE64
+    def _list_windows(self, value: str) -> set[str]:
+        """Return the first eight characters of a key, and the last eight if its end is recognised."""
+        windows = {value[:MIN_KEY_LENGTH]}
+        if value in self._partial_keys and _has_secret_end(value):
+            windows.add(value[-MIN_KEY_LENGTH:])
+        return windows
 
-    def _is_key_in_base64(self, run: str) -> bool:
-        """Return whether the base64 text contains a key. Its alignment is unknown, so all four are tried."""
-        for start in range(4):
-            digits = run[start:]
-            digits = digits[: len(digits) - (len(digits) % 4 == 1)]
-            decoded = a2b_base64(digits + "=" * (-len(digits) % 4)).decode("latin-1")
-            if any(self._find_keys(decoded)):
-                return True
-        return False
+
+def _has_secret_end(value: str) -> bool:
+    return not value.startswith(SANDBOX_KEY_PREFIX)
+
+
+def _to_lower_case(text: str) -> str:
+    """Convert the letters A to Z. `str.lower` may change the length of other texts, and with it every place."""
+    return text.lower() if text.isascii() else text.translate(_LOWER_CASE)
 
 
 def _format_label(fingerprint: str) -> str:

@@ -43,6 +43,7 @@ from orchestrator.core.errors import DatasetError, OrchestratorError
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import BuildResult
 from orchestrator.dataset.working_folder import delete_abandoned_folders
+from orchestrator.system.child_environment import build_child_environment
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.hardening import die_with_parent, forbid_core_dumps
 from orchestrator.system.memory import default_memory_limit, limit_memory
@@ -139,8 +140,7 @@ def _start_python() -> subprocess.Popen[bytes]:
         bufsize=0,  # the request must be in the pipe when `write` returns: nothing flushes it later
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # -P and this path: the child imports the modules of the parent, not those of the current folder
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=build_child_environment(os.environ),
         process_group=0,  # Ctrl-C reaches only the parent, which then stops the child in order
     )
 

@@ -120,6 +120,32 @@ async def test_doctor_reports_a_world_readable_key(environ: dict[str, str], tmp_
     ]
 
 
+async def test_doctor_reports_every_kind_of_world_readable_secret_file(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    text = FILE.replace(
+        "[[accounts]]\n", '[[accounts]]\nwebhook_secret = "file:keys/hook"\nproxy = "file:keys/proxy"\n', 1
+    )
+    text += '[[webhooks]]\nurl = "file:keys/target"\nsecret = "file:keys/signing"\n'
+    (tmp_path / "accounts.toml").write_text(text)
+    for name, content in {
+        "hook": "whsec_" + "QUFB" * 8,
+        "proxy": "http://user:password-of-it@127.0.0.1:3128",
+        "target": "http://127.0.0.1:1/hook-0123456789",
+        "signing": "whsec_" + "QkJC" * 8,
+    }.items():
+        (keys / name).write_text(content)
+        (keys / name).chmod(0o600)
+    keys.chmod(0o755)
+    for name in ("hook", "proxy", "target", "signing"):
+        (keys / name).chmod(0o644)
+        assert ("warning", "keys", f"every user of this machine can read {keys / name}") in await find_problems(
+            environ
+        )
+        (keys / name).chmod(0o600)
+
+
 async def test_doctor_checks_webhooks_and_alerts(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ from orchestrator.inputs.accounts_file.targets import list_secret_references
 from orchestrator.inputs.paths import resolve_path
 from orchestrator.inputs.prices import load_prices
 from orchestrator.inputs.retirements import load_retirements
+from orchestrator.inputs.secrets.credential_document import find_default_google_file
 from orchestrator.inputs.secrets.references import parse_reference, resolve_reference, resolve_secrets
 from orchestrator.planning.desired_state import find_published_retirements
 
@@ -58,10 +59,8 @@ def check_accounts_file(file: AccountsFile) -> Iterator[Diagnosis]:
         )
 
 
-def check_keys(
-    accounts: tuple[Account, ...], key_results: Mapping[str, Secret | ConfigError], base: Path
-) -> Iterator[Diagnosis]:
-    """Check that each reference resolves to a key, that no key is shared, and that key files are private.
+def check_keys(accounts: tuple[Account, ...], key_results: Mapping[str, Secret | ConfigError]) -> Iterator[Diagnosis]:
+    """Check that each reference resolves to a key, and that no key is shared.
 
     `key_results` has the key of each account, or the error of its resolution.
     """
@@ -75,14 +74,20 @@ def check_keys(
     fingerprints = {name: key.fingerprint for name, key in key_results.items() if isinstance(key, Secret)}
     for warning in list_shared_key_warnings(accounts, fingerprints):
         yield warning_diagnosis("keys", warning, DUPLICATE_ACCOUNT_FIX)
-    files = dict.fromkeys(_find_key_file(account, base) for account in accounts)
+
+
+def check_secret_files(file: AccountsFile) -> Iterator[Diagnosis]:
+    """Check that the files with keys, and with the secrets of webhooks, alerts and proxies, are private."""
+    files = [_find_secret_file(reference, file.folder) for reference in file.secret_references]
     if exposed := [str(path) for path in files if path and _is_readable_by_anyone(path)]:
         fix = f"chmod 600 {' '.join(exposed[:MAX_NAMES_SHOWN])}"
         yield warning_diagnosis("keys", f"every user of this machine can read {format_names(exposed)}", fix)
 
 
-def _find_key_file(account: Account, base: Path) -> Path | None:
-    scheme, rest = parse_reference(account.api_key)
+def _find_secret_file(reference: str, base: Path) -> Path | None:
+    scheme, rest = parse_reference(reference)
+    if scheme == "google":
+        return find_default_google_file()
     try:
         return resolve_path(base, rest) if scheme == "file" else None
     except ValueError:

@@ -62,7 +62,8 @@ async def _check_accounts(
     for diagnoses in (
         input_checks.check_accounts_file(file),
         machine_checks.check_required_extras(file),
-        input_checks.check_keys(file.accounts, key_results, file.folder),
+        input_checks.check_keys(file.accounts, key_results),
+        input_checks.check_secret_files(file),
         input_checks.check_management_keys(file, redact),
         input_checks.check_secrets(file, redact),
         network_checker.check(redact),

@@ -24,6 +24,7 @@ from orchestrator.core.dataset import local_filename
 from orchestrator.dataset.browse.chat_view import ChatView, Picture, build_chat_view, find_picture
 from orchestrator.dataset.browse.example_index import ExampleIndex, find_index
 from orchestrator.dataset.browse.example_search import ExampleSearch, SearchResult, find_by_code
+from orchestrator.system.child_environment import build_child_environment
 
 SEARCH_SECONDS: Final = 60.0
 SEARCH_WAIT_SECONDS: Final = 0.15  # of a page for its search
@@ -228,6 +229,6 @@ class ExampleLibrary:
             (sys.executable, "-P", "-m", "orchestrator.dataset.browse.index_builder", str(path), base_model),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=build_child_environment(os.environ),
             process_group=0,
         )

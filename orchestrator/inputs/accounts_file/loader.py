@@ -62,12 +62,17 @@ class AccountsFile:
         return selected[0]
 
     @property
-    def key_variables(self) -> frozenset[str]:
-        """The names of the environment variables that contain a key or a secret of this file."""
+    def secret_references(self) -> tuple[str, ...]:
+        """The references to all keys and other secrets of this file, each once."""
         keys = [account.api_key for account in self.accounts]
         keys += [account.management_key for account in self.accounts if account.management_key]
         others = (*list_secret_references(self.accounts, self.targets), *list_proxy_references(self.accounts))
-        return list_key_variables([*keys, *(each.reference for each in others)])
+        return tuple(dict.fromkeys([*keys, *(each.reference for each in others)]))
+
+    @property
+    def key_variables(self) -> frozenset[str]:
+        """The names of the environment variables that contain a key or a secret of this file."""
+        return list_key_variables(self.secret_references)
 
 
 def load_accounts_file(path: Path) -> AccountsFile:

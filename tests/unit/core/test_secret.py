@@ -4,13 +4,14 @@ import pickle
 import random
 import string
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.secret import KEY_IN_BASE64, KEY_PART, MIN_KEY_LENGTH, Redactor, Secret
+from orchestrator.core.secret import KEY_IN_BASE64, KEY_IN_HEX, KEY_PART, MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.inputs.secrets.references import register_proxy
 
 KEY = "sk-canary-0123456789"
@@ -127,6 +128,117 @@ def test_base64_of_a_key_is_replaced(before: str, encode: object) -> None:
     assert callable(encode)
     text = encode(f"{before}{key} and more".encode()).decode()
     assert redactor(key)(f"Authorization: Basic {text}!") == f"Authorization: Basic {KEY_IN_BASE64}!"
+
+
+def escape_each(text: str, form: str) -> str:
+    return "".join(form.format(ord(character)) for character in text)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        str.upper,
+        str.title,
+        lambda key: key.replace("-", "%2D"),
+        lambda key: escape_each(key, "%{:02x}"),
+        lambda key: escape_each(key, "%25{:02X}"),  # percent-encoded twice
+        lambda key: escape_each(key, "\\u{:04x}"),
+        lambda key: escape_each(key, "\\\\u{:04X}"),  # JSON in JSON
+        lambda key: escape_each(key, "\\x{:02x}"),
+        lambda key: escape_each(key, "&#{};"),
+        lambda key: escape_each(key, "&#x{:x};"),
+        lambda key: escape_each(key.upper(), "%{:02x}"),
+        lambda key: key[:5] + escape_each(key[5:9], "%{:02x}") + key[9:],
+    ],
+)
+def test_changed_forms_of_a_key_are_replaced(encode: Callable[[str], str]) -> None:
+    text = encode(KEY)
+    assert KEY not in text
+    assert redactor(KEY)(f"a%20b {text}, 100 % & \\n, {text}") == f"a%20b {LABEL}, 100 % & \\n, {LABEL}"
+
+
+def test_punctuation_of_a_key_is_found_with_its_escapes() -> None:
+    key = "sk/canary\"0'123&456"
+    label = f"[key {Secret(key).fingerprint}]"
+    for text in ("sk\\/canary\\\"0\\'123&456", "sk/canary&quot;0&apos;123&amp;456", "sk/canary\\\\\"0'123&456"):
+        assert redactor(key)(f"<{text}>") == f"<{label}>"
+
+
+@pytest.mark.parametrize("separator", ["", " ", ":", "-"])
+@pytest.mark.parametrize("before", [b"", b"Bearer "])
+def test_a_key_in_hexadecimal_is_replaced(separator: str, before: bytes) -> None:
+    digits = (before + KEY.encode()).hex(separator) if separator else (before + KEY.encode()).hex()
+    assert redactor(KEY)(f"sent {digits}!") == f"sent {KEY_IN_HEX}!"
+    assert redactor(KEY)(f"sent {digits.upper()}!") == f"sent {KEY_IN_HEX}!"
+    assert redactor(KEY)(f"sent 0{digits}!") == f"sent {KEY_IN_HEX}!", "also at an odd place"
+
+
+def test_encodings_of_a_part_and_encodings_inside_escapes_are_replaced() -> None:
+    half = KEY[6:]
+    encoded = b64encode(b"xx" + KEY.encode() + b"?>").decode().replace("+", "%2B").replace("/", "%2F")
+    texts = [half, half.upper(), escape_each(half, "%{:02x}"), half.encode().hex(), b64encode(half.encode()).decode()]
+    shown = [redactor(KEY)(text) for text in [*texts, encoded + "%3D"]]
+    assert shown == [KEY_PART, KEY_PART, KEY_PART, KEY_IN_HEX, KEY_IN_BASE64, KEY_IN_BASE64]
+
+
+@pytest.mark.parametrize("length", [12, 15, 19])
+def test_the_end_of_a_key_is_replaced(length: int) -> None:
+    assert redactor(KEY)(f"no …{KEY[-length:]} here") == f"no …{KEY_PART} here"
+
+
+def test_both_halves_of_a_key_are_replaced() -> None:
+    key = "sk-" + random_text(45)
+    assert redactor(key, KEY)(f"{key[:24]} and {key[24:]}") == f"{KEY_PART} and {KEY_PART}"
+    assert redactor(key, KEY)(f"{key[:24]} {key}{KEY}") == f"{KEY_PART} [key {Secret(key).fingerprint}]{LABEL}"
+
+
+def test_short_end_of_a_key_and_the_name_in_a_sandbox_key_stay() -> None:
+    redact = redactor(KEY, "sandbox-account-of-berlin")
+    assert redact("ends with -0123456789; account-of-berlin") == "ends with -0123456789; account-of-berlin"
+
+
+def test_removed_key_has_no_end_that_is_replaced() -> None:
+    redact = redactor(KEY)
+    assert redact(KEY[-15:]) == KEY_PART
+    redact.remove(Secret(KEY).fingerprint)
+    assert redact(KEY[-15:]) == KEY[-15:]
+
+
+def test_escapes_of_other_texts_stay() -> None:
+    text = '{"a":"\\u0041\\n\\"b\\/","url":"/x%20y%zz?a=1&amp;b=%"} \\ &#65; &#9999; 100%'
+    assert redactor(KEY)(text) == text
+
+
+@given(
+    text=st.lists(
+        st.sampled_from(
+            [KEY, KEY.upper(), KEY[:14], KEY[-14:], "%", "25", "2D", "\\", "u00", "x", "73", "&#", ";", " ", "é"]
+        ),
+        max_size=30,
+    ).map("".join),
+    limit=st.integers(0, 400),
+)
+def test_no_key_survives_among_escapes(text: str, limit: int) -> None:
+    redact = redactor(KEY)
+    for shown in (redact(text), redact.truncate(text, limit)):
+        assert KEY not in shown.lower()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["%25", "%", "\\", "\\u00", "&#0", "&#x0", "4a ", "4", "A", "sk-canar", "23456789", "%73", "é%73"]
+)
+def test_hostile_text_costs_time_in_proportion_to_its_length(hostile: str) -> None:
+    redact = redactor(KEY, *(f"sk-canar{number:04}-0123456789" for number in range(500)))
+
+    def seconds(length: int) -> float:
+        text = hostile * (length // len(hostile))
+        started = process_time()
+        redact(text)
+        return process_time() - started
+
+    seconds(2_000)
+    short = min(seconds(5_000) for _ in range(3))
+    assert min(seconds(40_000) for _ in range(3)) < 40 * max(short, 0.0005)
 
 
 def test_other_base64_stays() -> None:

@@ -1,0 +1,1 @@
+"""How keys are recognised in texts, also when they are encoded."""
