@@ -7,7 +7,7 @@ CLIENTS := .venv-clients/.installed
 NODE_CLIENTS := .node-clients/.installed
 CLOCK := .venv-clock/.installed
 
-.PHONY: install first-hour demo test browser lint format unit contract integration acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs images clean
+.PHONY: install first-hour demo test browser lint format unit contract integration hostile acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs images clean
 
 install: $(INSTALLED)
 
@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 demo: install
 	@$(BIN)/orchestrator demo
 
-test: browser lint chart docs unit contract integration acceptance calendar
+test: browser lint chart docs unit contract integration hostile acceptance calendar
 
 lint: install
 	$(BIN)/ruff check .
@@ -38,7 +38,7 @@ format: install
 unit: install
 	$(BIN)/pytest -n 2 --dist worksteal -p no:schemathesis tests/structure tests/unit
 
-contract integration: install
+contract integration hostile: install
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
 # More processes than cores, because the tests mostly wait for other processes. The longest tests begin first; those of
