@@ -1,10 +1,20 @@
-"""Template filters of messages and identifiers. Numbers, prices and times are formatted by `core.text`."""
+"""Template filters: values, messages and identifiers. Numbers, prices and times are formatted by `core.text`."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from markupsafe import Markup, escape
+
+from orchestrator.core.text_sanitizer import sanitize_html
+
+
+def sanitize_value(value: Any) -> Any:
+    """Escape what reverses text in a value of a template: a provider's message could rewrite its own hint."""
+    if not isinstance(value, str):
+        return value
+    return Markup(sanitize_html(value)) if isinstance(value, Markup) else sanitize_html(value)
 
 
 def render_message(text: str) -> Markup:
