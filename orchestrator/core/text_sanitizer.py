@@ -17,6 +17,7 @@ _LINE_BREAKS: Final = "\u2028\u2029"  # \x85 is one of the C1 characters
 _UNSAFE_IN_LINE: Final = re.compile(f"[\x00-\x1f\x7f-\x9f{_BIDI_MARKS}{_LINE_BREAKS}{_SURROGATES}]")
 _UNSAFE_IN_LINES: Final = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI_MARKS}{_LINE_BREAKS}{_SURROGATES}]")
 _UNSAFE_IN_JSON: Final = re.compile(f"[\x7f-\x9f{_BIDI_MARKS}{_LINE_BREAKS}{_SURROGATES}]")
+_UNSAFE_IN_HTML: Final = re.compile(f"[\x80-\x9f\u202a-\u202e\u2066-\u2069{_SURROGATES}]")
 
 
 def sanitize_line(text: str) -> str:
@@ -29,6 +30,16 @@ def sanitize_line(text: str) -> str:
 def sanitize_lines(text: str) -> str:
     """Escape every unsafe character except line breaks and tabs."""
     return _UNSAFE_IN_LINES.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def sanitize_html(text: str) -> str:
+    """Escape what reverses or hides text on a page, or cannot be encoded; a browser draws no other control character.
+
+    The marks of right-to-left writing stay: they have no effect on the text of others.
+    """
+    if text.isascii():
+        return text
+    return _UNSAFE_IN_HTML.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def sanitize_json(document: str) -> str:

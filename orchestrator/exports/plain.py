@@ -32,7 +32,8 @@ CSV_COLUMNS = (
     "callable_until",
 )
 TABLE_COLUMNS = ("account", "provider", "base model", "fine-tuned model", "days left", "callable")
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would execute a cell that begins so
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet would execute a cell that begins so; the last four are the full-width forms of the first."""
 
 
 def render_table(models: ModelSet) -> str:

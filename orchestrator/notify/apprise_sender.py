@@ -52,8 +52,10 @@ class AppriseSender:
         return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, self._notify, delivery)
 
     def _notify(self, delivery: OutgoingMessage) -> str | None:
+        title, body = format_title(delivery.payload), format_body(delivery.payload)
         with _capture_log() as messages:
-            if self._messenger.notify(title=format_title(delivery.payload), body=format_body(delivery.payload)):
+            # Without a format apprise passes a provider's text on as HTML to Telegram, and as markup to Slack.
+            if self._messenger.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
                 return None
         return (
             clean_reply(self._redact.truncate(" ".join(messages), MAX_LOG_CHARACTERS))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from orchestrator.core.notifications.delivery import MAX_ERROR_LENGTH
 from orchestrator.core.notifications.notification import TEST_TYPE, Topic
+from orchestrator.core.text_sanitizer import sanitize_line
 
 ATTEMPT_TIMEOUT_SECONDS: Final = 10.0
 
@@ -51,9 +53,13 @@ TITLE_TEMPLATES: Final[Mapping[str, str]] = {  # by the type of the payload
 }
 
 
+_ACTIVE_IN_MESSENGERS: Final = re.compile(r"(?<!\w)@(?=\w)|\](?=\()")
+"""What messengers execute even in plain text: `@everyone` notifies a channel, `[text](address)` hides an address."""
+
+
 def format_title(payload: Mapping[str, Any]) -> str:
     """Return the title of an alert: one line with the account or run and what happened."""
-    return TITLE_TEMPLATES[payload["type"]].format_map(payload["data"])
+    return _disarm(TITLE_TEMPLATES[payload["type"]].format_map(payload["data"]))
 
 
 def format_body(payload: Mapping[str, Any]) -> str:
@@ -64,4 +70,9 @@ def format_body(payload: Mapping[str, Any]) -> str:
     lines = [called_as, data.get("base_url"), error.get("message"), error.get("hint")]
     if data["fine_tuned_model"] and data["servable"] is False:
         lines.append("It cannot be called before it is deployed.")
-    return "\n".join(line for line in lines if line) or "Every account has its model."
+    return "\n".join(_disarm(line) for line in lines if line) or "Every account has its model."
+
+
+def _disarm(text: str) -> str:
+    """Keep a text of a provider on one line, and separate the characters that a messenger would execute."""
+    return _ACTIVE_IN_MESSENGERS.sub(lambda match: f"{match[0]}\u200b", sanitize_line(text))

@@ -35,6 +35,7 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=template_filters.sanitize_value,
 )
 _environment.globals["assets"] = ASSETS_FINGERPRINT
 _environment.globals["find_help_href"] = find_help_href

@@ -7,6 +7,7 @@ database is read, and every problem means "no suggestions".
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -43,8 +44,17 @@ def _list_values(ctx: typer.Context, tables: tuple[str, ...], key: str) -> list[
 def _iterate(table: Any, key: str) -> Iterator[str]:
     for entry in table if isinstance(table, list) else [table]:
         value = entry.get(key) if isinstance(entry, dict) else None
-        if isinstance(value, str) and value.isprintable():  # a shell would take a line end for the next suggestion
+        if isinstance(value, str) and _is_plain_word(value):
             yield value
+
+
+def _is_plain_word(value: str) -> bool:
+    """Return whether every shell takes the value as one word, as it is.
+
+    Typer's script for zsh evaluates the suggestions: Tab in a folder with somebody else's accounts file would execute
+    a name such as `x\\$(command)`. A shell would also take a line end for the next suggestion.
+    """
+    return shlex.quote(value) == value
 
 
 def _read_accounts_file(ctx: typer.Context) -> dict[str, Any]:

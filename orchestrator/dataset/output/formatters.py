@@ -132,6 +132,11 @@ def _sarif_result(finding: Finding, rule: int) -> dict[str, Any]:
         "ruleId": finding.code,
         "ruleIndex": rule,
         "level": str(finding.severity),
-        "message": {"text": f"{finding.message}. {finding.hint}"},
+        "message": {"text": _escape_links(f"{finding.message}. {finding.hint}")},
         "locations": [location],
     }
+
+
+def _escape_links(text: str) -> str:
+    """Escape `[text](address)`, which viewers of SARIF would show as a link, with an address of the chats' author."""
+    return text.replace("](", r"\](")

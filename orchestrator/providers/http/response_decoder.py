@@ -31,7 +31,10 @@ MAX_INTEGER: Final = 2**63 - 1  # of a database column
 MAX_TEXT_LENGTH: Final = 2_000  # of a message; what is kept of it is shorter
 MAX_HYPERPARAMETERS: Final = 50
 
-_PRINTABLE_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"
+_UNPRINTABLE: Final = (
+    r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # and marks that reverse a text
+)
+_PRINTABLE_PATTERN: Final = rf"^[^{_UNPRINTABLE}]*\Z"  # not `$`, which also matches before a line break at the end
 RemoteId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE_PATTERN)]
 """An id at the provider: it goes into paths, cursors, the database and messages."""
 RemoteIdOrEmpty = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE_PATTERN)]
