@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from orchestrator.core.config_refusal import MAX_TEXT_LENGTH, ConfigRefusal, build_refusal
+from orchestrator.core.config_refusal import MAX_TEXT_LENGTH, ConfigRefusal, build_refusal, merge_refusals
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.secret import Redactor, Secret
@@ -58,3 +59,49 @@ def test_a_text_of_any_size_and_any_characters_can_be_stored() -> None:
 
     assert refusal.findings[0] == "caf?.json: nothing"
     assert [len(text) for text in (refusal.cause.message, refusal.findings[1])] == [MAX_TEXT_LENGTH] * 2
+
+
+def test_refusal_of_one_run_keeps_its_findings_and_names_the_run() -> None:
+    refusal = build(ConfigError("wrong", hint="Correct it.", problems=["line 3", "line 4"]))
+
+    merged = merge_refusals({"tone": refusal})
+
+    assert merged is not None
+    assert merged.cause.message == "run tone: wrong"
+    assert merged == replace(refusal, cause=replace(refusal.cause, message="run tone: wrong"))
+
+
+def test_no_refusal_is_merged_to_none() -> None:
+    assert merge_refusals({}) is None
+
+
+def test_refusals_of_many_runs_are_counted_and_ten_are_named() -> None:
+    by_run = {
+        f"run{number:02}": replace(build(ConfigError("wrong", hint="Correct it.")), at=100.0 + (number == 3))
+        for number in range(12)
+    }
+
+    merged = merge_refusals(by_run)
+
+    assert merged is not None
+    assert merged.cause.message == "12 runs were refused"
+    assert merged.at == 101.0
+    assert merged.findings[0] == "run run00: wrong. Correct it."
+    assert (len(merged.findings), merged.more) == (10, 2)
+
+
+def test_refusals_of_two_runs_without_a_hint_end_with_a_full_stop() -> None:
+    refusal = build(ConfigError("wrong"))
+    merged = merge_refusals(dict.fromkeys(("a", "b"), replace(refusal, cause=replace(refusal.cause, hint=""))))
+
+    assert merged is not None
+    assert (merged.findings, merged.more) == (("run a: wrong.", "run b: wrong."), 0)
+
+
+def test_unexpected_error_is_named_by_the_system_or_by_its_class_and_never_quoted() -> None:
+    errors = [OSError(13, "Permission denied"), OSError("api_key = sk-1"), ValueError("api_key = sk-1")]
+
+    messages = [build(error).cause.message.rpartition(": ")[2] for error in errors]
+
+    assert messages == ["Permission denied", "OSError", "ValueError"]
+    assert build(ValueError("x")).cause.kind == "internal_error"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.dataset import filename_has_tag, is_remote_filename, remote_filename
+from orchestrator.core.dataset import filename_has_tag, is_remote_filename, local_filename, remote_filename
 
 CANONICAL, CONVERTED, TAG = "0123456789abcdef" * 4, "fedcba9876543210" * 4, "aaaabbbbccccdddd.1"
 
@@ -50,3 +50,11 @@ def test_file_is_recognised_whether_or_not_its_name_has_a_tag() -> None:
     assert is_remote_filename(remote_filename(CANONICAL, tag=TAG), remote_filename(CANONICAL))
     assert not is_remote_filename(remote_filename(CONVERTED, tag=TAG), remote_filename(CANONICAL))
     assert not is_remote_filename(remote_filename(CANONICAL), remote_filename(CANONICAL, tag=TAG))
+
+
+def test_local_file_is_named_by_the_first_half_of_its_hash() -> None:
+    assert local_filename(CANONICAL) == "0123456789abcdef.jsonl"
+
+
+def test_name_of_an_unknown_file_is_not_the_expected_one() -> None:
+    assert is_remote_filename(None, remote_filename(CANONICAL)) is False

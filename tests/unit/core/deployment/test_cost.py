@@ -115,3 +115,29 @@ def test_price_within_the_limits_or_approved_for_the_run_does_not_hold() -> None
     assert find_price_hold(DEPLOYMENT_SPEC, 6.0, budget_left_usd=12.0, run_left_usd=12.0) is None
     assert find_price_hold(DEPLOYMENT_SPEC, 6.0, run_left_usd=1.0, is_approved=True) is None
     assert find_price_hold(DEPLOYMENT_SPEC, 0.0, budget_left_usd=0.0, run_left_usd=0.0) is None
+
+
+def test_nothing_is_committed_or_spent_before_the_create() -> None:
+    assert calculate_committed_usd(a_deployment(usd_per_hour=6.0)) == 0
+    assert calculate_cost_so_far(a_deployment(usd_per_hour=6.0), NOW) == 0
+
+
+def test_cost_of_a_deployment_without_an_end_is_unknown() -> None:
+    endless = replace(READY, state=DeploymentState.STOPPED, expires_at=None)
+    assert calculate_committed_usd(endless) is None
+
+
+def test_unused_direction_of_tokens_costs_nothing_even_if_many_are_sent() -> None:
+    price = DeploymentPrice(kind=DeploymentKind.TOKEN, usd_per_hour=0.0, usd_per_million_input=0.5)
+    assert calculate_token_usd(price, 4_000_000_000, 0) == pytest.approx(2000, abs=1e-6)
+
+
+def test_ways_of_equal_price_are_sorted_by_their_names_and_unnamed_ones_come_first() -> None:
+    def option(**names: str) -> DeploymentOption:
+        return DeploymentOption(price=DeploymentPrice(kind=DeploymentKind.HOUR, usd_per_hour=None), **names)
+
+    options = [option(shape="b"), option(hardware="a"), option(), option(config="a"), option(shape="a", hardware="b")]
+    in_order = [(each.config, each.shape, each.hardware) for each in sort_deployment_options(options)]
+    assert in_order == [
+        (None, None, None), (None, None, "a"), (None, "a", "b"), (None, "b", None), ("a", None, None)
+    ]  # fmt: skip
