@@ -4,9 +4,9 @@
 #
 # The data flow of one pass, for `orchestrator check` as well as for a build:
 #
-#     source files -> read_chats -> ChatRecord -> checks -> AcceptedExample (yielded)
-#                                       |            |
-#                                       +-> findings +-> FindingCollector, FileSummary
+#     source files -> read_chats -> ChatRecord -> ExampleChecker -> CheckedChat -> _merge -> line (yielded)
+#                                                                                    |
+#                                                       FindingCollector, FileSummary, CorpusChecker, TokenCounter
 #
 # `DatasetChecker.iter_accepted` is a generator, because the dataset may be larger than memory: the builder writes
 # each accepted line to disk before the next chat is read. `build_result` may be called only after the generator is
@@ -19,8 +19,8 @@
 #   * Errors are checked before style. The style and corpus checks may assume a well-formed body, because only an
 #     example without an error reaches them. So a warning never raises a KeyError on broken input.
 #   * Tokens are counted last among the errors, and only if there is no other: counting is the most expensive step,
-#     and it needs a valid body. The counts of an example become part of the totals in `accept_example`, after all
-#     checks, or a refused example would be billed in the estimate.
+#     and it needs a valid body. The counts of an example become part of the totals in `_merge`, after all checks, or
+#     a refused example would be billed in the estimate.
 #   * The method of the first example decides for the others if no method is configured (`orchestrator check` without
 #     an accounts file). So the rules may be replaced once, at the first chat.
 #   * The findings about the dataset (too few examples, duplicates, lengths) come after those of the chats: the text
@@ -29,9 +29,12 @@
 # Errors about numbers need care. When a path is missing or a folder cannot be listed, the number of chats is unknown;
 # then "too few examples" would only be a wrong consequence of the real error, so it is not reported.
 #
-# Memory per example: a canonical hash and a place (about 20 bytes), its length, and for the first 5,000 examples a
-# sketch for near-duplicates (`checks/corpus.py`, `checks/duplicates.py`). Findings are limited per code
+# Memory per example: a canonical hash and a place (about 20 bytes), its length, and a sketch of about 200 bytes for
+# the search for near-duplicates (`checks/corpus.py`, `checks/near_duplicates.py`). Findings are limited per code
 # (`FindingCollector`), so that a file with a million broken lines does not exhaust memory.
+#
+# `iter_lines` lets other processes check the chats of a large dataset (`parallel_checker.py`). What concerns one chat
+# alone is therefore in `example_checker.py`, and its result is plain values.
 
 from __future__ import annotations
 

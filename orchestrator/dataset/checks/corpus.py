@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.checks.duplicates import DuplicateFinder, NearDuplicateFinder, Sketch, build_sketch
+from orchestrator.dataset.checks.duplicates import DuplicateFinder
 from orchestrator.dataset.checks.images import iter_images
+from orchestrator.dataset.checks.near_duplicates import NearDuplicateFinder, Sketch, build_sketch
 from orchestrator.dataset.checks.text_walk import MessageText, iter_message_lists
 from orchestrator.dataset.checks.user_names import find_user_names
 from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 
 MAX_SYSTEM_MESSAGES = 1_000  # different system messages that are counted
-MAX_EARLY_EXAMPLES = 5_000  # in which names and near-duplicates are searched: that costs more than all other checks
+MAX_EARLY_EXAMPLES = 5_000  # in which names are searched, and near-duplicates with the highest precision
 MIN_EXAMPLES_FOR_MAJORITY = 8  # with fewer examples, "most" means nothing
 MAJORITY_SHARE = 0.5
 LENGTH_OUTLIER_FACTOR = 20  # times the median
@@ -33,8 +34,8 @@ class CorpusFacts:
     key: int  # 64-bit hash of its canonical line
     system_messages: tuple[tuple[str, int, str], ...]  # text ("": none), line and path; two for a preference pair
     has_images: bool
+    sketch: Sketch
     names: frozenset[str] = frozenset()  # that it may call its user; only of an early example
-    sketch: Sketch | None = None  # only of an early example
 
 
 class CorpusFactBuilder:
@@ -52,8 +53,8 @@ class CorpusFactBuilder:
             key=int.from_bytes(blake2b(line, digest_size=8).digest(), "big"),
             system_messages=tuple(self._iter_system_messages(example)),
             has_images=bool(urls),
+            sketch=build_sketch(texts, urls, early=early),
             names=frozenset(find_user_names(example.body, texts, example.user_name)) if early else frozenset(),
-            sketch=build_sketch(texts, urls) if early else None,
         )
 
     def _iter_system_messages(self, example: Example) -> Iterator[tuple[str, int, str]]:
@@ -74,7 +75,7 @@ class CorpusFactBuilder:
 class CorpusChecker:
     """Keeps a few numbers of each accepted example, and builds the findings at the end.
 
-    The numbers are in arrays (about 20 bytes per example), because a dataset may have millions of examples.
+    The numbers are in arrays (about 200 bytes per example), because a dataset may have millions of examples.
     """
 
     def __init__(self) -> None:
@@ -82,8 +83,7 @@ class CorpusChecker:
         self._file_of = array("L")  # index in `_files`, by example
         self._line_of = array("L")  # by example
         self._duplicates = DuplicateFinder()
-        self._near_duplicates = NearDuplicateFinder()
-        self._near_duplicate_pairs: list[tuple[int, int]] = []
+        self._near_duplicates = NearDuplicateFinder(MAX_EARLY_EXAMPLES)
         self._system_messages: Counter[str] = Counter()
         self._system_message_places: dict[str, tuple[int, int, str]] = {}
         self._names: Counter[str] = Counter()
@@ -93,7 +93,7 @@ class CorpusChecker:
 
     @property
     def is_early(self) -> bool:
-        """Whether the next example is one of those in which names and near-duplicates are searched."""
+        """Whether the next example is one of the first, which are searched with more effort."""
         return len(self.lengths) < MAX_EARLY_EXAMPLES
 
     def add(self, file: str, line: int, facts: CorpusFacts) -> None:
@@ -104,10 +104,9 @@ class CorpusChecker:
         self._file_of.append(len(self._files) - 1)
         self._line_of.append(line)
         self._duplicates.add(facts.key, number)
+        self._near_duplicates.add(facts.sketch)
         if self.is_early:
             self._names.update(facts.names)
-            if facts.sketch and (earlier := self._near_duplicates.add(facts.sketch)) is not None:
-                self._near_duplicate_pairs.append((number, earlier))
         self.lengths.append(facts.characters)
         self.roles.update(facts.roles)
         self.image_examples += facts.has_images
@@ -148,7 +147,7 @@ class CorpusChecker:
         equal = dict(self._duplicates.find_pairs())
         for number, earlier in equal.items():
             yield self._duplicate_finding(FindingCode.DUPLICATE_EXAMPLE, "the same as", number, earlier)
-        for number, earlier in self._near_duplicate_pairs:
+        for number, earlier in self._near_duplicates.find_pairs().items():
             if number not in equal:
                 yield self._duplicate_finding(FindingCode.NEAR_DUPLICATE, "nearly the same as", number, earlier)
 
