@@ -4,9 +4,9 @@
 #
 # The data flow of one pass, for `orchestrator check` as well as for a build:
 #
-#     source files -> read_chats -> ChatRecord -> checks -> AcceptedExample (yielded)
-#                                       |            |
-#                                       +-> findings +-> FindingCollector, FileSummary
+#     source files -> read_chats -> ChatRecord -> ExampleChecker -> CheckedChat -> _merge -> line (yielded)
+#                                                                                    |
+#                                                       FindingCollector, FileSummary, CorpusChecker, TokenCounter
 #
 # `DatasetChecker.iter_accepted` is a generator, because the dataset may be larger than memory: the builder writes
 # each accepted line to disk before the next chat is read. `build_result` may be called only after the generator is
@@ -19,8 +19,8 @@
 #   * Errors are checked before style. The style and corpus checks may assume a well-formed body, because only an
 #     example without an error reaches them. So a warning never raises a KeyError on broken input.
 #   * Tokens are counted last among the errors, and only if there is no other: counting is the most expensive step,
-#     and it needs a valid body. The counts of an example become part of the totals in `accept_example`, after all
-#     checks, or a refused example would be billed in the estimate.
+#     and it needs a valid body. The counts of an example become part of the totals in `_merge`, after all checks, or
+#     a refused example would be billed in the estimate.
 #   * The method of the first example decides for the others if no method is configured (`orchestrator check` without
 #     an accounts file). So the rules may be replaced once, at the first chat.
 #   * The findings about the dataset (too few examples, duplicates, lengths) come after those of the chats: the text
@@ -29,9 +29,12 @@
 # Errors about numbers need care. When a path is missing or a folder cannot be listed, the number of chats is unknown;
 # then "too few examples" would only be a wrong consequence of the real error, so it is not reported.
 #
-# Memory per example: a canonical hash and a place (about 20 bytes), its length, and for the first 5,000 examples a
-# sketch for near-duplicates (`checks/corpus.py`, `checks/duplicates.py`). Findings are limited per code
+# Memory per example: a canonical hash and a place (about 20 bytes), its length, and a sketch of about 200 bytes for
+# the search for near-duplicates (`checks/corpus.py`, `checks/near_duplicates.py`). Findings are limited per code
 # (`FindingCollector`), so that a file with a million broken lines does not exhaust memory.
+#
+# `iter_lines` lets other processes check the chats of a large dataset (`parallel_checker.py`). What concerns one chat
+# alone is therefore in `example_checker.py`, and its result is plain values.
 
 from __future__ import annotations
 
@@ -42,25 +45,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.finding import Finding
 from orchestrator.core.text import format_count, format_list
-from orchestrator.dataset.canonical_jsonl import encode_canonical, remove_empty_fields
-from orchestrator.dataset.checks.conversion import ConversionChecker
 from orchestrator.dataset.checks.corpus import CorpusChecker
-from orchestrator.dataset.checks.images import iter_images
 from orchestrator.dataset.checks.provider_rule_checker import ProviderRuleChecker
-from orchestrator.dataset.checks.special_tokens import build_special_token_pattern, check_special_tokens
-from orchestrator.dataset.checks.structure import check_structure
-from orchestrator.dataset.checks.style import check_style
-from orchestrator.dataset.checks.text_walk import iter_texts
-from orchestrator.dataset.example import Example, ExampleIssue, create_finding
+from orchestrator.dataset.example import Example, create_finding
+from orchestrator.dataset.example_checker import AcceptedFacts, CheckedChat, ExampleChecker, choose_method
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.finding_collector import FindingCollector
-from orchestrator.dataset.read.reader import ChatRecord, read_chats
+from orchestrator.dataset.parallel_checker import check_in_parallel, count_workers
+from orchestrator.dataset.read.reader import read_chats
 from orchestrator.dataset.read.source_files import (
     READABLE_SUFFIXES,
     DatasetPaths,
     FolderListing,
+    SourceFile,
     get_file_size,
     list_folders,
     list_missing_paths,
@@ -98,8 +97,27 @@ class ExampleObserver(Protocol):
         """Receive an example, its canonical line, the codes of its warnings, and its tokens and if they are exact."""
 
 
+class _ReadProgress:
+    """Reports the bytes read, if anybody wants to know."""
+
+    def __init__(self, report: ReadProgressCallback | None, sources: Iterable[SourceFile]) -> None:
+        self._report = report
+        self._total = sum(map(get_file_size, sources)) if report else 0
+        self._done = self._reported = 0
+
+    def add(self, size: int) -> None:
+        self._done += size
+        if self._report and self._done - self._reported >= PROGRESS_INTERVAL_BYTES:
+            self._reported = min(self._done, self._total)
+            self._report(self._reported, self._total)
+
+    def finish(self) -> None:
+        if self._report:
+            self._report(self._total, self._total)
+
+
 class DatasetChecker:
-    """Checks the files of a dataset in one pass: first exhaust `iter_accepted`, then call `build_result`."""
+    """Checks the files of a dataset in one pass: first exhaust one of the iterators, then call `build_result`."""
 
     def __init__(
         self,
@@ -117,11 +135,6 @@ class DatasetChecker:
         self._paths = path
         self._rules = rules
         self._provider_checker = ProviderRuleChecker(rules.providers)
-        self._conversion_checker = ConversionChecker(rules.providers)
-        self._special_token_pattern = build_special_token_pattern(
-            rules.base_models, self.token_counter.special_tokens()
-        )
-        self._image_examples = 0
         self._progress = progress
         self._collector = FindingCollector()
         self._corpus_checker = CorpusChecker()
@@ -129,20 +142,42 @@ class DatasetChecker:
 
     def iter_accepted(self) -> Iterator[AcceptedExample]:
         """Yield the examples without an error, in the order of the dataset."""
-        sources = exclude_validation_files(list_source_files(self._paths), self._rules.validation_path)
-        total = sum(get_file_size(source) for source in sources)
-        done = reported = 0
-        for source in sources:
-            summary = FileSummary(source.name)
-            self._files.append(summary)
+        sources = self._list_sources()
+        progress = _ReadProgress(self._progress, sources)
+        checker = ExampleChecker(self._rules, self.token_counter)
+        for index, source in enumerate(sources):
             for record in read_chats(source):
-                if accepted := self._check_record(record, summary):
-                    yield accepted
-                done += record.size
-                if self._progress and done - reported >= PROGRESS_INTERVAL_BYTES:
-                    self._progress(reported := min(done, total), total)
-        if self._progress:
-            self._progress(total, total)
+                checked = checker.check(record, early=self._corpus_checker.is_early)
+                if (facts := self._merge(index, checked)) and (example := record.example):
+                    if self._observer:
+                        tokens = next(iter(facts.tokens.values()), None)
+                        self._observer.add(example, facts.line, facts.warnings, tokens)
+                    yield AcceptedExample(example, facts.line)
+                progress.add(checked.size)
+        progress.finish()
+
+    def iter_lines(self, workers: int | None = None) -> Iterator[bytes]:
+        """Yield the canonical lines of the examples without an error, in the order of the dataset.
+
+        `workers` is the number of processes that check; by default, large datasets use all processors.
+        """
+        sources = self._list_sources()
+        workers = workers or count_workers(sum(map(get_file_size, sources)))
+        if workers == 1 or self._observer:
+            yield from (line for _, line in self.iter_accepted())
+            return
+        progress = _ReadProgress(self._progress, sources)
+        rules = self._rules if self._rules.method else _choose_method(self._rules, sources)
+        for index, checked in check_in_parallel(sources, rules, workers, lambda: self._corpus_checker.is_early):
+            if facts := self._merge(index, checked):
+                yield facts.line
+            progress.add(checked.size)
+        progress.finish()
+
+    def _list_sources(self) -> list[SourceFile]:
+        sources = exclude_validation_files(list_source_files(self._paths), self._rules.validation_path)
+        self._files = [FileSummary(source.name) for source in sources]
+        return sources
 
     def build_result(self, *more: Finding) -> CheckResult:
         """Return all findings and the summary. `more` are further findings, such as those of the split."""
@@ -170,47 +205,20 @@ class DatasetChecker:
             tuple(self._collector.findings), summary, dict(self._collector.counts), self._collector.excerpts
         )
 
-    def _check_record(self, record: ChatRecord, summary: FileSummary) -> AcceptedExample | None:
-        """Count the record and return its example, or None if it is refused."""
+    def _merge(self, index: int, checked: CheckedChat) -> AcceptedFacts | None:
+        """Count a chat of a file, and return its facts if it is accepted."""
+        summary = self._files[index]
         summary.chats += 1
-        for finding in record.findings:
-            self._collector.add(finding)
-        refused = any(finding.severity is Severity.ERROR for finding in record.findings)
-        # A record may have both an example and errors of its text, such as a duplicate key: all of them are reported.
-        if (example := record.example) is None or self._collect_errors(example) or refused:
+        for finding, excerpt in checked.findings:
+            self._collector.add(finding, excerpt)
+        if (facts := checked.accepted) is None:
             summary.refused += 1
             return None
         summary.examples += 1
-        summary.add_example(example.format, example.left_out)
-        return self._accept(example)
-
-    def _collect_errors(self, example: Example) -> list[ExampleIssue]:
-        """Collect and return the errors of an example. The tokens of an example without errors are counted."""
-        if self._rules.method is None:
-            self._rules = replace(self._rules, method="supervised" if "messages" in example.body else "dpo")
-        issues = [*check_structure(example.body, self._rules), *self._provider_checker.check_example(example.body)]
-        if self._special_token_pattern:
-            issues += check_special_tokens(example.body, self._special_token_pattern)
-        # A converter may assume a well-formed chat, as the counter does.
-        issues = issues or list(self._conversion_checker.check_example(example.body))
-        issues = issues or self.token_counter.count_example(remove_empty_fields(example.body))
-        for issue in issues:
-            self._collector.add_issue(example, issue)
-        return issues
-
-    def _accept(self, example: Example) -> AcceptedExample:
-        line, texts = encode_canonical(example.body), list(iter_texts(example.body))
-        issues = list(check_style(example.body, texts, line))
-        for issue in issues:
-            self._collector.add_issue(example, issue)
-        self.token_counter.accept_example()
-        if self._observer:
-            codes = [issue.code.slug for issue in issues]
-            self._observer.add(example, line, codes, self.token_counter.find_last_count())
-        urls = [image.url for image in iter_images(example.body)] if b"image_url" in line else []
-        self._image_examples += bool(urls)
-        self._corpus_checker.add(example, line, texts, urls)
-        return AcceptedExample(example, line)
+        summary.add_example(facts.format, facts.left_out)
+        self.token_counter.add_counts(facts.tokens)
+        self._corpus_checker.add(summary.file, checked.line, facts.corpus)
+        return facts
 
     def _folder_findings(self, listing: FolderListing) -> Iterator[Finding]:
         """Report folders that were not read. An unreadable one may contain most of the chats, so it is an error."""
@@ -238,7 +246,7 @@ class DatasetChecker:
             yield create_finding(FindingCode.NO_CHATS, self._dataset_name(), message + _ignored_files_text(summary))
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
-        for rule, message in self._provider_checker.check_counts(training, self._image_examples):
+        for rule, message in self._provider_checker.check_counts(training, self._corpus_checker.image_examples):
             yield create_finding(rule.kind.code, self._dataset_name(), message)
         if training < (needed := self._rules.minimum_examples):
             verb = "is" if training == 1 else "are"
@@ -258,6 +266,13 @@ def _ignored_files_text(summary: Summary) -> str:
     if not summary.ignored:
         return ""
     return f"; not read: {format_list(summary.ignored, limit=MAX_NAMED_FILES)}"
+
+
+def _choose_method(rules: DatasetRules, sources: Iterable[SourceFile]) -> DatasetRules:
+    """Return the rules with the method of the first example, which decides for the others."""
+    examples = (record.example for source in sources for record in read_chats(source) if record.example)
+    first = next(examples, None)
+    return choose_method(rules, first.body) if first else rules
 
 
 def check_dataset(
@@ -288,7 +303,7 @@ def _check_training_set(
     observer: ExampleObserver | None,
 ) -> CheckResult:
     checker, keys = DatasetChecker(path, rules, progress, observer=observer), array("Q")
-    for _, line in checker.iter_accepted():
+    for line in checker.iter_lines():
         if rules.validation_path is not None:
             keys.append(line_key(rules.seed, line))
     result = checker.build_result()

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from orchestrator.core.finding import Finding
-from orchestrator.core.text_sanitizer import sanitize_lines
-from orchestrator.dataset.checks.pii import redact_text
-from orchestrator.dataset.example import Example, ExampleIssue
 from orchestrator.dataset.finding_codes import FindingCode
 
 ONCE_PER_FILE_CODES = frozenset(
@@ -60,27 +56,3 @@ class FindingCollector:
             return True
         self._causes.add(cause)
         return False
-
-    def add_issue(self, example: Example, issue: ExampleIssue) -> None:
-        """Add the finding about an issue of an example, with an excerpt if the limit allows it."""
-        finding = example.to_finding(issue)
-        has_excerpt = self.counts[finding.code] < MAX_EXCERPTS_PER_CODE
-        self.add(finding, _build_excerpt(example.body, issue) if has_excerpt else "")
-
-
-def _build_excerpt(body: Any, issue: ExampleIssue) -> str:
-    """Return the text at the issue's place or around it, without private data; long texts are cut in the middle."""
-    value, text = body, ""
-    for key in issue.key_path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            break
-        inner = value.get("content") if isinstance(value, dict) else value
-        text = inner if isinstance(inner, str) else text
-    text = sanitize_lines(redact_text(text))
-    return (
-        text
-        if len(text) <= EXCERPT_CHARACTERS
-        else f"{text[: EXCERPT_CHARACTERS // 2]} … {text[-EXCERPT_CHARACTERS // 2 :]}"
-    )

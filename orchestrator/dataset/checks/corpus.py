@@ -5,27 +5,77 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.checks.duplicates import DuplicateFinder, NearDuplicateFinder
+from orchestrator.dataset.checks.duplicates import DuplicateFinder
+from orchestrator.dataset.checks.images import iter_images
+from orchestrator.dataset.checks.near_duplicates import NearDuplicateFinder, Sketch, build_sketch
 from orchestrator.dataset.checks.text_walk import MessageText, iter_message_lists
 from orchestrator.dataset.checks.user_names import find_user_names
 from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 
 MAX_SYSTEM_MESSAGES = 1_000  # different system messages that are counted
-MAX_NAME_EXAMPLES = 5_000  # examples in which user names are searched
+MAX_EARLY_EXAMPLES = 5_000  # in which names are searched, and near-duplicates with the highest precision
 MIN_EXAMPLES_FOR_MAJORITY = 8  # with fewer examples, "most" means nothing
 MAJORITY_SHARE = 0.5
 LENGTH_OUTLIER_FACTOR = 20  # times the median
 LENGTH_OUTLIER_MIN_CHARACTERS = 4_000  # shorter examples are never outliers
 
 
+@dataclass(frozen=True, slots=True)
+class CorpusFacts:
+    """What these checks need of one accepted example, as plain values."""
+
+    characters: int  # of its texts
+    roles: tuple[str, ...]  # of its texts
+    key: int  # 64-bit hash of its canonical line
+    system_messages: tuple[tuple[str, int, str], ...]  # text ("": none), line and path; two for a preference pair
+    has_images: bool
+    sketch: Sketch
+    names: frozenset[str] = frozenset()  # that it may call its user; only of an early example
+
+
+class CorpusFactBuilder:
+    """Extracts the facts of examples, one after the other."""
+
+    def __init__(self) -> None:
+        self._located: dict[str, str] = {}  # system messages whose place is known
+
+    def build(self, example: Example, line: bytes, texts: list[MessageText], *, early: bool) -> CorpusFacts:
+        """Extract the facts of an example. `line` is its canonical form; `early`: also those that cost most."""
+        urls = [image.url for image in iter_images(example.body)] if b"image_url" in line else []
+        return CorpusFacts(
+            characters=sum(len(text) for _, text, _ in texts),
+            roles=tuple(role for role, _, _ in texts),
+            key=int.from_bytes(blake2b(line, digest_size=8).digest(), "big"),
+            system_messages=tuple(self._iter_system_messages(example)),
+            has_images=bool(urls),
+            sketch=build_sketch(texts, urls, early=early),
+            names=frozenset(find_user_names(example.body, texts, example.user_name)) if early else frozenset(),
+        )
+
+    def _iter_system_messages(self, example: Example) -> Iterator[tuple[str, int, str]]:
+        for messages, key_path in iter_message_lists(example.body):
+            first = messages[0] if messages else None
+            content = first.get("content") if isinstance(first, dict) and first.get("role") == "system" else None
+            system = content if isinstance(content, str) else ""
+            if (known := self._located.get(system)) is not None:
+                yield known, example.line, ""  # the place is only used of the first one: finding it takes time
+                continue
+            if len(self._located) < MAX_SYSTEM_MESSAGES:
+                self._located[system] = system
+            place: KeyPath = (*key_path, 0)
+            line, path = example.locate(place)
+            yield system, line or example.line, path
+
+
 class CorpusChecker:
     """Keeps a few numbers of each accepted example, and builds the findings at the end.
 
-    The numbers are in arrays (about 20 bytes per example), because a dataset may have millions of examples.
+    The numbers are in arrays (about 200 bytes per example), because a dataset may have millions of examples.
     """
 
     def __init__(self) -> None:
@@ -33,41 +83,40 @@ class CorpusChecker:
         self._file_of = array("L")  # index in `_files`, by example
         self._line_of = array("L")  # by example
         self._duplicates = DuplicateFinder()
-        self._near_duplicates = NearDuplicateFinder()
-        self._near_duplicate_pairs: list[tuple[int, int]] = []
+        self._near_duplicates = NearDuplicateFinder(MAX_EARLY_EXAMPLES)
         self._system_messages: Counter[str] = Counter()
         self._system_message_places: dict[str, tuple[int, int, str]] = {}
         self._names: Counter[str] = Counter()
         self.lengths = array("Q")  # characters, by example
         self.roles: Counter[str] = Counter()
+        self.image_examples = 0
 
-    def add(self, example: Example, line: bytes, texts: list[MessageText], image_urls: list[str]) -> None:
-        """Add an accepted example. `line` is its canonical form."""
+    @property
+    def is_early(self) -> bool:
+        """Whether the next example is one of the first, which are searched with more effort."""
+        return len(self.lengths) < MAX_EARLY_EXAMPLES
+
+    def add(self, file: str, line: int, facts: CorpusFacts) -> None:
+        """Add an accepted example, which starts at this line of the file."""
         number = len(self.lengths)
-        if not self._files or self._files[-1] != example.file:
-            self._files.append(example.file)
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
         self._file_of.append(len(self._files) - 1)
-        self._line_of.append(example.line)
-        self.lengths.append(sum(len(text) for _, text, _ in texts))
-        self.roles.update(role for role, _, _ in texts)
-        self._duplicates.add(int.from_bytes(blake2b(line, digest_size=8).digest(), "big"), number)
-        if (earlier := self._near_duplicates.add(texts, image_urls)) is not None:
-            self._near_duplicate_pairs.append((number, earlier))
-        self._add_system_message(example)
-        if number < MAX_NAME_EXAMPLES:
-            self._names.update(find_user_names(example.body, texts, example.user_name))
+        self._line_of.append(line)
+        self._duplicates.add(facts.key, number)
+        self._near_duplicates.add(facts.sketch)
+        if self.is_early:
+            self._names.update(facts.names)
+        self.lengths.append(facts.characters)
+        self.roles.update(facts.roles)
+        self.image_examples += facts.has_images
+        for system, at, path in facts.system_messages:
+            self._add_system_message(system, at, path)
 
-    def _add_system_message(self, example: Example) -> None:
-        for messages, key_path in iter_message_lists(example.body):
-            first = messages[0] if messages else None
-            content = first.get("content") if isinstance(first, dict) and first.get("role") == "system" else None
-            system = content if isinstance(content, str) else ""
-            if system in self._system_messages or len(self._system_messages) < MAX_SYSTEM_MESSAGES:
-                self._system_messages[system] += 1
-                if system not in self._system_message_places:
-                    place: KeyPath = (*key_path, 0)
-                    line, path = example.locate(place)
-                    self._system_message_places[system] = (len(self._files) - 1, line or example.line, path)
+    def _add_system_message(self, system: str, line: int, path: str) -> None:
+        if system in self._system_messages or len(self._system_messages) < MAX_SYSTEM_MESSAGES:
+            self._system_messages[system] += 1
+            self._system_message_places.setdefault(system, (len(self._files) - 1, line, path))
 
     def build_findings(self) -> Iterator[Finding]:
         """Yield the warnings about the examples together."""
@@ -88,7 +137,7 @@ class CorpusChecker:
             yield create_finding(FindingCode.DIFFERENT_SYSTEM, self._files[file], message, line=line, path=path)
 
     def _user_name_findings(self) -> Iterator[Finding]:
-        total = min(len(self.lengths), MAX_NAME_EXAMPLES)
+        total = min(len(self.lengths), MAX_EARLY_EXAMPLES)
         for name, count in self._names.most_common(3) if total >= MIN_EXAMPLES_FOR_MAJORITY else ():
             if count > total * MAJORITY_SHARE:
                 message = f"{count} of {total} chats call the user {name!r}"
@@ -98,7 +147,7 @@ class CorpusChecker:
         equal = dict(self._duplicates.find_pairs())
         for number, earlier in equal.items():
             yield self._duplicate_finding(FindingCode.DUPLICATE_EXAMPLE, "the same as", number, earlier)
-        for number, earlier in self._near_duplicate_pairs:
+        for number, earlier in self._near_duplicates.find_pairs().items():
             if number not in equal:
                 yield self._duplicate_finding(FindingCode.NEAR_DUPLICATE, "nearly the same as", number, earlier)
 

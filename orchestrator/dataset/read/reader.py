@@ -12,12 +12,13 @@ from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats import parse_chat
 from orchestrator.dataset.formats.base import ParsedChat
 from orchestrator.dataset.formats.sillytavern import list_chat_starts, parse_sillytavern
-from orchestrator.dataset.read.file_layout import detect_layout
+from orchestrator.dataset.read.file_layout import FileLayout, detect_layout
 from orchestrator.dataset.read.file_types import HEAD_BYTES, find_file_type
 from orchestrator.dataset.read.json_reader import DecodedJson, decode_json, split_concatenated_json, split_json_array
 from orchestrator.dataset.read.source_files import (
     SourceFile,
     TextTooLong,
+    get_file_size,
     iter_document_lines,
     iter_lines,
     read_document,
@@ -40,6 +41,16 @@ class ChatRecord:
     size: int = 0  # bytes of the text read for this record, for the progress
 
 
+@dataclass(frozen=True, slots=True)
+class SourcePiece:
+    """A piece of a source file that can be read without the others. It can be pickled."""
+
+    source: SourceFile
+    lines: tuple[tuple[int, bytes], ...] | None = None  # numbers and texts of some lines; None: the whole file
+    size: int = 0  # bytes
+    refused: tuple[ChatRecord, ...] = ()  # why the file cannot be read beyond these lines
+
+
 def read_chats(source: SourceFile) -> Iterator[ChatRecord]:
     """Yield the records of one file, one at a time, so that a large file is never in memory as a whole.
 
@@ -47,25 +58,76 @@ def read_chats(source: SourceFile) -> Iterator[ChatRecord]:
     """
     try:
         yield from _read_records(source)
-    except NotRegularFile as error:
-        yield _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"the file is not read: {error.strerror}")
-    except FileTooLarge as error:
-        yield _refused_record(source, FindingCode.FILE_TOO_LARGE, f"the file is not read: {error.strerror}")
-    except OSError as error:
-        yield _refused_record(source, FindingCode.NO_SUCH_PATH, f"the file cannot be read: {error.strerror}")
-    except TextTooLong as error:
-        yield _refused_record(source, FindingCode.TEXT_TOO_LONG, f"{error}", error.line)
-    except UnicodeError as error:
-        yield _refused_record(source, FindingCode.INVALID_UTF8, f"not valid UTF-16 or UTF-32: {error}")
+    except _READ_ERRORS as error:
+        yield _describe_read_error(source, error)
+
+
+def split_source(source: SourceFile, piece_bytes: int) -> Iterator[SourcePiece]:
+    """Yield the pieces of one file, in order. Only files with one chat on each line have several."""
+    size = get_file_size(source)
+    if size <= piece_bytes or not _has_chat_on_each_line(source):
+        yield SourcePiece(source, size=size)
+        return
+    lines: list[tuple[int, bytes]] = []
+    read = 0
+    refused: tuple[ChatRecord, ...] = ()
+    try:
+        for number, text in _iter_nonblank_lines(source):
+            lines.append((number, text))
+            read += len(text)
+            if read >= piece_bytes:
+                yield SourcePiece(source, tuple(lines), read)
+                lines, read = [], 0
+    except _READ_ERRORS as error:
+        refused = (_describe_read_error(source, error),)
+    yield SourcePiece(source, tuple(lines), read, refused)
+
+
+def read_piece(piece: SourcePiece) -> Iterator[ChatRecord]:
+    """Yield the records of a piece; those of all pieces are the records of `read_chats`."""
+    if piece.lines is None:
+        yield from read_chats(piece.source)
+        return
+    for number, text in piece.lines:
+        yield from _parse_text(piece.source, text, number)
+    yield from piece.refused
+
+
+_READ_ERRORS = (OSError, TextTooLong, UnicodeError)
+
+
+def _describe_read_error(source: SourceFile, error: Exception) -> ChatRecord:
+    match error:
+        case NotRegularFile():
+            return _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"the file is not read: {error.strerror}")
+        case FileTooLarge():
+            return _refused_record(source, FindingCode.FILE_TOO_LARGE, f"the file is not read: {error.strerror}")
+        case OSError():
+            return _refused_record(source, FindingCode.NO_SUCH_PATH, f"the file cannot be read: {error.strerror}")
+        case TextTooLong():
+            return _refused_record(source, FindingCode.TEXT_TOO_LONG, f"{error}", error.line)
+        case _:
+            return _refused_record(source, FindingCode.INVALID_UTF8, f"not valid UTF-16 or UTF-32: {error}")
+
+
+def _has_chat_on_each_line(source: SourceFile) -> bool:
+    try:
+        return not find_file_type(read_head(source.path, HEAD_BYTES)) and _find_layout(source) == "lines"
+    except _READ_ERRORS:
+        return False  # reading the file reports it
+
+
+def _find_layout(source: SourceFile) -> FileLayout:
+    lines = _iter_nonblank_lines(source)
+    (_, first), (_, second) = next(lines, (0, b"")), next(lines, (0, b""))
+    return detect_layout(first, second, source.name)
 
 
 def _read_records(source: SourceFile) -> Iterator[ChatRecord]:
     if kind := find_file_type(read_head(source.path, HEAD_BYTES)):
         yield _refused_record(source, FindingCode.WRONG_FILE_TYPE, f"the file is {kind.name}", hint=kind.hint)
         return
-    lines = _iter_nonblank_lines(source)
-    (_, first), (_, second) = next(lines, (0, b"")), next(lines, (0, b""))
-    match detect_layout(first, second, source.name):
+    match _find_layout(source):
         case "empty":
             yield _refused_record(source, FindingCode.EMPTY_FILE, "the file is empty")
         case "export":

@@ -16,6 +16,9 @@ from orchestrator.dataset.tokens.openai import count_example_tokens, estimate_ex
 
 FALLBACK_ENCODING = "o200k_base"  # for base models whose own encoding is not shipped
 
+TokenCounts = dict[str, tuple[int, bool]]
+"""The tokens of one example, and if they are exact, by encoding or tokenizer file."""
+
 
 class TokenCounter:
     """Counts tokens once per encoding, not once per base model. `tokenizers` are the files of open models."""
@@ -29,7 +32,7 @@ class TokenCounter:
         self._limit_by_model = {base_model: find_context_limit(base_model) for base_model in self._encoding_by_model}
         self._counts = {name or FALLBACK_ENCODING: array("Q") for name in self._encoding_by_model.values()}
         self._estimated_encodings: set[str] = set()
-        self._last_counts: dict[str, tuple[int, bool]] = {}
+        self.last_counts: TokenCounts = {}  # of the example that was counted last
 
     def special_tokens(self) -> list[str]:
         """Return the special tokens that the tokenizer files list."""
@@ -38,12 +41,12 @@ class TokenCounter:
     def count_example(self, body: ExampleBody) -> list[ExampleIssue]:
         """Count the tokens of one example, and return an issue for each base model that it is too long for.
 
-        The counts become part of the totals when `accept_example` is called before the next example is counted.
+        The counts are in `last_counts` then, and become part of the totals when they are given to `add_counts`.
         """
-        self._last_counts = {name: self._count_tokens(name, body) for name in self._counts}
+        self.last_counts = {name: self._count_tokens(name, body) for name in self._counts}
         return [
             issue
-            for name, (tokens, exact) in self._last_counts.items()
+            for name, (tokens, exact) in self.last_counts.items()
             if exact
             for issue in self._check_length(name, tokens)
         ]
@@ -60,16 +63,12 @@ class TokenCounter:
                 message = f"the example has {tokens:,} tokens, {base_model} accepts at most {limit:,} in training"
                 yield ExampleIssue(FindingCode.TOO_LONG, (), message)
 
-    def accept_example(self) -> None:
-        """Add the counts of the example that was counted last to the totals."""
-        for name, (tokens, exact) in self._last_counts.items():
+    def add_counts(self, counts: TokenCounts) -> None:
+        """Add the counts of an accepted example to the totals."""
+        for name, (tokens, exact) in counts.items():
             self._counts[name].append(tokens)
             if not exact:
                 self._estimated_encodings.add(name)
-
-    def find_last_count(self) -> tuple[int, bool] | None:
-        """Return the tokens of the last example for the first base model, and if they are exact."""
-        return next(iter(self._last_counts.values()), None)
 
     def totals(self, chosen: Iterable[bool] | None = None) -> dict[str, int | None]:
         """Return the tokens by base model, of all or of the chosen examples; None where not known exactly."""

@@ -134,7 +134,7 @@ def test_unknown_base_model_has_no_count() -> None:
     tally = TokenCounter(["gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125", "llama"])
     for text in ("one", "two"):
         assert list(tally.count_example({"messages": [{"role": "assistant", "content": text}]})) == []
-        tally.accept_example()
+        tally.add_counts(tally.last_counts)
     assert tally.totals() == {"gpt-4.1-2025-04-14": 16, "gpt-3.5-turbo-0125": 16, "llama": None}
     assert tally.totals([True, False])["gpt-4.1-2025-04-14"] == 8
     assert tally.estimates() == {"llama": 16}
@@ -158,7 +158,7 @@ def test_undocumented_content_is_estimated(more: dict[str, object]) -> None:
     body = {"messages": [{"role": "assistant", "content": "Hello."}]}
     for one in (body, body | more):
         assert list(tally.count_example(one)) == []
-        tally.accept_example()
+        tally.add_counts(tally.last_counts)
     assert tally.totals() == {"gpt-4.1-2025-04-14": None, "llama": None}
     assert set(tally.estimates()) == {"gpt-4.1-2025-04-14", "llama"}
     assert all(10 < estimate < 100 for estimate in tally.estimates().values())

@@ -1,0 +1,165 @@
+"""Finds examples that are nearly the same, among all examples of a dataset."""
+
+# Theory of operation
+#
+# Two sets are compared by the smallest hashes of their members (bottom-k MinHash): the share of these that both have
+# estimates the share of members that both have. An example has up to two such sketches:
+#
+#   * shingles: every four words in a row. This is precise and works for short texts, but costs more than all other
+#     checks together. Therefore only early examples and short texts have it.
+#   * clauses: the pieces between punctuation marks. This is cheap. A changed word changes one clause of many, so long
+#     texts with small differences share most of their clauses.
+#
+# Examples are compared by their shingles if both have them, else by their clauses.
+#
+# Only examples that share one of their smallest shingles, or two of their smallest clauses, are compared: a clause
+# such as "thank you" occurs in thousands of examples, but two such clauses rarely are the smallest of both. Late
+# examples are compared only with the first few of those. Of many copies of one text, each is still compared with the
+# first, and that is the one to report.
+#
+# The sketches are in arrays, some 150 bytes per example, and the groups of equal hashes are built at the end, bucket
+# by bucket, because a dictionary of all hashes would take a kilobyte per example.
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from orchestrator.dataset.checks.text_walk import MessageText
+
+SHINGLE_WORDS: Final = 4  # words per shingle
+SHINGLE_SKETCH_SIZE: Final = 48  # hashes kept per example; the similarity is then known to about ±0.1
+CLAUSE_SKETCH_SIZE: Final = 24
+MIN_CLAUSES: Final = 8  # with fewer, one changed word changes too much
+MAX_SHORT_TEXT_CHARACTERS: Final = 500  # with so few characters, shingles are cheap
+CANDIDATE_SHINGLES: Final = 6  # examples are compared only if they share one of their smallest shingles
+CANDIDATE_CLAUSES: Final = 4  # or two of their smallest clauses
+MAX_COMPARED_EXAMPLES: Final = 8  # with the same hash
+MAX_EXAMPLES: Final = 1_000_000  # later ones are not compared, so that memory stays bounded
+NEAR_DUPLICATE_SIMILARITY: Final = 0.8  # share of common shingles or clauses
+BUCKET_COUNT: Final = 64
+
+EMPTY_HASH: Final = 0  # crc32 of no bytes
+MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
+
+_WORD = re.compile(r"\w+")
+_SPACE = re.compile(rb" ")
+_CLAUSE_END = re.compile(rb"[.,;:!?\n]+ *")
+_WIDE_CLAUSE_END = re.compile(r"[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f]")  # Chinese and Japanese marks
+
+
+class Sketch(NamedTuple):
+    """What is compared of an example: sorted 32-bit hashes as bytes, which take little memory."""
+
+    clauses: bytes  # empty if there are too few
+    shingles: bytes  # empty for a long text that is not early
+    images: int  # hash of the addresses of its images
+
+
+def build_sketch(texts: list[MessageText], image_urls: Iterable[str] = (), *, early: bool) -> Sketch:
+    """Build the sketch from all texts but the system message, which most examples share."""
+    images = crc32("\n".join(image_urls).encode("utf-8", "surrogatepass"))
+    text = "\n".join(text for role, text, _ in texts if role != "system").lower()
+    clauses = _hash_clauses(text)
+    is_short = not clauses or len(text) <= MAX_SHORT_TEXT_CHARACTERS
+    return Sketch(clauses, _hash_shingles(text) if early or is_short else b"", images)
+
+
+def _hash_clauses(text: str) -> bytes:
+    if not text.isascii():
+        text = _WIDE_CLAUSE_END.sub(".", text)
+    hashes = {*map(crc32, _CLAUSE_END.split(text.encode("utf-8", "surrogatepass")))} - {EMPTY_HASH}
+    return array("I", sorted(hashes)[:CLAUSE_SKETCH_SIZE]).tobytes() if len(hashes) >= MIN_CLAUSES else b""
+
+
+def _hash_shingles(text: str) -> bytes:
+    joined = " ".join(_WORD.findall(text)).encode()
+    gaps = [match.start() for match in _SPACE.finditer(joined)]
+    ends = [*gaps, len(joined)][SHINGLE_WORDS - 1 :] or [len(joined)]
+    shingles = (joined[start:end] for start, end in zip([0, *gaps], ends, strict=False))
+    return array("I", sorted(set(map(crc32, shingles)))[:SHINGLE_SKETCH_SIZE]).tobytes()
+
+
+class NearDuplicateFinder:
+    """Finds near-duplicates among the sketches that it is given."""
+
+    def __init__(self, early_examples: int) -> None:
+        """Prepare the search. `early_examples` at the start have shingles and are compared with all examples."""
+        self._early_examples = early_examples
+        self._clauses = _HashLists(CLAUSE_SKETCH_SIZE)
+        self._shingles = _HashLists(SHINGLE_SKETCH_SIZE)
+        self._images = array("I")
+        self._keys = [array("Q") for _ in range(BUCKET_COUNT)]  # a shingle, or two clauses
+        self._numbers = [array("L") for _ in range(BUCKET_COUNT)]
+
+    def add(self, sketch: Sketch) -> None:
+        """Add the next example."""
+        number = len(self._images)
+        if number >= MAX_EXAMPLES:
+            return
+        self._images.append(sketch.images)
+        clauses, shingles = self._clauses.add(sketch.clauses), self._shingles.add(sketch.shingles)
+        pairs = combinations(clauses[:CANDIDATE_CLAUSES], 2)
+        for key in (*shingles[:CANDIDATE_SHINGLES], *(one << 32 | other for one, other in pairs)):
+            self._keys[key % BUCKET_COUNT].append(key)
+            self._numbers[key % BUCKET_COUNT].append(number)
+
+    def find_pairs(self) -> dict[int, int]:
+        """Return the first example that is nearly the same for each near-duplicate, in the order of the dataset."""
+        first: dict[int, int] = {}
+        for keys, numbers in zip(self._keys, self._numbers, strict=True):
+            for number, earlier in self._iter_near(keys, numbers):
+                first[number] = min(earlier, first.get(number, earlier))
+        return dict(sorted(first.items()))
+
+    def _iter_near(self, keys: array[int], numbers: array[int]) -> Iterator[tuple[int, int]]:
+        groups: dict[int, list[int]] = {}
+        for key, number in zip(keys, numbers, strict=True):
+            group = groups.setdefault(key, [])
+            compares_all = number < self._early_examples and key <= MAX_HASH
+            candidates = group if compares_all else group[:MAX_COMPARED_EXAMPLES]
+            near = next((earlier for earlier in candidates if self._is_near(number, earlier)), None)
+            if near is not None:
+                yield number, near
+            if compares_all or len(group) < MAX_COMPARED_EXAMPLES:
+                group.append(number)
+
+    def _is_near(self, one: int, other: int) -> bool:
+        """Whether two examples are nearly the same. With other images they are not: each may have that question."""
+        if self._images[one] != self._images[other]:
+            return False
+        for lists in (self._shingles, self._clauses):
+            if (ours := lists.get(one)) and (theirs := lists.get(other)):
+                return _estimate_similarity(ours, theirs, lists.size) >= NEAR_DUPLICATE_SIMILARITY
+        return False
+
+
+class _HashLists:
+    """Lists of at most `size` hashes, by the number of the example, without an object for each."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._hashes = array("I")
+        self._ends = array("Q", [0])
+
+    def add(self, hashes: bytes) -> array[int]:
+        """Add the list of the next example, and return it."""
+        self._hashes.frombytes(hashes)
+        self._ends.append(len(self._hashes))
+        return self.get(len(self._ends) - 2)
+
+    def get(self, number: int) -> array[int]:
+        return self._hashes[self._ends[number] : self._ends[number + 1]]
+
+
+def _estimate_similarity(one: array[int], other: array[int], size: int) -> float:
+    """Estimate the share of common members: the share of the smallest hashes of both that both have."""
+    common = {*one}.intersection(other)
+    if len(common) < NEAR_DUPLICATE_SIMILARITY * max(len(one), len(other)):
+        return 0.0  # it is certainly below the limit: most pairs end here
+    union = sorted({*one, *other})[:size]
+    return len(common.intersection(union)) / len(union)

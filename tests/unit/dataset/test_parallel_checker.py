@@ -1,0 +1,105 @@
+"""Checks in several processes: the same findings, lines and numbers as in one."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import DatasetError
+from orchestrator.dataset.checker import DatasetChecker
+from orchestrator.dataset.formats import FORMATS
+from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS
+from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
+from orchestrator.dataset.parallel_checker import MIN_BYTES_PER_WORKER, PART_BYTES, count_workers
+from orchestrator.dataset.read.reader import read_chats, read_piece, split_source
+from orchestrator.dataset.read.source_files import list_source_files
+from orchestrator.dataset.rules import DatasetRules
+
+RULES = DatasetRules(method=None, base_models=("sandbox-small",))
+ODD_LINES = (
+    '{"messages": [',
+    "7",
+    '{"messages": []}',
+    '{"messages": [{"role": "user", "content": "Hi"}, {"role": "robot", "content": "Beep."}]},',
+    '{"messages": [{"role": "user", "content": "Mail jane@acme.com"}, {"role": "assistant", "content": "Done."}]}',
+    '{"messages": [{"role": "user", "role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes."}]}',
+)
+
+
+def iter_rows() -> Iterator[str]:
+    """Chats of some three parts: most are fine, some are duplicates or nearly so, and every twentieth is odd."""
+    for number in range(1_600):
+        if number % 20 == 0:
+            yield ODD_LINES[number // 20 % len(ODD_LINES)]
+        words = " ".join(f"word{number % 700}x{index}" for index in range(200))
+        messages = [
+            {"role": "system", "content": f"You are assistant {number % 3}."},
+            {"role": "user", "content": f"My name is Anna. {words} {number % 5}"},
+            {"role": "assistant", "content": f"Hello Anna, {words}."},
+        ]
+        yield json.dumps({"messages": messages})
+
+
+def write_dataset(folder: Path) -> Path:
+    """Write a large file with one chat on each line, and a small file of each format."""
+    folder.mkdir()
+    (folder / "a-large.jsonl").write_text("\n".join(iter_rows()))
+    examples = [*(one.example for one in (*FORMATS, SILLYTAVERN)), *(one.example for one in FOREIGN_FORMATS)]
+    for index, example in enumerate(examples):
+        (folder / f"b-{index:02}.json").write_text(example)
+    (folder / "d-empty.jsonl").write_bytes(b"")
+    (folder / "e-table.jsonl").write_bytes(b"PAR1")
+    (folder / "f-late-utf16.jsonl").write_bytes("\n".join(iter_rows()).encode("utf-16")[:-1])
+    return folder
+
+
+def test_findings_lines_and_numbers_are_those_of_one_process(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "chats")
+    alone, together = DatasetChecker(dataset, RULES), DatasetChecker(dataset, RULES)
+    lines = list(alone.iter_lines(workers=1))
+    assert len(lines) > 1_000
+    assert list(together.iter_lines(workers=2)) == lines
+    expected = alone.build_result()
+    assert len(expected.counts) > 10
+    assert expected.excerpts
+    assert asdict(together.build_result()) == asdict(expected)
+
+
+def test_pieces_of_a_file_have_the_records_of_the_file(tmp_path: Path) -> None:
+    for source in list_source_files(write_dataset(tmp_path / "chats")):
+        whole = [(record.line, record.findings, record.size) for record in read_chats(source)]
+        pieces = list(split_source(source, 50_000))
+        split = [record for piece in pieces for record in read_piece(piece)]
+        assert [(record.line, record.findings, record.size) for record in split] == whole
+        if source.name == "a-large.jsonl":
+            assert len(pieces) > 20
+
+
+def test_killed_process_is_one_clear_message(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(row for _ in range(4) for row in iter_rows()))
+    assert path.stat().st_size > 4 * PART_BYTES
+    lines = DatasetChecker(path, RULES).iter_lines(workers=2)
+    next(lines)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(DatasetError, match="a process that checks a part of them was killed"):
+        list(lines)
+
+
+def test_processes_end_when_the_caller_stops_early(tmp_path: Path) -> None:
+    lines = DatasetChecker(write_dataset(tmp_path / "chats"), RULES).iter_lines(workers=2)
+    next(lines)
+    lines.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+
+
+def test_small_datasets_are_checked_in_this_process() -> None:
+    assert count_workers(MIN_BYTES_PER_WORKER) == 1
+    assert count_workers(0) == 1
+    assert count_workers(1 << 40) >= 1
