@@ -16,7 +16,7 @@ from typing import Final
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
 from orchestrator.core.comparison.behaviour import BehaviourProfile, measure_behaviour
 from orchestrator.core.comparison.comparability import find_obstacles
-from orchestrator.core.comparison.distance import DistanceMeasure, DistanceMeter, choose_measure
+from orchestrator.core.comparison.distance import DistanceMeasure, choose_measure
 from orchestrator.core.comparison.distance_table import (
     DistanceTable,
     GroupDistances,
@@ -85,7 +85,7 @@ def compare_models(given: ComparisonInput) -> ComparisonResult:
     obstacles = find_obstacles(given.models)
     models = [model for model in given.models if model.account not in obstacles]
     measure = choose_measure(list(given.references.values()))
-    groups = _measure_groups(given, models, DistanceMeter(measure))
+    groups = _measure_groups(given, models, measure)
     measurements = _list_all_measurements(given, models, groups, is_json=measure is DistanceMeasure.FIELD)
     unsteady = {account for each in groups.values() for account in _list_unsteady(each.distances)}
     alone = {each.distances.accounts[0] for each in groups.values() if len(each.distances.accounts) == 1}
@@ -110,13 +110,13 @@ def compare_models(given: ComparisonInput) -> ComparisonResult:
 
 
 def _measure_groups(
-    given: ComparisonInput, models: Sequence[ModelAnswers], meter: DistanceMeter
+    given: ComparisonInput, models: Sequence[ModelAnswers], measure: DistanceMeasure
 ) -> dict[str, GroupDistances]:
     members: dict[str, list[ModelAnswers]] = {}
     for model in models:
         members.setdefault(model.group, []).append(model)
     return {
-        group: build_group_distances(given.probe_ids, each, given.bases.get(group), meter)
+        group: build_group_distances(given.probe_ids, each, given.bases.get(group), measure)
         for group, each in members.items()
     }
 

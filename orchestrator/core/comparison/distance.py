@@ -8,7 +8,6 @@ linear time. `field` compares the leaves of JSON documents, because two document
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final
@@ -18,6 +17,8 @@ from orchestrator.core.comparison.answer import TEXT_OUTCOMES, AnswerOutcome, Mo
 _MIN_SHARE: Final = 0.9  # of the references: one unusual reference must not change the measure of all probes
 _MAX_LABEL_WORDS: Final = 3
 _PADDING: Final = "\0\0"  # so that texts of one or two characters have trigrams, and first and last characters count
+_Leaf = tuple[tuple[str | int, ...], str]
+"""Path and encoded value of a value in a JSON document."""
 
 
 class DistanceMeasure(StrEnum):
@@ -39,11 +40,17 @@ def choose_measure(references: Sequence[str]) -> DistanceMeasure:
 
 
 class DistanceMeter:
-    """Measures distances of answers, and keeps the trigrams of each text, because every text is compared often."""
+    """Measures distances of the answers to one probe, and keeps what it reads from each text.
+
+    Use one meter for each probe: the trigrams of its texts are numbered, and a text is the bits of its numbers in one
+    integer, so that two texts are compared by one operation. With the texts of all probes, these would be long.
+    """
 
     def __init__(self, measure: DistanceMeasure) -> None:
         self._measure = measure
-        self._trigrams: dict[str, Counter[str]] = {}
+        self._numbers: dict[tuple[str, int], int] = {}  # by trigram, and which of its occurrences in a text it is
+        self._trigrams: dict[str, tuple[int, int]] = {}  # bits and number of the trigrams, by text
+        self._leaves: dict[str, frozenset[_Leaf] | None] = {}  # by text; None: no JSON document
 
     def measure_answers(self, one: ModelAnswer, other: ModelAnswer) -> float | None:
         """Return the distance of two answers in 0 to 1, or None if one of them is an error, which is no answer.
@@ -64,28 +71,41 @@ class DistanceMeter:
         if self._measure is DistanceMeasure.EXACT:
             return 1.0
         if self._measure is DistanceMeasure.FIELD:
-            documents = _parse_document(one), _parse_document(other)
-            if None not in documents:
-                return _measure_fields(*documents)
-            if documents != (None, None):
+            left, right = self._list_leaves(one), self._list_leaves(other)
+            if left is not None and right is not None:
+                return _measure_fields(left, right)
+            if left is not None or right is not None:
                 return 1.0  # one is JSON and the other is not
         return self._measure_trigrams(one, other)
 
     def _measure_trigrams(self, one: str, other: str) -> float:
         """Return 1 - the Dice coefficient of the trigrams, each counted as often as it occurs."""
-        left, right = self._count_trigrams(one), self._count_trigrams(other)
-        if len(left) > len(right):
-            left, right = right, left
-        common = sum(min(count, right[gram]) for gram, count in left.items() if gram in right)
-        return 1 - 2 * common / (left.total() + right.total())
+        left, left_count = self._number_trigrams(one)
+        right, right_count = self._number_trigrams(other)
+        return 1 - 2 * (left & right).bit_count() / (left_count + right_count)
 
-    def _count_trigrams(self, text: str) -> Counter[str]:
-        counts = self._trigrams.get(text)
-        if counts is None:
-            padded = f"{_PADDING}{text}{_PADDING}"
-            counts = Counter(padded[start : start + 3] for start in range(len(padded) - 2))
-            self._trigrams[text] = counts
-        return counts
+    def _number_trigrams(self, text: str) -> tuple[int, int]:
+        known = self._trigrams.get(text)
+        if known is not None:
+            return known
+        padded = f"{_PADDING}{text}{_PADDING}"
+        counts: dict[str, int] = {}
+        numbers = []
+        for start in range(len(padded) - 2):
+            gram = padded[start : start + 3]
+            counts[gram] = occurrence = counts.get(gram, 0) + 1
+            numbers.append(self._numbers.setdefault((gram, occurrence), len(self._numbers)))
+        bits = bytearray(len(self._numbers) // 8 + 1)
+        for number in numbers:
+            bits[number >> 3] |= 1 << (number & 7)
+        self._trigrams[text] = numbered = int.from_bytes(bits, "little"), len(numbers)
+        return numbered
+
+    def _list_leaves(self, text: str) -> frozenset[_Leaf] | None:
+        if text not in self._leaves:
+            document = _parse_document(text)
+            self._leaves[text] = None if document is None else frozenset(_iter_leaves(document))
+        return self._leaves[text]
 
 
 def _parse_document(text: str) -> Any:
@@ -97,15 +117,13 @@ def _parse_document(text: str) -> Any:
     return value if isinstance(value, dict | list) else None
 
 
-def _measure_fields(one: Any, other: Any) -> float:
+def _measure_fields(one: frozenset[_Leaf], other: frozenset[_Leaf]) -> float:
     """Return the share of the leaves of both documents that are not equal."""
-    left, right = dict(_iter_leaves(one)), dict(_iter_leaves(other))
-    paths = left.keys() | right.keys()
-    missing = object()
-    return sum(left.get(path, missing) != right.get(path, missing) for path in paths) / len(paths)
+    paths = len({path for path, _ in one} | {path for path, _ in other})
+    return (paths - len(one & other)) / paths
 
 
-def _iter_leaves(document: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _iter_leaves(document: Any) -> Iterator[_Leaf]:
     """Yield the path and the encoded value of each leaf. An empty object or array is a leaf.
 
     Not recursive: a model can answer with a document that is nested deeper than the interpreter's stack. Values are

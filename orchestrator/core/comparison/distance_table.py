@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean, median
-from typing import Final
 
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
-from orchestrator.core.comparison.distance import DistanceMeter
-
-CHANGED_DISTANCE: Final = 0.1  # beyond it, an answer counts as changed: more than a comma or a blank
+from orchestrator.core.comparison.distance import DistanceMeasure
+from orchestrator.core.comparison.probe_column import ProbeColumn, ProbeDistance
 
 ProbeValues = Sequence[float | None]
 """One value for each probe, in the order of the probes; None where an answer is missing."""
@@ -66,27 +64,48 @@ def mean_known(values: ProbeValues) -> float:
 
 
 def build_group_distances(
-    probe_ids: Sequence[str], models: Sequence[ModelAnswers], base: AnswerRound | None, meter: DistanceMeter
+    probe_ids: Sequence[str], models: Sequence[ModelAnswers], base: AnswerRound | None, measure: DistanceMeasure
 ) -> GroupDistances:
     """Measure every pair of models, each model between its rounds, and each model against the base model."""
     accounts = [model.account for model in models]
     distances, changes = DistanceTable(probe_ids, accounts), DistanceTable(probe_ids, accounts)
     within = between = 0.0  # sums of squared distances
-    for model in models:
+    pairs = list(combinations(range(len(models)), 2))
+    floors: list[list[ProbeDistance]] = [[] for _ in models]
+    ceilings: list[list[ProbeDistance]] = [[] for _ in models]
+    betweens: list[list[ProbeDistance]] = [[] for _ in pairs]
+    for probe_id in probe_ids:
+        column = ProbeColumn(
+            [[each.get(probe_id) for each in model.rounds] for model in models],
+            base.get(probe_id) if base is not None else None,
+            measure,
+        )
+        for number in range(len(models)):
+            floors[number].append(column.measure_floor(number))
+            ceilings[number].append(column.measure_base(number))
+        for row, (one, other) in zip(betweens, pairs, strict=True):
+            row.append(column.measure_pair(one, other))
+    for model, floor, ceiling in zip(models, floors, ceilings, strict=True):
         account = model.account
         if len(model.rounds) > 1:
-            measured = _measure_rounds(probe_ids, list(combinations(model.rounds, 2)), meter)
-            distances.floors[account], changes.floors[account] = measured.distances, measured.changes
-            within += measured.squares
+            distances.floors[account], changes.floors[account] = _split_row(floor)
+            within += _sum_squares(floor)
         if base is not None:
-            measured = _measure_rounds(probe_ids, [(each, base) for each in model.rounds], meter)
-            distances.ceilings[account], changes.ceilings[account] = measured.distances, measured.changes
-    for one, other in combinations(models, 2):
-        key = one.account, other.account
-        measured = _measure_rounds(probe_ids, [(left, right) for left in one.rounds for right in other.rounds], meter)
-        distances.pairs[key], changes.pairs[key] = measured.distances, measured.changes
-        between += measured.squares
+            distances.ceilings[account], changes.ceilings[account] = _split_row(ceiling)
+    for row, (one, other) in zip(betweens, pairs, strict=True):
+        key = accounts[one], accounts[other]
+        distances.pairs[key], changes.pairs[key] = _split_row(row)
+        between += _sum_squares(row)
     return GroupDistances(distances, changes, _explain_variation(within, between, models))
+
+
+def _split_row(row: Sequence[ProbeDistance]) -> tuple[ProbeValues, ProbeValues]:
+    """Return the distances and the shares of changed answers of one row of the tables."""
+    return [each.mean for each in row], [each.changed for each in row]
+
+
+def _sum_squares(row: Sequence[ProbeDistance]) -> float:
+    return sum(each.squares for each in row)
 
 
 def _explain_variation(within: float, between: float, models: Sequence[ModelAnswers]) -> float | None:
@@ -97,53 +116,39 @@ def _explain_variation(within: float, between: float, models: Sequence[ModelAnsw
     return 1 - (within / 2) / total
 
 
-@dataclass(frozen=True, slots=True)
-class _RoundDistances:
-    distances: ProbeValues
-    changes: ProbeValues
-    squares: float
-
-
-def _measure_rounds(
-    probe_ids: Sequence[str], rounds: Sequence[tuple[AnswerRound, AnswerRound]], meter: DistanceMeter
-) -> _RoundDistances:
-    """Return, for each probe, the mean distance and the share of changed answers over pairs of rounds."""
-    distances: list[float | None] = []
-    changes: list[float | None] = []
-    squares = 0.0
-    for probe_id in probe_ids:
-        answers = [(left.get(probe_id), right.get(probe_id)) for left, right in rounds]
-        measured = [meter.measure_answers(one, other) for one, other in answers if one and other]
-        known = [value for value in measured if value is not None]
-        distances.append(sum(known) / len(known) if known else None)
-        changes.append(sum(value > CHANGED_DISTANCE for value in known) / len(known) if known else None)
-        squares += sum(value * value for value in known)
-    return _RoundDistances(distances, changes, squares)
-
-
 def list_probe_excess(table: DistanceTable) -> Mapping[str, ProbeValues]:
     """Return, by account and probe, how much farther it is from the others than they are from each other.
 
     Needs at least three accounts. The value is None where the account, or two others, have no answer. One pass over
     the pairs serves all accounts, because there are 4,950 pairs of 100 accounts.
     """
-    result: dict[str, list[float | None]] = {account: [] for account in table.accounts}
-    for index in range(len(table.probe_ids)):
-        sums = dict.fromkeys(table.accounts, 0.0)
-        counts = dict.fromkeys(table.accounts, 0)
-        total, pairs = 0.0, 0
-        for (one, other), values in table.pairs.items():
-            value = values[index]
-            if value is None:
-                continue
-            sums[one] += value
-            sums[other] += value
-            counts[one] += 1
-            counts[other] += 1
-            total += value
-            pairs += 1
-        for account, values in result.items():
-            own, among_others = counts[account], pairs - counts[account]
+    excess: list[list[float | None]] = [[] for _ in table.accounts]
+    size = len(table.accounts)
+    positions = {account: position for position, account in enumerate(table.accounts)}
+    pairs = [(positions[one], positions[other]) for one, other in table.pairs]
+    for values in zip(*table.pairs.values(), strict=True):  # of one probe
+        sums, counts = [0.0] * size, [0] * size
+        total, known_pairs = 0.0, 0
+        for (one, other), value in zip(pairs, values, strict=True):
+            if value is not None:
+                sums[one] += value
+                sums[other] += value
+                counts[one] += 1
+                counts[other] += 1
+                total += value
+                known_pairs += 1
+        for result, own_sum, own in zip(excess, sums, counts, strict=True):
+            among_others = known_pairs - own
             known = own > 0 and among_others > 0
-            values.append(sums[account] / own - (total - sums[account]) / among_others if known else None)
-    return result
+            result.append(own_sum / own - (total - own_sum) / among_others if known else None)
+    return dict(zip(table.accounts, excess, strict=True))
+
+
+def list_own_distances(table: DistanceTable) -> Mapping[str, float]:
+    """Return the mean distance of each account to the others."""
+    means: dict[str, list[float]] = {account: [] for account in table.accounts}
+    for (one, other), values in table.pairs.items():
+        mean = mean_known(values)
+        means[one].append(mean)
+        means[other].append(mean)
+    return {account: fmean(each) for account, each in means.items()}

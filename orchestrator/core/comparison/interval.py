@@ -79,10 +79,15 @@ def estimate_mean(values: Sequence[float], *, tail: float, draws: int = BOOTSTRA
 
 
 def _draw_bounds(values: Sequence[float], tail: float, draws: int) -> tuple[float, float]:
-    count = len(values)
-    means = sorted(sum(select(values)) / count for select in _list_samples(count, draws))
+    means = _draw_means(tuple(values), draws)
     cut = max(int(tail * draws) - 1, 0)
     return means[cut], means[-1 - cut]
+
+
+@lru_cache(maxsize=1)  # because the same values are often estimated with two tails, one after the other
+def _draw_means(values: tuple[float, ...], draws: int) -> list[float]:
+    count = len(values)
+    return sorted(sum(select(values)) / count for select in _list_samples(count, draws))
 
 
 @lru_cache(maxsize=4)

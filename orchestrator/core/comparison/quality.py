@@ -32,7 +32,7 @@ class AnswerScorer:
 
     def __init__(self, method: ScoringMethod) -> None:
         self._method = method
-        self._meter = DistanceMeter(DistanceMeasure.TEXT)
+        self._meters: dict[str, DistanceMeter] = {}  # by reference
 
     def score_answer(self, answer: ModelAnswer, reference: str) -> float | None:
         """Return the score in 0 to 1. An error has none; a refused, filtered or empty answer scores 0."""
@@ -51,7 +51,8 @@ class AnswerScorer:
             case ScoringMethod.JSON:
                 return float(_is_equal_json(text, expected))
             case ScoringMethod.TEXT:
-                return 1 - self._meter.measure_texts(text, expected)
+                meter = self._meters.setdefault(expected, DistanceMeter(DistanceMeasure.TEXT))
+                return 1 - meter.measure_texts(text, expected)
 
     def score_rounds(self, rounds: Sequence[AnswerRound], references: Mapping[str, str]) -> dict[str, float]:
         """Return the mean score over the rounds by probe; probes without a reference or an answer are left out."""

@@ -14,8 +14,8 @@ from orchestrator.core.comparison.distance_table import (
     DistanceTable,
     GroupDistances,
     ProbeValues,
+    list_own_distances,
     list_probe_excess,
-    mean_known,
 )
 from orchestrator.core.comparison.interval import estimate_mean
 from orchestrator.core.comparison.measurement import (
@@ -40,17 +40,18 @@ def measure_group_distances(group: GroupDistances, margins: ComparisonMargins) -
         pair = _measure_pair(group.changes, margins.pair)
         return {account: [pair] for account in accounts}
     distances, changes = list_probe_excess(group.distances), list_probe_excess(group.changes)
+    own_distances, own_changes = list_own_distances(group.distances), list_own_distances(group.changes)
     return {
         account: [
-            _measure_standout(group.distances, account, distances[account], margins),
-            *_measure_excess_change(group.changes, account, changes[account], margins.changed),
+            _measure_standout(group.distances, own_distances[account], distances[account], margins),
+            *_measure_excess_change(group.changes, own_changes[account], changes[account], margins.changed),
         ]
         for account in accounts
     }
 
 
 def _measure_standout(
-    table: DistanceTable, account: str, values: ProbeValues, margins: ComparisonMargins
+    table: DistanceTable, own: float, values: ProbeValues, margins: ComparisonMargins
 ) -> Measurement:
     """Decide whether an account is farther from the others than they are from each other.
 
@@ -58,7 +59,6 @@ def _measure_standout(
     equal accounts would nearly always stand out. The upper bound is not: it guards against a false "alike".
     """
     known = _select_known(table.probe_ids, values)
-    own = fmean(mean_known(table.get_pair(account, each)) for each in table.accounts if each != account)
     corrected = estimate_mean(list(known.values()), tail=TAIL / len(table.accounts))
     interval = estimate_mean(list(known.values()), tail=TAIL)
     conclusion = Conclusion.SAME if interval.high <= margins.distance else Conclusion.UNSURE
@@ -75,9 +75,7 @@ def _measure_standout(
     )
 
 
-def _measure_excess_change(
-    table: DistanceTable, account: str, values: ProbeValues, margin: float
-) -> list[Measurement]:
+def _measure_excess_change(table: DistanceTable, own: float, values: ProbeValues, margin: float) -> list[Measurement]:
     """Decide whether an account certainly has not many more changed answers than the others.
 
     The margin shrinks with the share of the answers on which the others agree, because only these can be changed:
@@ -87,7 +85,6 @@ def _measure_excess_change(
     """
     known = _select_known(table.probe_ids, values)
     interval = estimate_mean(list(known.values()), tail=TAIL)
-    own = fmean(mean_known(table.get_pair(account, each)) for each in table.accounts if each != account)
     stable = 1 - max(own - interval.estimate, 0.0)
     if stable < _MIN_STABLE_SHARE:
         return []
