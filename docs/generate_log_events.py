@@ -41,6 +41,9 @@ MEANINGS: Final = {
     "database.migrated": "The tables were upgraded to `revision`.",
     "database.recovered": "The database accepts changes again.",
     "database.unreachable": "The database does not accept changes. Logged once per outage.",
+    "comparison.failed": "A comparison failed by a defect of the program; it is continued, three times at most.",
+    "comparison.finished": "The models of a run were compared; `message` is the verdict.",
+    "comparison.stopped": "A comparison was stopped before its end; `message` states the reason.",
     "dataset.changed": "The chats have changed; the dataset is built again.",
     "dataset.converted": "The dataset was converted to the `format` that a provider reads; `sha256` and `bytes` are "
     "those of the file that is sent.",

@@ -7,18 +7,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, create_running_error, start_comparison
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
-from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ModelToAsk
+from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import ConfigError, NothingToDo, ProviderError
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress
-from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.run import Run
-from orchestrator.daemon.comparisons.comparison_planner import FindPrice, list_callable_models, plan_comparison
+from orchestrator.daemon.comparisons.comparison_planner import (
+    FindPrice,
+    find_left_out,
+    list_callable_models,
+    plan_comparison,
+)
 from orchestrator.daemon.comparisons.comparison_runner import (
     CLAIM_SECONDS,
     MAX_REQUESTS_IN_FLIGHT,
@@ -44,11 +50,24 @@ class PreparedComparison:
     """A comparison that may be run, with what it is expected to cost."""
 
     comparison: Comparison
+    run_name: str
     probes: Mapping[str, Probe]
     plan: RequestPlan
     cause: str
+    left_out: tuple[LeftOutModel, ...] = ()
     is_continued: bool = False
     answered: int = 0
+
+    @property
+    def planned(self) -> PlannedComparison:
+        """The part that is stored and shown, without the probes."""
+        return PlannedComparison(
+            comparison=self.comparison,
+            run_name=self.run_name,
+            requests=self.plan.requests,
+            usd=self.plan.usd,
+            left_out=self.left_out,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +89,10 @@ class ModelReply:
 class ComparisonDesk:
     """The comparisons of the runs of this database."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, reads_file: bool = True) -> None:
+        """`reads_file` is False in the service: the accounts file is loaded, and the version in force counts."""
         self._app = app
+        self._reads_file = reads_file
 
     async def prepare(self, run_name: str | None, options: Mapping[str, Any], *, cause: str) -> PreparedComparison:
         """Prepare the comparison of a run, or the interrupted one, whose settings stay. Nothing is stored or sent.
@@ -80,13 +101,13 @@ class ComparisonDesk:
         and if the estimated price exceeds `max_usd`.
         """
         app = self._app
-        file, _ = await app.loader.load_accounts()
+        await self._load_file()
         async with app.database.read() as connection:
             run = await get_current_run(connection, run_name)
             dataset = await runs.get_dataset(connection, run.dataset_sha256, app.dataset_folder)
             interrupted = await comparison_records.find_open(connection, run.id)
             answered = await comparison_records.count_answers(connection, interrupted.id) if interrupted else 0
-        listed = next((each.comparison for each in file.runs if each.options.name == run.name), ComparisonSettings())
+        listed = app.loader.get_comparison_settings(run.name)
         settings = interrupted.settings if interrupted else replace(listed, **options)
         probes = await asyncio.to_thread(load_probes, dataset, settings)
         comparison = interrupted or await self._plan(run, probes, settings, cause)
@@ -95,35 +116,70 @@ class ComparisonDesk:
             raise ConfigError(obstacle)
         return PreparedComparison(
             comparison=comparison,
+            run_name=run.name,
             probes={probe.probe_id: probe for probe in probes},
             plan=plan,
             cause=cause,
+            left_out=await self._find_left_out(run, comparison),
             is_continued=interrupted is not None,
             answered=answered,
         )
 
+    async def plan(self, run_name: str | None, options: Mapping[str, Any]) -> PlannedComparison:
+        """Plan the comparison of a run for a request to the service. Nothing is stored or sent.
+
+        Raises ConfigError as `prepare` does, and if the models of the run are being compared already.
+        """
+        prepared = await self.prepare(run_name, options, cause="")
+        if prepared.is_continued:
+            raise create_running_error(prepared.run_name, prepared.comparison)
+        return prepared.planned
+
     async def run(
         self, prepared: PreparedComparison, on_progress: Callable[[int, int], None] | None = None
     ) -> Comparison:
-        """Ask the models and store the result. Raises NothingToDo if another process asks them.
+        """Ask the models and store the result. Where another process asks them, follow it to its end.
 
-        The claim of a process that was killed is in force for some seconds, and is waited for.
+        If that process dies, its claim ends after some seconds, and this one continues.
         """
-        app = self._app
+        app, comparison = self._app, prepared.comparison
         if not prepared.is_continued:
-            started = replace(prepared.comparison, created_at=app.clock.now())
-            await app.database.write(lambda tx: comparison_records.add(tx, started))
-        runner = ComparisonRunner(app.database, app.connections.by_name, owner=app.replica_id, now=app.clock.now)
-        deadline = app.clock.boottime() + CLAIM_SECONDS + _CLAIM_RETRY_SECONDS
+            now = app.clock.now()
+            claimed = replace(prepared.planned, comparison=replace(comparison, claimed_by=app.replica_id))
+            await start_comparison(
+                app.database, claimed, by=prepared.cause, now=now, claimed_until=now + CLAIM_SECONDS
+            )
+        runner = self.create_runner()
         while True:
             try:
-                return await runner.run(
-                    prepared.comparison.id, prepared.probes, cause=prepared.cause, on_progress=on_progress
-                )
+                return await runner.run(comparison.id, prepared.probes, cause=prepared.cause, on_progress=on_progress)
             except NothingToDo:
-                if app.clock.boottime() > deadline:
-                    raise
+                async with app.database.read() as connection:
+                    current = await comparison_records.find(connection, comparison.id)
+                    answered = await comparison_records.count_answers(connection, comparison.id)
+            if current is None or current.state is not ComparisonState.ASKING:
+                return current or comparison
+            if on_progress is not None:
+                on_progress(answered, prepared.plan.requests)
             await asyncio.sleep(_CLAIM_RETRY_SECONDS)
+
+    def create_runner(self) -> ComparisonRunner:
+        """Create a runner that asks with the connections of this process."""
+        app = self._app
+        return ComparisonRunner(app.database, app.connections.by_name, owner=app.replica_id, now=app.clock.now)
+
+    async def load_probes(self, comparison: Comparison) -> dict[str, Probe]:
+        """Load the probes of a stored comparison by id. Raises ConfigError and DatasetChanged."""
+        app = self._app
+        async with app.database.read() as connection:
+            run = await runs.get(connection, RunId(comparison.run_id))
+            dataset = await runs.get_dataset(connection, run.dataset_sha256, app.dataset_folder)
+        probes = await asyncio.to_thread(load_probes, dataset, comparison.settings)
+        return {probe.probe_id: probe for probe in probes}
+
+    async def _load_file(self) -> None:
+        if self._reads_file:
+            await self._app.loader.load_accounts()
 
     async def find_latest(self, run_name: str | None) -> Comparison:
         """Return the latest finished comparison of a run. Raises NothingToDo if there is none."""
@@ -145,7 +201,7 @@ class ComparisonDesk:
         Nothing is stored but an entry of the history. Raises ConfigError if no model can be called.
         """
         app = self._app
-        await app.loader.load_accounts()
+        await self._load_file()
         async with app.database.read() as connection:
             run = await get_current_run(connection, run_name)
         models = [each for each in await self._list_models(run) if accounts is None or each.account in accounts]
@@ -192,6 +248,11 @@ class ComparisonDesk:
             deployments=ready,
             find_price=find_price,
         )
+
+    async def _find_left_out(self, run: Run, comparison: Comparison) -> tuple[LeftOutModel, ...]:
+        async with self._app.database.read() as connection:
+            run_jobs = await jobs.list_by_run(connection, run.id)
+        return find_left_out(run_jobs, comparison.models, self._app.connections.get_listed_accounts())
 
     async def _load_facts(self, run: Run) -> tuple[list[Job], dict[str, Deployment], FindPrice]:
         app = self._app

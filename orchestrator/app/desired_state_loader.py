@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.app.connections import Connections
 from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.inputs.accounts_file.targets import list_proxy_references
 from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
 from orchestrator.planning.input_loader import LoadedInputs, load_inputs
@@ -56,7 +58,7 @@ class DesiredStateLoader:
         webhook_receiver: WebhookReceiver,
     ) -> None:
         self.dataset_watcher: DatasetWatcher | None = None  # set by `serve`: its baseline is taken before each read
-        self._deployment_tables: Mapping[str, Mapping[ProviderName, DeploymentSpec]] = {}
+        self._runs: Mapping[str, RunDefinition] = {}  # of the accounts file that was loaded last, by name
         self._settings = settings
         self._dataset_folder = dataset_folder
         self._redact = redact
@@ -89,7 +91,7 @@ class DesiredStateLoader:
         if self.dataset_watcher is not None:
             self.dataset_watcher.retain([run.options.name for run in loaded.accounts_file.runs])
         self._connections.connect_accounts(accounts, loaded.keys.by_account, loaded.secrets)
-        self._set_deployment_tables(loaded.accounts_file)
+        self._set_runs(loaded.accounts_file)
         self._missing_key_watcher.watch([account for account in accounts if account.name in loaded.keys.missing])
         self._webhook_receiver.configure(accounts, loaded.secrets)
         return loaded
@@ -114,15 +116,21 @@ class DesiredStateLoader:
             children=self._child_processes,
         )
         self._connections.connect_accounts(file.accounts, keys.by_account, secrets)
-        self._set_deployment_tables(file)
+        self._set_runs(file)
         return file, keys
 
     def get_deployment_tables(self, run_name: str) -> Mapping[ProviderName, DeploymentSpec]:
         """Return the tables `[run.PROVIDER.deployment]` of the run with this name; none for an unknown run."""
-        return self._deployment_tables.get(run_name, {})
+        run = self._runs.get(run_name)
+        return run.deployments if run else {}
 
-    def _set_deployment_tables(self, file: AccountsFile) -> None:
-        self._deployment_tables = {run.options.name: run.deployments for run in file.runs}
+    def get_comparison_settings(self, run_name: str) -> ComparisonSettings:
+        """Return the table `[run.comparison]` of the run with this name; the defaults for an unknown run."""
+        run = self._runs.get(run_name)
+        return run.comparison if run else ComparisonSettings()
+
+    def _set_runs(self, file: AccountsFile) -> None:
+        self._runs = {run.options.name: run for run in file.runs}
 
     async def load_listed_accounts(self) -> dict[str, Account]:
         """Load the accounts by name without their keys; connects nothing. Raises ConfigError."""

@@ -9,7 +9,7 @@
 #                share, so that each job is handled by one of them.
 #   reconciler   handles one job at a time: decides the next action and performs it at the provider.
 #   deployments  a dispatcher and a reconciler of their own (daemon/deployments).
-#   workers      moderation, delivery of notifications, the heartbeat of this replica.
+#   workers      moderation, comparisons, delivery of notifications, the heartbeat of this replica.
 #   scheduler    calls the periodic functions ("ticks") as tasks of the event loop, so that a tick must not block.
 #
 # Clocks. Intents and wake-ups are stored as wall-clock times. A replica whose clock differs from the database
@@ -30,11 +30,13 @@ from pathlib import Path
 from structlog.stdlib import BoundLogger
 
 from orchestrator.app import failpoints
+from orchestrator.app.comparisons import ComparisonDesk
 from orchestrator.app.connections import Connections
 from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.observer import ServiceObserver
 from orchestrator.core.secret import Redactor
+from orchestrator.daemon.comparisons.comparison_worker import ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
 from orchestrator.daemon.deployments.deployment_worker import DeploymentWorker
@@ -90,6 +92,8 @@ class ServiceParts:
     missing_key_watcher: MissingKeyWatcher
     dataset_watcher: DatasetWatcher | None
     """None: changes of the chats are noticed at the next reload only."""
+    comparison_desk: ComparisonDesk | None = None
+    """None: the process does not ask models; `run` ends with its jobs."""
 
 
 def build_service(
@@ -118,6 +122,7 @@ def build_service(
         dispatch=_build_dispatch(parts, scheduler, heartbeat),
         reconciler=_build_reconciler(parts, observer, clock_agrees),
         deployment_worker=_build_deployment_worker(parts, clock_agrees, creates=deploys),
+        comparison_worker=_build_comparison_worker(parts, clock_agrees),
         heartbeat=heartbeat,
         delivery_worker=DeliveryWorker(
             parts.database,
@@ -209,6 +214,20 @@ def _build_deployment_worker(
         queries=DueDeployments(),
     )
     return DeploymentWorker(dispatch, reconciler)
+
+
+def _build_comparison_worker(parts: ServiceParts, clock_agrees: Callable[[], bool]) -> ComparisonWorker | None:
+    desk = parts.comparison_desk
+    if desk is None:
+        return None
+    return ComparisonWorker(
+        parts.database,
+        desk.create_runner(),
+        load_probes=desk.load_probes,
+        now=parts.clock.now,
+        log=parts.log,
+        clock_agrees=clock_agrees,
+    )
 
 
 def _build_dispatch(parts: ServiceParts, scheduler: Scheduler, heartbeat: ReplicaHeartbeat) -> Dispatcher:

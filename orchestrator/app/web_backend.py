@@ -33,7 +33,7 @@ from orchestrator.store.db.database import Database
 
 if TYPE_CHECKING:
     from orchestrator.metrics import MetricsRecorder
-    from orchestrator.web.backend import WebBackend
+    from orchestrator.web.backend import PlanComparison, WebBackend
 
 MAX_TICK_SILENCE_SECONDS = 30.0  # after it /readyz answers 503: ticks come every second
 P = ParamSpec("P")
@@ -56,6 +56,7 @@ class AppWebBackend:
         *,
         get_deployment_tables: GetDeploymentTables = lambda _run: {},
         find_deployment_price: FindDeploymentPrice | None = None,
+        plan_comparison: PlanComparison | None = None,
     ) -> None:
         self._database = database
         self._environment_tokens = list_environment_tokens(settings)
@@ -71,6 +72,7 @@ class AppWebBackend:
         self._get_listed_accounts = get_listed_accounts
         self._get_deployment_tables = get_deployment_tables
         self._find_deployment_price = find_deployment_price or DeploymentPriceFinder({}, clock.boottime).find_price
+        self._plan_comparison = plan_comparison
         self._clock = clock
         self._dataset_folder = settings.data_dir / "datasets"
 
@@ -93,6 +95,7 @@ class AppWebBackend:
             find_price=self.find_price,
             get_deployment_tables=self._get_deployment_tables,
             find_deployment_price=self._find_deployment_price,
+            plan_comparison=self._plan_comparison,
             example_library=ExampleLibrary(self._dataset_folder, self._clock.boottime),
             committed=self._database.committed,
             stopping=stopping,

@@ -48,6 +48,7 @@ from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
     from orchestrator.app.accounts_file_applier import AccountsFileApplier, PlannedFile
+    from orchestrator.app.comparisons import ComparisonDesk
     from orchestrator.app.deployment_prices import DeploymentPriceFinder
     from orchestrator.app.desired_state_loader import DesiredStateLoader
     from orchestrator.app.service_factory import ServiceParts
@@ -243,10 +244,17 @@ class App:
 
         from orchestrator.app.service_factory import build_service  # lazy: read-only commands do not need it
 
-        return build_service(self.get_service_parts(), converge, observer, deploys=deploys)
+        return build_service(self.get_service_parts(asks=deploys), converge, observer, deploys=deploys)
 
-    def get_service_parts(self) -> ServiceParts:
-        """Return the parts that a service uses."""
+    @cached_property
+    def comparison_desk(self) -> ComparisonDesk:
+        """Plans and asks comparisons with the version of the accounts file that is in force."""
+        from orchestrator.app.comparisons import ComparisonDesk
+
+        return ComparisonDesk(self, reads_file=False)
+
+    def get_service_parts(self, *, asks: bool = False) -> ServiceParts:
+        """Return the parts that a service uses. With `asks` it runs the requested comparisons."""
         from orchestrator.app.service_factory import ServiceParts
 
         return ServiceParts(
@@ -263,6 +271,7 @@ class App:
             moderation_pool=self.moderation_pool,
             missing_key_watcher=self.missing_key_watcher,
             dataset_watcher=self.loader.dataset_watcher,
+            comparison_desk=self.comparison_desk if asks else None,
         )
 
     def create_web_server(self, service: Service, stopping: asyncio.Event) -> WebServer:
@@ -291,6 +300,7 @@ class App:
             self.connections.get_listed_accounts,
             get_deployment_tables=self.loader.get_deployment_tables,
             find_deployment_price=self.deployment_prices.find_price,
+            plan_comparison=self.comparison_desk.plan,
         )
         return WebServer(
             create_app(backend.build(stopping, max_event_streams=min(MAX_EVENT_STREAMS, max_connections // 2))),

@@ -13,6 +13,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.config_refusal import ConfigRefusal, build_refusal, merge_refusals
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.daemon.comparisons.comparison_worker import WORKER_INTERVAL_SECONDS, ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
 from orchestrator.daemon.deployments.deployment_worker import DeploymentWorker
@@ -65,6 +66,7 @@ class Service:
         dataset_watcher: DatasetWatcher | None = None,
         moderation_pool: ModerationPool | None = None,
         deployment_worker: DeploymentWorker | None = None,
+        comparison_worker: ComparisonWorker | None = None,
     ) -> None:
         self._file_refusal: ConfigRefusal | None = None  # an error that concerns every run
         self._run_refusals: dict[str, ConfigRefusal] = {}  # by name of the run
@@ -74,6 +76,7 @@ class Service:
         self._dataset_watcher = dataset_watcher
         self._moderation_pool = moderation_pool
         self._deployment_worker = deployment_worker
+        self._comparison_worker = comparison_worker
         self._last_signature: Hashable = None  # of the accounts file at the last reload
         self._must_reload = False  # a database outage interrupted the last reload
         self._dispatch = dispatch
@@ -111,6 +114,8 @@ class Service:
             self._scheduler.schedule_every(
                 self._dataset_watcher.interval_seconds, "watch dataset", self._check_dataset
             )
+        if self._comparison_worker is not None:
+            self._scheduler.schedule_every(WORKER_INTERVAL_SECONDS, "comparisons", self._comparison_worker.tick)
         self._scheduler.start()
         self._dispatch_tasks.append(asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch"))
         if self._deployment_worker is not None:
@@ -129,6 +134,8 @@ class Service:
         self._dispatch.stop()
         if self._deployment_worker is not None:
             self._deployment_worker.stop()
+        if self._comparison_worker is not None:
+            await self._comparison_worker.stop()
         if not self._dispatch_tasks:
             return
         work = asyncio.gather(*self._dispatch_tasks)

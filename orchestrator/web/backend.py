@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploymentTables
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
@@ -33,6 +34,8 @@ async def _find_unknown_price(_account: str, _base_model: str, spec: DeploymentS
     return find_option_price(spec, ())
 
 
+PlanComparison = Callable[[str | None, Mapping[str, Any]], Awaitable[PlannedComparison]]
+"""Plans the comparison of a run by its name or id, with options of ComparisonSettings. Raises ConfigError."""
 WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
 """Called with account, headers (names in lower case) and body of a webhook; returns False if it is not authentic."""
 
@@ -67,6 +70,8 @@ class WebBackend:
     """Returns the tables `[run.PROVIDER.deployment]` of the run with this name, of the accounts file in use."""
     find_deployment_price: FindDeploymentPrice = _find_unknown_price
     """Asks the provider for the price of a deployment."""
+    plan_comparison: PlanComparison | None = None
+    """Plans a comparison of models; None if this process does not ask them."""
     example_library: ExampleLibrary | None = None
     """Reads the datasets of this machine; None if they cannot be shown."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)

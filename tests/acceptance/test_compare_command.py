@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from processes import SandboxProcess, Site, eventually
+from processes import HTTP, SandboxProcess, Site, eventually
 
 ACCOUNTS = ("acme-eu", "acme-us", "globex")
+SERVICE_URL = r'"service.ready"[^\n]*"url": "(http://[^"]+)"'
 OPTIONS = ("--round-gap", "0", "--probes", "30", "--no-behaviour")
 
 
@@ -66,6 +67,31 @@ def test_killed_comparison_is_continued(trained: Site, sandbox: SandboxProcess) 
     assert continued.json["requests"] >= 210
     asked_again = count_questions(sandbox) - 210
     assert 0 <= asked_again <= 60  # those of the last two batches, and the calls in flight
+
+
+def test_service_runs_a_requested_comparison_and_continues_it_after_a_kill(
+    trained: Site, sandbox: SandboxProcess
+) -> None:
+    trained.environ |= {"ORCHESTRATOR_PORT": "0", "ORCHESTRATOR_LOG_FORMAT": "json"}
+    sandbox.set_faults({"kind": "slow", "operations": ["chat.create"], "seconds": 0.2})
+    killed = trained.start("serve")
+    url = killed.wait_for_output(SERVICE_URL) + "api/v1/comparisons"
+    options = {"probes": 30, "behaviour_probes": False, "round_gap_seconds": 0.0}
+    unconfirmed = HTTP.post(url, json=options)
+    assert (unconfirmed.status_code, unconfirmed.json()["hint"][:14]) == (409, "Send `max_usd`")
+    requested = HTTP.post(url, json=options | {"max_usd": 1.0})
+    assert requested.status_code == 200, requested.text
+    assert (requested.json()["models"], requested.json()["requests"]) == (3, 210)
+    eventually(lambda: count_questions(sandbox) > 100, "half of the questions are answered")
+    killed.kill()
+    sandbox.set_faults()
+    continued = trained.start("serve")
+    continued.wait_for_output(r'"(comparison.finished)"', 120)
+    document = trained.run("compare", "--latest", "--json").json
+    assert {each["account"] for each in document["accounts"]} == set(ACCOUNTS)
+    assert {each["verdict"] for each in document["accounts"]} <= {"alike", "not_sure"}
+    assert 0 <= count_questions(sandbox) - 210 <= 60
+    assert continued.stop().code == 0
 
 
 def test_all_models_are_asked_the_same_question(trained: Site, sandbox: SandboxProcess) -> None:

@@ -50,8 +50,9 @@ class ComparisonSettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build settings from the values of `as_dict`."""
-        return cls(**{**values, "scoring": ScoringMethod(values.get("scoring", ScoringMethod.TEXT))})
+        """Build settings from the values of `as_dict`. Those that only a later version knows are ignored."""
+        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "scoring": ScoringMethod(values.get("scoring", ScoringMethod.TEXT))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
+from orchestrator.control.comparisons import LeftOutModel
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.probe import Probe, hash_probe_set
@@ -71,6 +72,25 @@ def list_callable_models(
         for job in sorted(jobs, key=lambda job: job.account)
         if (model := _build_model(job, accounts.get(job.account), deployments.get(job.id), find_price)) is not None
     ]
+
+
+def find_left_out(
+    jobs: Sequence[Job], compared: Sequence[ModelToAsk], accounts: Mapping[str, Account]
+) -> tuple[LeftOutModel, ...]:
+    """Return the models of these jobs that are not compared, with the reason, by account name."""
+    names = {model.account for model in compared}
+    left = sorted((job for job in jobs if job.account not in names), key=lambda job: job.account)
+    return tuple(LeftOutModel(account=job.account, reason=_explain(job, accounts)) for job in left)
+
+
+def _explain(job: Job, accounts: Mapping[str, Account]) -> str:
+    if job.account not in accounts:
+        return "the account is not in the accounts file"
+    if job.state is not JobState.SUCCEEDED or job.fine_tuned_model is None:
+        return f"it has no model: its job is {job.state}"
+    if job.gone_at:
+        return "the provider no longer has its model"
+    return "its model must be deployed before it can be called"
 
 
 def _build_model(

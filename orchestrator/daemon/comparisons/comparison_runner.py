@@ -21,10 +21,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, cast
 
-from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
-from orchestrator.core.comparison.comparator import ComparisonInput, compare_models
+from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState, ModelToAsk
-from orchestrator.core.comparison.document import ComparisonFacts, build_document
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import (
     ROUNDS,
@@ -35,8 +33,10 @@ from orchestrator.core.comparison.request_plan import (
     SpendingMeter,
     build_request_plan,
 )
-from orchestrator.core.errors import NothingToDo
+from orchestrator.core.errors import DatabaseUnavailable, NothingToDo
+from orchestrator.daemon.comparisons.comparison_result import ComputeResult, build_result_request
 from orchestrator.daemon.comparisons.model_asker import ModelAsker
+from orchestrator.daemon.comparisons.result_process import compute_in_process
 from orchestrator.providers.base import ChatProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
@@ -64,6 +64,7 @@ class ComparisonRunner:
         owner: str,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        compute: ComputeResult = compute_in_process,
     ) -> None:
         """`owner` identifies this process; `now` returns epoch seconds."""
         self._database = database
@@ -71,6 +72,7 @@ class ComparisonRunner:
         self._owner = owner
         self.now = now
         self._sleep = sleep
+        self._compute = compute
 
     async def run(
         self, comparison_id: str, probes: Mapping[str, Probe], *, cause: str, on_progress: OnProgress | None = None
@@ -87,14 +89,41 @@ class ComparisonRunner:
                 comparison, cause, ComparisonState.STOPPED, "the probes have changed since it began"
             )
         asking = _Asking(self, comparison, [probes[each] for each in comparison.probe_ids], stored, on_progress)
-        problem = await asking.ask_everything()
-        answered = replace(asking.comparison, claimed_by=self._owner)
-        if problem is not None:
-            return await self._end(answered, cause, ComparisonState.STOPPED, problem)
-        result = await asyncio.to_thread(_compute_document, answered, probes, asking.answers)
+        try:
+            problem = await asking.ask_everything()
+            answered = replace(asking.comparison, claimed_by=self._owner)
+            if problem is not None:
+                return await self._end(answered, cause, ComparisonState.STOPPED, problem)
+            result = await self._compute_result(answered, probes, asking)
+        except asyncio.CancelledError:
+            await self._release(asking)
+            raise
         return await self._end(
             replace(answered, result=result), cause, ComparisonState.FINISHED, str(result["summary"])
         )
+
+    async def stop(self, comparison_id: str, message: str, *, cause: str) -> Comparison:
+        """End a comparison that cannot be continued. Raises NothingToDo if another process asks, or has ended it."""
+        return await self._end(await self._claim(comparison_id), cause, ComparisonState.STOPPED, message)
+
+    async def _compute_result(
+        self, comparison: Comparison, probes: Mapping[str, Probe], asking: _Asking
+    ) -> Mapping[str, object]:
+        """Compute the document, and keep the claim meanwhile."""
+        computing = asyncio.ensure_future(self._compute(build_result_request(comparison, probes, asking.answers)))
+        try:
+            while not (await asyncio.wait([computing], timeout=_CLAIM_RENEWAL_SECONDS))[0]:
+                await self.save(comparison, [])
+            return await computing
+        finally:
+            computing.cancel()
+
+    async def _release(self, asking: _Asking) -> None:
+        """Store what was answered and give up the claim, so that another process continues at once."""
+        with suppress(DatabaseUnavailable, NothingToDo):
+            await asking.save()
+            comparison = asking.comparison
+            await self._database.write(lambda tx: comparison_records.release(tx, comparison.id, owner=self._owner))
 
     async def _claim(self, comparison_id: str) -> Comparison:
         now = self.now()
@@ -207,7 +236,7 @@ class _Asking:
                 everything_asked.set()
         except BaseExceptionGroup as failures:
             raise _find_first_failure(failures) from failures
-        await self._save()
+        await self.save()
 
     async def _ask_model(self, asker: ModelAsker, queue: list[ProbeRequest]) -> None:
         """Ask one model; the last request of the queue is the first one."""
@@ -237,15 +266,16 @@ class _Asking:
         self.answers[answer.key] = answer
         self._unsaved.append(answer)
         if len(self._unsaved) >= _BATCH_ANSWERS:
-            await self._save()
+            await self.save()
 
     async def _save_regularly(self, everything_asked: asyncio.Event) -> None:
         while not everything_asked.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(everything_asked.wait(), _BATCH_SECONDS)
-            await self._save()
+            await self.save()
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
+        """Store the answers that are not stored yet, and renew the claim."""
         async with self._saving:
             batch, self._unsaved = self._unsaved, []
             has_prices = all(model.price is not None for model in self.comparison.models)
@@ -261,7 +291,7 @@ class _Asking:
     async def _wait_for_next_round(self) -> None:
         if self.comparison.first_round_at is None:
             self.comparison = replace(self.comparison, first_round_at=self._runner.now())
-            await self._save()
+            await self.save()
         started = self.comparison.first_round_at or 0.0
         await self._runner.wait_until(started + self.comparison.settings.round_gap_seconds, self.comparison)
 
@@ -291,42 +321,3 @@ def build_plan(comparison: Comparison, probes: list[Probe]) -> RequestPlan:
         seed=comparison.settings.seed,
     )
     return replace(plan, max_output_tokens=comparison.max_output_tokens)
-
-
-def _compute_document(
-    comparison: Comparison, probes: Mapping[str, Probe], answers: Mapping[tuple[str, str, int], StoredAnswer]
-) -> dict[str, object]:
-    """Compute the verdicts. Takes seconds for a hundred accounts, so call it in a thread."""
-    rounds: dict[str, list[dict[str, ModelAnswer]]] = {
-        model.name: [{} for _ in range(1 if model.is_base else ROUNDS)] for model in comparison.models
-    }
-    for (name, probe_id, number), answer in sorted(answers.items()):
-        rounds[name][number - 1][probe_id] = answer.to_answer()
-    tuned = [model for model in comparison.models if not model.is_base]
-    bases = {model.group: rounds[model.name][0] for model in comparison.models if model.is_base}
-    references = {
-        probe_id: reference
-        for probe_id in comparison.probe_ids
-        if (reference := probes[probe_id].reference) is not None
-    }
-    given = ComparisonInput(
-        models=[ModelAnswers(account=each.name, group=each.group, rounds=rounds[each.name]) for each in tuned],
-        references=references,
-        probe_ids=comparison.probe_ids,
-        bases={group: answers for group, answers in bases.items() if _is_answered(answers)},
-        scoring=comparison.settings.scoring,
-        margins=comparison.settings.margins,
-    )
-    facts = ComparisonFacts(
-        run_id=comparison.run_id,
-        probe_set=comparison.probe_set,
-        probes=len(comparison.probe_ids),
-        requests=comparison.requests,
-        usd=comparison.spent_usd,
-    )
-    return build_document(compare_models(given), facts)
-
-
-def _is_answered(answers: Mapping[str, ModelAnswer]) -> bool:
-    """Return whether a base model could be asked: where it needs a deployment of its own, every call fails."""
-    return any(answer.outcome is not AnswerOutcome.ERROR for answer in answers.values())

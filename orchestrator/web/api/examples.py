@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orchestrator.web.api.comparison_request_examples import COMPARISON_REQUEST_EXAMPLES
 from orchestrator.web.api.deployment_examples import DEPLOYMENT_EXAMPLES
 
 _BASE_MODEL: Final = "sandbox-small"
@@ -318,6 +319,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "next": None,
     },
     **DEPLOYMENT_EXAMPLES,
+    **COMPARISON_REQUEST_EXAMPLES,
     "ActionByName": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
     "ActionByFilter": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
     "ActionOnAll": {"all": True, "expect": 300},

@@ -19,6 +19,7 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.comparisons.comparison_planner import plan_comparison
+from orchestrator.daemon.comparisons.comparison_result import ComputeResult, ResultRequest, compute_document
 from orchestrator.daemon.comparisons.comparison_runner import ComparisonRunner
 from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.inputs.prices import load_prices
@@ -32,6 +33,10 @@ from orchestrator.store.queries.comparisons import comparison_records
 URL = "http://localhost/v1"
 ACCOUNTS = ("acme-eu", "acme-us", "globex")
 INPUT_USD, OUTPUT_USD = 0.8e-6, 3.2e-6  # of a token of sandbox-small
+
+
+async def compute_in_thread(request: ResultRequest) -> dict[str, Any]:
+    return await asyncio.to_thread(compute_document, request)
 
 
 class KilledProcess(Exception):
@@ -51,11 +56,16 @@ class Question:
 
 @dataclass(eq=False)
 class CountingSandbox(httpx2.AsyncBaseTransport):
-    """A sandbox that records the questions. The next ones get `failures`; after `kill_after` of them it kills."""
+    """A sandbox that records the questions. The next ones get `failures`.
+
+    After `kill_after` of them it kills, and after `pause_after` it answers no more.
+    """
 
     now: float = NOW
     questions: list[Question] = field(default_factory=list)
     kill_after: int | None = None
+    pause_after: int | None = None
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
     failures: list[httpx2.Response] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,6 +75,9 @@ class CountingSandbox(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if not request.url.path.endswith("/chat/completions"):
             return await self._inner.handle_async_request(request)
+        if self.pause_after is not None and len(self.questions) >= self.pause_after:
+            self.paused.set()
+            await asyncio.Event().wait()
         if self.kill_after == 0:
             raise KilledProcess
         if self.kill_after is not None:
@@ -164,11 +177,19 @@ class ComparisonBench:
         await self.database.write(lambda tx: comparison_records.add(tx, comparison))
         return comparison
 
-    async def run(self, comparison: Comparison, owner: str = "one") -> Comparison:
-        runner = ComparisonRunner(
-            self.database, self.connections, owner=owner, now=lambda: self.now, sleep=self.sleep
+    def create_runner(self, owner: str = "one", *, compute: ComputeResult | None = None) -> ComparisonRunner:
+        """Create the runner of a process. The verdicts are computed in a thread: a process takes half a second."""
+        return ComparisonRunner(
+            self.database,
+            self.connections,
+            owner=owner,
+            now=lambda: self.now,
+            sleep=self.sleep,
+            compute=compute or compute_in_thread,
         )
-        return await runner.run(comparison.id, self.probes, cause="operator:ada")
+
+    async def run(self, comparison: Comparison, owner: str = "one") -> Comparison:
+        return await self.create_runner(owner).run(comparison.id, self.probes, cause="operator:ada")
 
     @property
     def probes(self) -> dict[str, Probe]:

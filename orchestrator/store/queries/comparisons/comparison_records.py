@@ -132,6 +132,24 @@ async def claim(tx: Transaction, comparison_id: str, *, owner: str, now: float, 
     return result.rowcount == 1
 
 
+async def list_claimable(connection: StoreConnection, now: float) -> list[Comparison]:
+    """Return the open comparisons that no process has claimed, or whose process has died, the oldest first."""
+    query = select(*_COLUMNS).where(
+        comparisons.c.state == ComparisonState.ASKING,
+        or_(comparisons.c.claimed_until.is_(None), comparisons.c.claimed_until < now),
+    )
+    return [_from_row(row) for row in await connection.execute(query.order_by(comparisons.c.created_at))]
+
+
+async def release(tx: Transaction, comparison_id: str, *, owner: str) -> None:
+    """Give up the claim of a process, so that another one can continue at once."""
+    await tx.connection.execute(
+        update(comparisons)
+        .where(comparisons.c.id == comparison_id, comparisons.c.claimed_by == owner)
+        .values(claimed_by=None, claimed_until=None)
+    )
+
+
 async def save_progress(
     tx: Transaction, comparison: Comparison, new_answers: Sequence[StoredAnswer], *, claimed_until: float
 ) -> bool:

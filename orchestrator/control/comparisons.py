@@ -1,0 +1,75 @@
+"""Operator actions on comparisons: request one, stop one. The service then asks the models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from orchestrator.core.comparison.comparison import Comparison, ComparisonState
+from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries.comparisons import comparison_records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutModel:
+    """A model of the run that is not compared."""
+
+    account: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedComparison:
+    """A comparison that can be requested, with what it would cost at most. Nothing is stored yet."""
+
+    comparison: Comparison
+    run_name: str
+    requests: int
+    usd: float | None
+    """Highest possible price; None: unknown."""
+    left_out: tuple[LeftOutModel, ...] = ()
+
+    @property
+    def models(self) -> int:
+        """The number of fine-tuned models that are compared."""
+        return sum(not model.is_base for model in self.comparison.models)
+
+
+async def start_comparison(
+    database: Database, planned: PlannedComparison, *, by: str, now: float, claimed_until: float | None = None
+) -> Comparison:
+    """Store a comparison. With `claimed_until` the process that `claimed_by` names asks; otherwise the service does.
+
+    Raises ConfigError if the models of the run are being compared already.
+    """
+    comparison = replace(planned.comparison, created_at=now, created_by=by, claimed_until=claimed_until)
+    async with database.transaction() as tx:
+        running = await comparison_records.find_open(tx.connection, comparison.run_id)
+        if running is not None:
+            raise create_running_error(planned.run_name, running)
+        await comparison_records.add(tx, comparison)
+    return comparison
+
+
+async def stop_comparison(database: Database, comparison_id: str, *, by: str, now: float) -> Comparison:
+    """Stop a comparison. Its answers are kept. Raises ConfigError if there is none with this id, or it has ended."""
+    async with database.transaction() as tx:
+        comparison = await comparison_records.find(tx.connection, comparison_id)
+        if comparison is None:
+            raise ConfigError(
+                f"there is no comparison {comparison_id}", hint="The comparisons of a run are listed with their ids."
+            )
+        stopped = replace(
+            comparison, state=ComparisonState.STOPPED, message="stopped by an operator", finished_at=now
+        )
+        if not await comparison_records.finish(tx, stopped, at=now, cause=by):
+            raise NothingToDo(f"comparison {comparison_id} has ended", hint="Its result and its answers are kept.")
+    return replace(stopped, claimed_by=None, claimed_until=None)
+
+
+def create_running_error(run_name: str, running: Comparison) -> ConfigError:
+    """Create the error that a run is being compared already."""
+    return ConfigError(
+        f"the models of run {run_name} are being compared already (comparison {running.id})",
+        hint="Wait until it ends, or stop it.",
+    )

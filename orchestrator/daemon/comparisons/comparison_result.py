@@ -1,0 +1,73 @@
+"""Computes the result document of a comparison from its stored answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
+from orchestrator.core.comparison.comparator import ComparisonInput, compare_models
+from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.document import ComparisonFacts, build_document
+from orchestrator.core.comparison.probe import Probe
+from orchestrator.core.comparison.request_plan import ROUNDS
+
+if TYPE_CHECKING:  # the child process needs no database
+    from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRequest:
+    """What the computation needs. It is sent to a child process, so it has plain values only."""
+
+    given: ComparisonInput
+    facts: ComparisonFacts
+
+
+ComputeResult = Callable[[ResultRequest], Awaitable[dict[str, Any]]]
+"""Computes the document outside the event loop."""
+
+
+def compute_document(request: ResultRequest) -> dict[str, Any]:
+    """Compute the verdicts. Takes seconds of CPU for a hundred accounts, so it must not block the event loop."""
+    return build_document(compare_models(request.given), request.facts)
+
+
+def build_result_request(
+    comparison: Comparison, probes: Mapping[str, Probe], answers: Mapping[tuple[str, str, int], StoredAnswer]
+) -> ResultRequest:
+    """Collect the answers by model and round. `answers` has them by the key of their request."""
+    rounds: dict[str, list[dict[str, ModelAnswer]]] = {
+        model.name: [{} for _ in range(1 if model.is_base else ROUNDS)] for model in comparison.models
+    }
+    for (name, probe_id, number), answer in sorted(answers.items()):
+        rounds[name][number - 1][probe_id] = answer.to_answer()
+    tuned = [model for model in comparison.models if not model.is_base]
+    bases = {model.group: rounds[model.name][0] for model in comparison.models if model.is_base}
+    references = {
+        probe_id: reference
+        for probe_id in comparison.probe_ids
+        if (reference := probes[probe_id].reference) is not None
+    }
+    given = ComparisonInput(
+        models=[ModelAnswers(account=each.name, group=each.group, rounds=rounds[each.name]) for each in tuned],
+        references=references,
+        probe_ids=comparison.probe_ids,
+        bases={group: each for group, each in bases.items() if _is_answered(each)},
+        scoring=comparison.settings.scoring,
+        margins=comparison.settings.margins,
+    )
+    facts = ComparisonFacts(
+        run_id=comparison.run_id,
+        probe_set=comparison.probe_set,
+        probes=len(comparison.probe_ids),
+        requests=comparison.requests,
+        usd=comparison.spent_usd,
+    )
+    return ResultRequest(given=given, facts=facts)
+
+
+def _is_answered(answers: Mapping[str, ModelAnswer]) -> bool:
+    """Return whether a base model could be asked: where it needs a deployment of its own, every call fails."""
+    return any(answer.outcome is not AnswerOutcome.ERROR for answer in answers.values())
