@@ -10,6 +10,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploymentTables
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
+from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.spec_choice import find_option_price
@@ -31,6 +33,10 @@ class DatabaseCaller(Protocol):
 
 async def _find_unknown_price(_account: str, _base_model: str, spec: DeploymentSpec) -> DeploymentPrice:
     return find_option_price(spec, ())
+
+
+async def _find_no_probes(_comparison: Comparison) -> Mapping[str, Probe]:
+    return {}
 
 
 WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
@@ -67,6 +73,8 @@ class WebBackend:
     """Returns the tables `[run.PROVIDER.deployment]` of the run with this name, of the accounts file in use."""
     find_deployment_price: FindDeploymentPrice = _find_unknown_price
     """Asks the provider for the price of a deployment."""
+    find_probes: Callable[[Comparison], Awaitable[Mapping[str, Probe]]] = _find_no_probes
+    """Returns the probes of a comparison by id; none if the files of its dataset are not on this machine."""
     example_library: ExampleLibrary | None = None
     """Reads the datasets of this machine; None if they cannot be shown."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
