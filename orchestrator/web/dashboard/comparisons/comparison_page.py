@@ -161,7 +161,7 @@ def _build_progress(progress: ComparisonProgress, now: float) -> ProgressView:
         percent=to_percent(min(progress.answered / planned, 1.0)),
         text=f"{format_number(progress.answered)} of {format_number(planned)} answers",
         facts=(
-            ("Comparing", what),
+            ("Size", what),
             ("Cost so far", cost),
             ("Started", f"{format_time(comparison.created_at)} by {comparison.created_by}"),
             ("Round", f"2 of 2, begins in {format_exact_duration(wait)}" if is_waiting else _format_round(progress)),

@@ -145,7 +145,7 @@ class _Scale:
         return min(max(int(share * LEVELS), 0), LEVELS - 1)
 
     def build_legend(self) -> tuple[LegendStep, ...]:
-        labels = {0: f"{self._low:.2f} as one model asked twice", LEVELS - 1: f"{self._high:.2f}"}
+        labels = {0: f"{self._low:.2f} as one model twice", LEVELS - 1: f"{self._high:.2f}"}
         return tuple(LegendStep(level, labels.get(level, "")) for level in range(LEVELS))
 
 

@@ -77,7 +77,7 @@ def test_progress_counts_answers_and_cost_and_names_the_wait_between_the_rounds(
     facts = dict(page.progress.facts)
     assert facts["Cost so far"] == "$0.21 of at most $5.00"
     assert facts["Round"] == "2 of 2, begins in 4 min"
-    assert facts["Comparing"] == "5 models, 60 probes"
+    assert facts["Size"] == "5 models, 60 probes"
 
 
 def test_stopped_comparison_says_why_and_the_earlier_result_stays(compared: ComparedRun) -> None:
