@@ -72,7 +72,9 @@ class ComparisonPageRoutes:
         found = await self._find(query)
         shown = (found.shown or (found.asking.comparison if found.asking else None)) if found else None
         if found is None or shown is None:
-            raise ProblemError(404, "There are no answers yet.", "`orchestrator compare` compares the models of a run.")
+            raise ProblemError(
+                404, "There are no answers yet.", "`orchestrator compare` compares the models of a run."
+            )
         probes = await self._backend.find_probes(shown)
         summaries = await self._call(status.list_probe_summaries, shown.id)
         probe_id = request.query_params.get("probe", "")
