@@ -16,6 +16,7 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator import control, status
 from orchestrator.app.deployment_prices import DeploymentPriceFinder
+from orchestrator.app.probe_reader import ProbeReader
 from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploymentTables
 from orchestrator.core.access_token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role, hash_token
@@ -96,6 +97,7 @@ class AppWebBackend:
             get_deployment_tables=self._get_deployment_tables,
             find_deployment_price=self._find_deployment_price,
             plan_comparison=self._plan_comparison,
+            find_probes=ProbeReader(self._database, self._dataset_folder).find_probes,
             example_library=ExampleLibrary(self._dataset_folder, self._clock.boottime),
             committed=self._database.committed,
             stopping=stopping,

@@ -14,6 +14,14 @@ from orchestrator.status.account import (
     list_accounts,
 )
 from orchestrator.status.action_preview import ActionPreview, preview_action
+from orchestrator.status.comparison_views import (
+    ComparisonProgress,
+    RunComparisons,
+    find_comparison,
+    find_run_comparisons,
+    list_comparison_answers,
+    list_probe_summaries,
+)
 from orchestrator.status.costs import RunCosts, find_costs
 from orchestrator.status.deliveries import count_deliveries, count_failed_deliveries, list_deliveries
 from orchestrator.status.deployments import (
@@ -61,6 +69,7 @@ from orchestrator.status.status_cache import StatusCache
 from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
 from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
+from orchestrator.store.queries.comparisons.comparison_records import ProbeSummary, StoredAnswer
 
 __all__ = [
     "BY_ITSELF",
@@ -70,6 +79,7 @@ __all__ = [
     "AccountSummary",
     "AccountView",
     "ActionPreview",
+    "ComparisonProgress",
     "CurrentRun",
     "DatasetRow",
     "DatasetView",
@@ -84,7 +94,9 @@ __all__ = [
     "LossOverview",
     "MatrixRow",
     "MetricsSnapshot",
+    "ProbeSummary",
     "ProblemGroup",
+    "RunComparisons",
     "RunCosts",
     "RunEvent",
     "RunJob",
@@ -98,6 +110,7 @@ __all__ = [
     "StatusCache",
     "StatusCacheConfig",
     "StatusSnapshot",
+    "StoredAnswer",
     "StoredEvent",
     "TimelineRow",
     "count_deliveries",
@@ -106,10 +119,12 @@ __all__ = [
     "deployment_to_dict",
     "describe_moderation",
     "find_account",
+    "find_comparison",
     "find_costs",
     "find_dataset",
     "find_job",
     "find_loss_overview",
+    "find_run_comparisons",
     "find_run_overview",
     "find_timeline",
     "format_iso",
@@ -119,6 +134,7 @@ __all__ = [
     "get_run_matrix",
     "get_status",
     "list_accounts",
+    "list_comparison_answers",
     "list_current_runs",
     "list_datasets",
     "list_deliveries",
@@ -127,6 +143,7 @@ __all__ = [
     "list_job_losses",
     "list_jobs",
     "list_latest_events",
+    "list_probe_summaries",
     "list_runs",
     "list_tokens",
     "preview_action",

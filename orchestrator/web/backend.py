@@ -11,6 +11,8 @@ from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploymentTables
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
+from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.spec_choice import find_option_price
@@ -36,6 +38,10 @@ async def _find_unknown_price(_account: str, _base_model: str, spec: DeploymentS
 
 PlanComparison = Callable[[str | None, Mapping[str, Any]], Awaitable[PlannedComparison]]
 """Plans the comparison of a run by its name or id, with options of ComparisonSettings. Raises ConfigError."""
+async def _find_no_probes(_comparison: Comparison) -> Mapping[str, Probe]:
+    return {}
+
+
 WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
 """Called with account, headers (names in lower case) and body of a webhook; returns False if it is not authentic."""
 
@@ -72,6 +78,8 @@ class WebBackend:
     """Asks the provider for the price of a deployment."""
     plan_comparison: PlanComparison | None = None
     """Plans a comparison of models; None if this process does not ask them."""
+    find_probes: Callable[[Comparison], Awaitable[Mapping[str, Probe]]] = _find_no_probes
+    """Returns the probes of a comparison by id; none if the files of its dataset are not on this machine."""
     example_library: ExampleLibrary | None = None
     """Reads the datasets of this machine; None if they cannot be shown."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)

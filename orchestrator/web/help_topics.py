@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.core.comparison.verdict import VERDICT_DESCRIPTIONS
 from orchestrator.core.deployment.lifecycle import DEPLOYMENT_STATE_DESCRIPTIONS
 from orchestrator.core.errors import list_error_kinds
 from orchestrator.core.hold import HOLD_DESCRIPTIONS
@@ -102,6 +103,22 @@ HELP_SECTIONS: Final = (
         entries=tuple(
             HelpEntry(anchor=f"deployment-{state}", term=state, meaning=meaning)
             for state, meaning in DEPLOYMENT_STATE_DESCRIPTIONS.items()
+        ),
+    ),
+    HelpSection(
+        anchor="verdicts",
+        title="Verdicts of a comparison",
+        intro="A comparison sends the same questions to all models of a run, twice, and decides on each account. The "
+        "weights of two fine-tuned models are never equal; alike means that no measured difference matters.",
+        document="docs/explanation/alike.md",
+        entries=tuple(
+            HelpEntry(
+                anchor=f"verdict-{verdict}",
+                term=verdict.replace("_", " "),
+                meaning=meaning,
+                next_step=next_step,
+            )
+            for verdict, (meaning, next_step) in VERDICT_DESCRIPTIONS.items()
         ),
     ),
     HelpSection(

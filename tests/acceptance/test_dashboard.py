@@ -7,10 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from browser import ARTIFACTS, PageOpener, WatchedPage
+from browser import ARTIFACTS, PageOpener, WatchedPage, find_accessibility_faults
 from large_run import OUTLIERS, show_large_run
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succeeded_job
 
 from orchestrator.core.errors import Failure
@@ -46,6 +45,7 @@ PAGES = {
     "timeline": "/timeline",
     "costs": "/costs",
     "curves": "/curves",
+    "comparison": "/comparison",
     "dataset": f"/datasets/{TRAINING.sha256}",
     "deployments": "/deployments",
     "deploy": "/deployments/confirm?verb=deploy&all=1&keep_hours=4",
@@ -357,14 +357,3 @@ async def test_ten_thousand_accounts_are_paged_and_searched(dashboard: ServedDas
     await page.locator("#q").fill("-0999")
     await expect(page.locator(ROWS)).to_have_count(10)
     await expect(page.locator(".pager")).to_have_count(0)
-
-
-async def find_accessibility_faults(page: Page) -> list[str]:
-    """What axe-core finds that is serious."""
-    found = (await Axe().run(page)).response["violations"]
-    return [
-        f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found
-        if each["impact"] in {"serious", "critical"}
-        for node in each["nodes"]
-    ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from orchestrator.core.comparison.comparability import Obstacle
 from orchestrator.core.comparison.measurement import Conclusion, Measurement
@@ -20,6 +21,23 @@ class ComparisonVerdict(StrEnum):
     NOT_SURE = "not_sure"
     NOT_COMPARABLE = "not_comparable"
 
+
+VERDICT_DESCRIPTIONS: Final[Mapping[ComparisonVerdict, tuple[str, str]]] = {
+    ComparisonVerdict.DIFFERENT: (
+        "At least one measured difference is certainly beyond its margin.",
+        "Read the answers to the three probes that show it best, then train the account again or accept its model.",
+    ),
+    ComparisonVerdict.NOT_COMPARABLE: (
+        "Something other than the training differs, so the answers prove nothing about it.",
+        "Remove the difference that is named, for example an added system prompt, and compare again.",
+    ),
+    ComparisonVerdict.NOT_SURE: (
+        "There are too few probes to decide, or the answers of the model differ from one call to the next.",
+        "Compare again with more probes.",
+    ),
+    ComparisonVerdict.ALIKE: ("Every measured difference is certainly within its margin.", ""),
+}
+"""Meaning and next step of each verdict."""
 
 FAILING_VERDICTS = frozenset({ComparisonVerdict.DIFFERENT, ComparisonVerdict.NOT_COMPARABLE})
 

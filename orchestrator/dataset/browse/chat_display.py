@@ -78,9 +78,13 @@ def build_message(message: ChatMessage, pattern: re.Pattern[str] | None = None) 
 
 def build_part(part: ChatPart, spans: Sequence[Span]) -> DisplayPart:
     """Fold the spans of a part after its first lines."""
-    size = _find_fold(part.text)
-    head, rest = _split_spans(spans, size)
+    head, rest = fold_spans(part.text, spans)
     return DisplayPart(part=part, head=head, rest=rest, is_open=any(span.mark for span in rest))
+
+
+def fold_spans(text: str, spans: Sequence[Span]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Split the spans of a text after its first lines: what is shown at first, and the folded rest."""
+    return _split_spans(spans, _find_fold(text))
 
 
 def mark_matches(text: str, pattern: re.Pattern[str] | None) -> tuple[Span, ...]:

@@ -15,7 +15,7 @@ from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard.page_query import PageQuery
 
 OVERVIEW_PATH: Final = "/overview"
-_RUN_PATHS: Final = frozenset({"/", "/plan", "/timeline", "/costs", "/curves"})
+_RUN_PATHS: Final = frozenset({"/", "/plan", "/timeline", "/costs", "/curves", "/comparison"})
 _ACCOUNT_PATH: Final = "/accounts/"
 _DATASET_PATH: Final = "/datasets/"
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from clock import todays_environ
 from machine_speed import scale_seconds
 from playwright.async_api import (
@@ -114,3 +115,14 @@ class WatchedPage:
 
     def _on_response(self, response: Response) -> None:
         self.answers.append((urlsplit(response.url).path, response.status))
+
+
+async def find_accessibility_faults(page: Page) -> list[str]:
+    """What axe-core finds that is serious."""
+    found = (await Axe().run(page)).response["violations"]
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+        for node in each["nodes"]
+    ]

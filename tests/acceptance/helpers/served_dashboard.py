@@ -10,12 +10,15 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+from compared_run import ComparedRun
 from sqlalchemy import delete, insert
 
 from orchestrator import status
 from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
+from orchestrator.core.comparison.comparison import Comparison, ComparisonState
+from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
@@ -34,6 +37,7 @@ from orchestrator.status import Health
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import jobs, losses, outcomes, runs
+from orchestrator.store.queries.comparisons import comparison_records
 from orchestrator.store.schema.mapping import account_state_to_row
 from orchestrator.store.schema.tables import accounts as account_table
 from orchestrator.store.schema.tables import deliveries, metadata
@@ -72,6 +76,7 @@ class ServedDashboard:
         self.tokens: list[AccessToken] = []
         self.listed: dict[str, Account] = {}
         self.url = ""
+        self.probes: Mapping[str, Probe] = {}
         self.deployment_prices: dict[str, float] = {}  # USD per hour by account; others are unknown
         self.datasets = folder / "datasets"
         self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
@@ -90,6 +95,7 @@ class ServedDashboard:
                 receive_webhook=_refuse_webhook,
                 get_accounts=lambda: self.listed,
                 find_deployment_price=self._find_deployment_price,
+                find_probes=self._find_probes,
                 committed=self._database.committed,
                 example_library=ExampleLibrary(self.datasets, lambda: self.time),
             )
@@ -118,7 +124,7 @@ class ServedDashboard:
         self, run_jobs: Sequence[Job], standings: Sequence[AccountState] = (), run: Run | None = RUN
     ) -> None:
         """This run and nothing else, on a clock and behind a door as in the beginning."""
-        self.time, self.tokens, self.listed = NOW, [], {}
+        self.time, self.tokens, self.listed, self.probes = NOW, [], {}, {}
 
         async def change(tx: Transaction) -> None:
             for table in reversed(metadata.sorted_tables):
@@ -194,6 +200,27 @@ class ServedDashboard:
             job = JobId(name)
             await self._database.write(partial(losses.add, job_id=job, reported=curve))
 
+    async def show_comparison(self, compared: ComparedRun) -> None:
+        """A run with this comparison and nothing else."""
+        names = [each.account for each in compared.comparison.models if not each.is_base]
+        jobs = [
+            succeeded_job(name, "CZk4QpX1", f"8Kq2vWmZr0aXcT4nYb{number:06}") for number, name in enumerate(names)
+        ]
+        await self.replace_run(jobs, [standing(name, "eu") for name in names])
+        self.probes = compared.probes
+        ended = compared.comparison
+        opened = replace(ended, state=ComparisonState.ASKING, result=None, finished_at=None, claimed_by="one")
+
+        async def add(tx: Transaction) -> None:
+            await comparison_records.add(tx, opened)
+            for start in range(0, len(compared.answers), 500):
+                batch = compared.answers[start : start + 500]
+                await comparison_records.save_progress(tx, opened, batch, claimed_until=NOW)
+            if ended.state is not ComparisonState.ASKING:
+                await comparison_records.finish(tx, ended, at=NOW - 600, cause="operator:ada")
+
+        await self._database.write(add)
+
     async def add_deliveries(self, *rows: dict[str, Any]) -> None:
         """Deliveries, whose other values are plain."""
         plain: dict[str, Any] = {
@@ -230,6 +257,9 @@ class ServedDashboard:
         self, account: str, base_model: str, spec: DeploymentSpec
     ) -> DeploymentPrice | None:
         return DeploymentPrice(kind=spec.kind, usd_per_hour=self.deployment_prices.get(account), source="price page")
+
+    async def _find_probes(self, _: Comparison) -> Mapping[str, Probe]:
+        return self.probes
 
     async def _get_health(self) -> Health:
         return Health(database=True, ticking=True)

@@ -38,7 +38,9 @@ async def test_every_help_link_of_a_template_has_its_section() -> None:
     linked = {name for text in texts for name in re.findall(r'help_link\("([\w-]+)"', text)}
     assert {"states", "holds", "prices", "phases"} <= linked <= anchors
     sections = [section.anchor for section in HELP_SECTIONS]
-    assert {"states", "deployment-states", "holds", "errors", "prices", "phases", "findings"} == set(sections)
+    assert {"states", "deployment-states", "verdicts", "holds", "errors", "prices", "phases", "findings"} == set(
+        sections
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ asks, and when it dies, the next one continues. Answers are stored only under th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import case, func, insert, or_, select, update
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
@@ -57,6 +57,31 @@ class StoredAnswer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ComparisonLine:
+    """One comparison in a list."""
+
+    id: str
+    state: ComparisonState
+    created_at: float  # epoch seconds
+    created_by: str
+    finished_at: float | None
+    message: str | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", ComparisonState(self.state))
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSummary:
+    """How far the answers to one probe are apart, without their texts."""
+
+    probe_id: str
+    answers: int
+    distinct: int  # different texts
+    unusual: int  # refused, filtered, truncated, empty or failed
+
+
 _ANSWER_COLUMNS = tuple(answers.c[field.name] for field in fields(StoredAnswer))
 
 
@@ -80,17 +105,46 @@ async def find_latest_finished(connection: StoreConnection, run_id: str) -> Comp
     return _from_row(row) if row else None
 
 
+async def list_lines(connection: StoreConnection, run_id: str, limit: int) -> list[ComparisonLine]:
+    """Return the latest comparisons of the run without their results, which may have a megabyte each."""
+    names = [field.name for field in fields(ComparisonLine)]
+    query = select(*(comparisons.c[name] for name in names)).where(comparisons.c.run_id == run_id)
+    rows = await connection.execute(query.order_by(comparisons.c.created_at.desc()).limit(limit))
+    return [ComparisonLine(*row) for row in rows]
+
+
 async def list_by_run(connection: StoreConnection, run_id: str, limit: int) -> list[Comparison]:
     """Return the latest comparisons of the run."""
     query = select(*_COLUMNS).where(comparisons.c.run_id == run_id).order_by(comparisons.c.created_at.desc())
     return [_from_row(row) for row in await connection.execute(query.limit(limit))]
 
 
-async def list_answers(connection: StoreConnection, comparison_id: str) -> list[StoredAnswer]:
-    """Return all answers of a comparison, by model, probe and round."""
+async def list_answers(
+    connection: StoreConnection, comparison_id: str, probe_ids: Collection[str] | None = None
+) -> list[StoredAnswer]:
+    """Return the answers of a comparison, to all probes or to these, by model, probe and round."""
     query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id)
+    if probe_ids is not None:
+        query = query.where(answers.c.probe_id.in_(probe_ids))
     rows = await connection.execute(query.order_by(answers.c.model, answers.c.probe_id, answers.c.round))
     return [_answer_from_row(row) for row in rows]
+
+
+async def list_probe_summaries(connection: StoreConnection, comparison_id: str) -> list[ProbeSummary]:
+    """Return for each probe how many different answers the first round has, those of base models included."""
+    is_plain = answers.c.outcome == AnswerOutcome.ANSWERED
+    query = (
+        select(
+            answers.c.probe_id,
+            func.count(),
+            func.count(answers.c.text_sha256.distinct()),
+            func.sum(case((is_plain, 0), else_=1)),
+        )
+        .where(answers.c.comparison_id == comparison_id, answers.c.round == 1)
+        .group_by(answers.c.probe_id)
+        .order_by(answers.c.probe_id)
+    )
+    return [ProbeSummary(*row) for row in await connection.execute(query)]
 
 
 async def count_answers(connection: StoreConnection, comparison_id: str) -> int:

@@ -1,0 +1,1 @@
+"""The pages about comparisons of a run's models: verdicts, heat map, answers, report and questions."""
