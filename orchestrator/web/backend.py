@@ -38,6 +38,8 @@ async def _find_unknown_price(_account: str, _base_model: str, spec: DeploymentS
 
 PlanComparison = Callable[[str | None, Mapping[str, Any]], Awaitable[PlannedComparison]]
 """Plans the comparison of a run by its name or id, with options of ComparisonSettings. Raises ConfigError."""
+
+
 async def _find_no_probes(_comparison: Comparison) -> Mapping[str, Probe]:
     return {}
 
