@@ -40,7 +40,7 @@ async def accept_models(
     async with database.transaction() as tx:
         run = await get_current_run(tx.connection, run_name)
         jobs = await _list_jobs(tx.connection, run, names)
-        known = await acceptances.load_run_comparisons(tx.connection, run.id)
+        known = await acceptances.load_run_verdicts(tx.connection, run.id)
         accepted = []
         for job in jobs:
             model = job.fine_tuned_model or ""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.comparison.gate import RunComparisons
+from orchestrator.core.comparison.gate import RunVerdicts
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.run import Run
@@ -25,7 +25,7 @@ class JobFacts:
     latest_notes: Mapping[JobId, str]
     deployments: Mapping[JobId, Deployment]
     checkpoints: Mapping[JobId, Checkpoints]
-    comparisons: Mapping[str, RunComparisons]
+    comparisons: Mapping[str, RunVerdicts]
 
     def build_view(self, job: Job, run: Run, account_state: AccountState, now: float) -> JobView:
         """Build the view of one of these jobs in a run, which may be another one than that of `job.run_id`."""
@@ -48,5 +48,5 @@ async def load_job_facts(connection: StoreConnection, runs: Collection[str], job
         latest_notes=await events.get_latest_notes(connection, ids),
         deployments=await load_deployments(connection, jobs),
         checkpoints=await checkpoints.list_by_jobs(connection, ids),
-        comparisons={run: await acceptances.load_run_comparisons(connection, run) for run in runs},
+        comparisons={run: await acceptances.load_run_verdicts(connection, run) for run in runs},
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
-from orchestrator.core.comparison.gate import NO_COMPARISONS, ModelComparison, RunComparisons, find_gate_obstacle
+from orchestrator.core.comparison.gate import NO_VERDICTS, ModelComparison, RunVerdicts, find_gate_obstacle
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.errors import Failure
@@ -253,7 +253,7 @@ def job_view(
     now: float,
     deployment: Deployment | None = None,
     kept: Checkpoints = (),
-    comparisons: RunComparisons = NO_COMPARISONS,
+    comparisons: RunVerdicts = NO_VERDICTS,
 ) -> JobView:
     """Build the view of a job at the time `now`. `latest_event` is the note of its newest event.
 

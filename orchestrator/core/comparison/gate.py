@@ -63,7 +63,7 @@ class ModelComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunComparisons:
+class RunVerdicts:
     """The verdicts of a run's latest finished comparison, and the acceptances that are in force."""
 
     verdicts: Mapping[tuple[str, str], ModelComparison]  # by account and fine-tuned model
@@ -88,7 +88,7 @@ class RunComparisons:
         )
 
 
-NO_COMPARISONS: Final = RunComparisons(verdicts={})
+NO_VERDICTS: Final = RunVerdicts(verdicts={})
 
 
 def build_verdicts(

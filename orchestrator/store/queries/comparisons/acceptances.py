@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from sqlalchemy import Select, func, insert, select, update
 
 from orchestrator.core.comparison.comparison import ComparisonState, ModelToAsk
-from orchestrator.core.comparison.gate import ModelAcceptance, RunComparisons, build_verdicts
+from orchestrator.core.comparison.gate import ModelAcceptance, RunVerdicts, build_verdicts
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import acceptances, comparisons
@@ -38,7 +38,7 @@ async def revoke(tx: Transaction, ids: Collection[str], *, by: str, at: float) -
     )
 
 
-async def load_run_comparisons(connection: StoreConnection, run_id: str) -> RunComparisons:
+async def load_run_verdicts(connection: StoreConnection, run_id: str) -> RunVerdicts:
     """Load the verdicts of the run's latest finished comparison, and the acceptances in force."""
     # Of the result document only the accounts are read: the distances of all pairs are most of its size.
     query = select(
@@ -49,11 +49,11 @@ async def load_run_comparisons(connection: StoreConnection, run_id: str) -> RunC
     if row is not None:
         comparison_id, finished_at, models, accounts = row
         verdicts = build_verdicts(comparison_id, finished_at, map(ModelToAsk.from_dict, models), accounts or ())
-    return RunComparisons(verdicts=verdicts, acceptances=tuple(await list_in_force(connection, run_id)))
+    return RunVerdicts(verdicts=verdicts, acceptances=tuple(await list_in_force(connection, run_id)))
 
 
 async def get_version(connection: StoreConnection, run_id: str) -> tuple[object, ...]:
-    """Return a value that changes whenever `load_run_comparisons` returns something else."""
+    """Return a value that changes whenever `load_run_verdicts` returns something else."""
     latest = (await connection.execute(_select_latest_id(run_id))).scalar_one_or_none()
     query = select(func.count(), func.count(acceptances.c.revoked_at)).where(acceptances.c.run_id == run_id)
     total, revoked = (await connection.execute(query)).one()

@@ -9,10 +9,10 @@ import pytest
 
 from orchestrator.core.comparison.comparison import ModelToAsk
 from orchestrator.core.comparison.gate import (
-    NO_COMPARISONS,
+    NO_VERDICTS,
     ModelAcceptance,
     ModelComparison,
-    RunComparisons,
+    RunVerdicts,
     apply_acceptances,
     build_verdicts,
     find_gate_obstacle,
@@ -78,7 +78,7 @@ def test_verdict_is_found_by_account_and_fine_tuned_model() -> None:
         {"account": "early", "verdict": "alike", "reasons": []},
         {"account": "unknown", "verdict": "alike", "reasons": []},
     ]
-    known = RunComparisons(verdicts=build_verdicts("c1", 5.0, models, accounts))
+    known = RunVerdicts(verdicts=build_verdicts("c1", 5.0, models, accounts))
     found = known.find("acme", "ft:1")
     assert found is not None
     assert (found.verdict, found.reasons, found.comparison_id, found.at) == ("different", (REASON,), "c1", 5.0)
@@ -90,7 +90,7 @@ def test_verdict_is_found_by_account_and_fine_tuned_model() -> None:
 
 
 def test_acceptance_is_about_one_model() -> None:
-    known = RunComparisons(verdicts={("acme", "ft:1"): COMPARED}, acceptances=(ACCEPTANCE,))
+    known = RunVerdicts(verdicts={("acme", "ft:1"): COMPARED}, acceptances=(ACCEPTANCE,))
     found = known.find("acme", "ft:1")
     assert found == replace(COMPARED, accepted_by="operator:ada", accepted_reason="A strict model is wanted.")
     assert known.find("acme", "ft:2") is None
@@ -98,11 +98,11 @@ def test_acceptance_is_about_one_model() -> None:
 
 
 def test_model_may_be_accepted_without_a_comparison() -> None:
-    found = RunComparisons(verdicts={}, acceptances=(ACCEPTANCE,)).find("acme", "ft:1")
+    found = RunVerdicts(verdicts={}, acceptances=(ACCEPTANCE,)).find("acme", "ft:1")
     assert found is not None
     assert (found.verdict, found.accepted_by) == (None, "operator:ada")
     assert find_gate_obstacle("ft:1", found) is None
-    assert NO_COMPARISONS.find("acme", "ft:1") is None
+    assert NO_VERDICTS.find("acme", "ft:1") is None
 
 
 def test_document_names_who_accepted_and_passes_then() -> None:
