@@ -11,6 +11,7 @@ from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, cr
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
+from orchestrator.core.comparison.gate import apply_acceptances
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan
 from orchestrator.core.deployment.deployment import Deployment
@@ -36,7 +37,7 @@ from orchestrator.inputs.prices import load_prices
 from orchestrator.providers.base import ChatProvider
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import jobs, runs
-from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.queries.comparisons import acceptances, comparison_records
 from orchestrator.store.queries.deployments import deployment_records
 
 if TYPE_CHECKING:
@@ -152,13 +153,15 @@ class ComparisonDesk:
         runner = self.create_runner()
         while True:
             try:
-                return await runner.run(comparison.id, prepared.probes, cause=prepared.cause, on_progress=on_progress)
+                return await self._add_acceptances(
+                    await runner.run(comparison.id, prepared.probes, cause=prepared.cause, on_progress=on_progress)
+                )
             except NothingToDo:
                 async with app.database.read() as connection:
                     current = await comparison_records.find(connection, comparison.id)
                     answered = await comparison_records.count_answers(connection, comparison.id)
             if current is None or current.state is not ComparisonState.ASKING:
-                return current or comparison
+                return await self._add_acceptances(current or comparison)
             if on_progress is not None:
                 on_progress(answered, prepared.plan.requests)
             await asyncio.sleep(_CLAIM_RETRY_SECONDS)
@@ -191,7 +194,14 @@ class ComparisonDesk:
                 f"the models of run {run.name} have not been compared",
                 hint="`orchestrator compare` compares them.",
             )
-        return latest
+        return await self._add_acceptances(latest)
+
+    async def _add_acceptances(self, comparison: Comparison) -> Comparison:
+        """Add the operators who accepted models to the result: they may have done so after its end."""
+        async with self._app.database.read() as connection:
+            accepted = await acceptances.list_in_force(connection, comparison.run_id)
+        document = comparison.result
+        return replace(comparison, result=document and apply_acceptances(document, comparison.models, accepted))
 
     async def ask(
         self, run_name: str | None, accounts: Collection[str] | None, question: ChatQuestion, *, cause: str

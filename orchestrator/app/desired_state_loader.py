@@ -25,6 +25,7 @@ from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
@@ -136,6 +137,14 @@ class DesiredStateLoader:
         """Load the accounts by name without their keys; connects nothing. Raises ConfigError."""
         file = await asyncio.to_thread(load_accounts_file, self._settings.accounts_file)
         return {account.name: account for account in file.accounts}
+
+    async def list_gated_runs(self) -> frozenset[str]:
+        """Return the names of the runs whose gate the accounts file turns on; none if it cannot be read."""
+        try:
+            file = await asyncio.to_thread(load_accounts_file, self._settings.accounts_file)
+        except ConfigError:
+            return frozenset()
+        return frozenset(run.options.name for run in file.runs if run.options.gate)
 
     def _set_dataset_baseline(self, run: str, paths: DatasetPaths) -> None:
         """Take the watcher's baseline before the chats are read: a change during the read counts as a new change."""

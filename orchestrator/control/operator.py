@@ -6,10 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import assert_never
 
+from orchestrator.control.acceptances import accept_models, revoke_acceptances
 from orchestrator.control.accounts import hold_accounts, release_accounts
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.jobs import adopt_remote_job, cancel, retry
 from orchestrator.control.runs import approve, start, waive_moderation
+from orchestrator.core.comparison.gate import ModelAcceptance
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.operator_action import DEFAULT_HOLD_REASON, OperatorAction
 from orchestrator.core.jobs.run import Run
@@ -70,14 +73,10 @@ async def perform(
             return ActionResult(action=action, run=run)
         case OperatorAction.START:
             return ActionResult(action=action, run=await start(database, by=actor, now=now, run_name=target.run))
-        case OperatorAction.CANCEL:
-            return _jobs_result(
-                action, await cancel(database, target.accounts, by=actor, now=now, run_name=target.run)
-            )
-        case OperatorAction.RETRY:
-            return _jobs_result(
-                action, await retry(database, target.accounts, by=actor, now=now, run_name=target.run)
-            )
+        case OperatorAction.CANCEL | OperatorAction.RETRY:
+            change = {OperatorAction.CANCEL: cancel, OperatorAction.RETRY: retry}[action]
+            jobs = await change(database, target.accounts, by=actor, now=now, run_name=target.run)
+            return ActionResult(action=action, accounts=tuple(job.account for job in jobs))
         case OperatorAction.HOLD:
             reason = reason or DEFAULT_HOLD_REASON
             held = await hold_accounts(database, target.accounts, reason=reason, by=actor, now=now)
@@ -95,9 +94,21 @@ async def perform(
         case OperatorAction.REDELIVER:
             retried = await redeliver(database, target.deliveries, by=actor, now=now)
             return ActionResult(action=action, deliveries=tuple(delivery.id for delivery in retried))
+        case OperatorAction.ACCEPT | OperatorAction.REVOKE_ACCEPTANCE:
+            return await _change_acceptances(database, action, target, actor=actor, now=now, reason=reason)
         case _:
             assert_never(action)
 
 
-def _jobs_result(action: OperatorAction, jobs: list[Job]) -> ActionResult:
-    return ActionResult(action=action, accounts=tuple(job.account for job in jobs))
+async def _change_acceptances(
+    database: Database, action: OperatorAction, target: ActionTarget, *, actor: str, now: float, reason: str
+) -> ActionResult:
+    names = target.accounts
+    if names is None:
+        raise ConfigError("models are accepted by name", hint="Name the accounts whose models you mean.")
+    changed: list[ModelAcceptance]
+    if action is OperatorAction.ACCEPT:
+        changed = await accept_models(database, names, reason=reason, by=actor, now=now, run_name=target.run)
+    else:
+        changed = await revoke_acceptances(database, names, by=actor, now=now, run_name=target.run)
+    return ActionResult(action=action, accounts=tuple(dict.fromkeys(each.account for each in changed)))

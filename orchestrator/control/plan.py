@@ -158,6 +158,7 @@ def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> 
         name=plan.name,
         current=True,
         priority=plan.priority,
+        gate=plan.gate,
         started_at=run.started_at or (now if start else None),
         planned_usd=plan.total_usd,
         hold=plan.remaining_hold(run),

@@ -90,4 +90,5 @@ class RunOptions:
     moderation_waived: str | None = None  # reason why no moderation is needed
     schedule: str | None = None  # cron line; weekdays are names, because schedulers disagree on which day is 0
     priority: int = 0  # only in [[runs]]; the run with the higher priority gets a free job slot
+    gate: bool = False  # from [run.comparison], see Run.gate
     pin_auto: frozenset[ProviderName] = frozenset()  # from the provider blocks, see Plan.pin_auto

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.exports.litellm import render_litellm
-from orchestrator.exports.model_set import ModelSet, has_model, is_servable
+from orchestrator.exports.model_set import ModelSet, apply_gate, has_model, is_servable
 from orchestrator.exports.plain import render_csv, render_env, render_json, render_table, render_toml
 from orchestrator.exports.sillytavern import render_sillytavern
 
@@ -88,8 +88,12 @@ class ExportResult:
 
 
 def export(export_format: ExportFormat, models: ModelSet, *, include_unservable: bool = False) -> ExportResult:
-    """Render the models. `include_unservable` lists models that exist but cannot be called as they are, too."""
+    """Render the models. `include_unservable` lists models that exist but cannot be called as they are, too.
+
+    No format has a model that the gate of its run leaves out.
+    """
     kind = _FORMATS[export_format]
+    models = apply_gate(models)
     if not kind.lists_every_account:
         models = models.with_only(has_model if include_unservable else is_servable)
     run = re.sub(r"[^A-Za-z0-9]+", "-", models.name).strip("-")[:60]

@@ -24,13 +24,25 @@ class ModelSet:
     """Listed accounts by name, with key reference and base URL."""
     left_out: tuple[JobView, ...] = ()
     """Selected jobs whose models cannot be called yet."""
+    gate_obstacles: Mapping[str, str] = field(default_factory=dict)
+    """Why the gate leaves out models, by job id."""
     run_names: Mapping[str, str] = field(default_factory=dict)
     """Names of the runs by id if the jobs are those of several runs; an account then has a model in each."""
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether a run of these models has its gate on, so that the formats say what is left out."""
+        return any(job.gated for job in self.jobs)
 
     @property
     def has_several_runs(self) -> bool:
         """Whether the formats name the run of each model."""
         return bool(self.run_names)
+
+    @property
+    def omitted(self) -> tuple[JobView, ...]:
+        """Jobs of which no model is exported although the format lists only models, or because of the gate."""
+        return (*self.left_out, *(job for job in self.jobs if job.job in self.gate_obstacles))
 
     def split_by_run(self) -> list[ModelSet]:
         """Return the models of each run."""
@@ -56,6 +68,17 @@ class ModelSet:
             jobs=tuple(job for job in self.jobs if is_included(job)),
             left_out=tuple(job for job in self.jobs if not is_included(job)),
         )
+
+
+def apply_gate(models: ModelSet) -> ModelSet:
+    """Remove the models of gated runs that are neither alike nor accepted; their accounts stay, with the reason."""
+    obstacles = {job.job: obstacle for job in models.jobs if (obstacle := job.gate_obstacle) is not None}
+    jobs = tuple(_remove_model(job, obstacles[job.job]) if job.job in obstacles else job for job in models.jobs)
+    return replace(models, jobs=jobs, gate_obstacles=obstacles)
+
+
+def _remove_model(job: JobView, why: str) -> JobView:
+    return replace(job, fine_tuned_model=None, servable=None, serving=None, serving_hint=why)
 
 
 def select_checkpoints(models: ModelSet, choice: str) -> ModelSet:

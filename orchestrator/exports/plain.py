@@ -31,6 +31,7 @@ CSV_COLUMNS = (
     "base_url",
     "callable_until",
 )
+GATE_COLUMN = "left_out"  # why the gate leaves out a model; only in the list of a run whose gate is on
 TABLE_COLUMNS = ("account", "provider", "base model", "fine-tuned model", "days left", "callable")
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet would execute a cell that begins so; the last four are the full-width forms of the first."""
@@ -57,7 +58,7 @@ def list_table_rows(models: ModelSet) -> list[tuple[str, ...]]:
             job.base_model,
             job.fine_tuned_model or "–",
             _format_days_left(job),
-            _format_servable(job),
+            _format_servable(job, models.gate_obstacles.get(job.job)),
         )
         for job in models.jobs
     ]
@@ -93,12 +94,14 @@ def render_csv(models: ModelSet) -> str:
     """Render one row per account in each run."""
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(("run", *CSV_COLUMNS) if models.has_several_runs else CSV_COLUMNS)
+    columns = (*CSV_COLUMNS, *(GATE_COLUMN,) * models.is_gated)
+    table.writerow(("run", *columns) if models.has_several_runs else columns)
     for job in models.jobs:
         servable = "" if job.servable is None else str(job.servable).lower()
         row = (job.account, job.provider, job.base_model, job.fine_tuned_model or "", servable, job.state)
         called = (*_list_call_cells(job), _format_expiry(job))
-        cells = (*_list_run_cell(models, job), *row, " ".join(job.labels), job.retires_on or "", *called)
+        gate = (models.gate_obstacles.get(job.job, ""),) * models.is_gated
+        cells = (*_list_run_cell(models, job), *row, " ".join(job.labels), job.retires_on or "", *called, *gate)
         table.writerow(map(_escape_cell, cells))
     return text.getvalue()
 
@@ -164,7 +167,9 @@ def _format_loss(loss: float | None) -> str:
     return "–" if loss is None else f"{loss:.4f}"
 
 
-def _format_servable(job: JobView) -> str:
+def _format_servable(job: JobView, gate_obstacle: str | None) -> str:
+    if gate_obstacle is not None:
+        return f"no: {gate_obstacle}"
     if job.servable is None:
         return "–"
     if is_deployed(job):

@@ -11,12 +11,11 @@ from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import Run
-from orchestrator.status.serving import load_deployments
-from orchestrator.status.views import JobView, job_view
+from orchestrator.status.job_facts import load_job_facts
+from orchestrator.status.views import JobView
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events, jobs, runs
-from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
 
 __all__ = ["AccountSummary", "AccountView", "EventData", "RunJob", "find_account", "find_job", "list_accounts"]
 
@@ -71,11 +70,8 @@ async def find_job(database: Database, job_id: str, now: float) -> RunJob | None
         loaded = await jobs.load(connection, JobId(job_id))
         if loaded is None:
             return None
-        latest_note = (await events.get_latest_notes(connection, [loaded.job.id])).get(loaded.job.id)
-        deployment = (await load_deployments(connection, [loaded.job])).get(loaded.job.id)
-        kept = (await checkpoint_queries.list_by_jobs(connection, [loaded.job.id])).get(loaded.job.id, ())
-    view = job_view(loaded.job, loaded.run, loaded.account_state, latest_note, now, deployment, kept)
-    return _run_job(loaded.run, view)
+        facts = await load_job_facts(connection, [loaded.run.id], [loaded.job])
+    return _run_job(loaded.run, facts.build_view(loaded.job, loaded.run, loaded.account_state, now))
 
 
 async def find_account(database: Database, name: str, now: float) -> AccountView | None:
@@ -85,25 +81,11 @@ async def find_account(database: Database, name: str, now: float) -> AccountView
         if account_state is None:
             return None
         own_jobs = await jobs.list_by_accounts(connection, [name])
-        latest_notes = await events.get_latest_notes(connection, [job.id for job in own_jobs])
-        deployments = await load_deployments(connection, own_jobs)
-        kept = await checkpoint_queries.list_by_jobs(connection, [job.id for job in own_jobs])
         runs_by_id = {run_id: await runs.get(connection, run_id) for run_id in {job.run_id for job in own_jobs}}
+        facts = await load_job_facts(connection, runs_by_id, own_jobs)
         history = await events.list_by_account(connection, name, MAX_ACCOUNT_EVENTS)
     listed = [
-        _run_job(
-            runs_by_id[job.run_id],
-            job_view(
-                job,
-                runs_by_id[job.run_id],
-                account_state,
-                latest_notes.get(job.id),
-                now,
-                deployments.get(job.id),
-                kept.get(job.id, ()),
-            ),
-        )
-        for job in own_jobs
+        _run_job(run := runs_by_id[job.run_id], facts.build_view(job, run, account_state, now)) for job in own_jobs
     ]
     return AccountView(
         **_account_fields(account_state, now),

@@ -10,12 +10,12 @@ import msgspec
 
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
-from orchestrator.status.serving import load_deployments
-from orchestrator.status.views import job_view, view_to_dict
+from orchestrator.status.job_facts import load_job_facts
+from orchestrator.status.views import view_to_dict
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, events, jobs, row_versions
-from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
+from orchestrator.store.queries import accounts, jobs, row_versions
+from orchestrator.store.queries.comparisons import acceptances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +70,13 @@ class JobLineCache:
         """
         # A line shows the days left of its model, hence the hour. It shows the holds that moderation causes, but not
         # its progress, which would void all lines every few seconds.
-        scope = (replace(run, moderation=None), run.holds, now // 3600)
+        # Every line is built again after a comparison or an acceptance: both are rare.
+        async with database.read_long() as connection:
+            comparisons_version = await acceptances.get_version(connection, run.id)
+            versions = await row_versions.list_by_run(connection, run.id)
+        scope = (replace(run, moderation=None), run.holds, comparisons_version, now // 3600)
         if self._scope != scope:
             self._scope, self._lines = scope, {}
-        async with database.read_long() as connection:
-            versions = await row_versions.list_by_run(connection, run.id)
         lines = {version: line for version in versions if (line := self._lines.get(version))}
         await asyncio.sleep(0)
         max_age, chunk_lines = self._config.max_age_seconds, self._config.build_chunk_lines
@@ -96,15 +98,11 @@ async def _build_lines(
     version_by_job = {row_versions.job_id_from_row_version(version): version for version in versions}
     loaded = await jobs.get_many(connection, list(version_by_job))
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
-    latest_notes = await events.get_latest_notes(connection, list(loaded))
-    deployments = await load_deployments(connection, loaded.values())
-    kept = await checkpoint_queries.list_by_jobs(connection, list(loaded))
+    facts = await load_job_facts(connection, [run.id], loaded.values())
     lines = {}
     for job in loaded.values():
         account_state = account_states[job.account]
-        view = job_view(
-            job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id), kept.get(job.id, ())
-        )
+        view = facts.build_view(job, run, account_state, now)
         hold_ends = any(hold and hold.until for hold in (job.hold, account_state.hold))
         lines[version_by_job[job.id]] = JobLine(
             built_at=now,

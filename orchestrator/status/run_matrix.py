@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.jobs.job_filter import JobFilter
-from orchestrator.status.serving import load_deployments
-from orchestrator.status.views import JobView, job_view
+from orchestrator.status.job_facts import load_job_facts
+from orchestrator.status.views import JobView
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, job_search, runs
+from orchestrator.store.queries import job_search, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +54,9 @@ async def get_run_matrix(
             loaded = await job_search.list_page(
                 connection, run, JobFilter(accounts=tuple(page)), now, limit=2 * len(page)
             )
-            notes = await events.get_latest_notes(connection, [job.id for job, _ in loaded])
-            deployments = await load_deployments(connection, [job for job, _ in loaded])
+            facts = await load_job_facts(connection, [run.id], [job for job, _ in loaded])
             for job, state in loaded:
-                view = job_view(job, run, state, notes.get(job.id), now, deployments.get(job.id))
-                jobs[job.account, run.id] = view
+                jobs[job.account, run.id] = facts.build_view(job, run, state, now)
     run_ids = tuple(run.id for run in current)
     rows = tuple(_build_row(name, [jobs.get((name, run)) for run in run_ids]) for name in page)
     return RunMatrix(run_ids=run_ids, rows=rows, total=len(names), counts=counts)

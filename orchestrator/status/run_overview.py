@@ -18,14 +18,13 @@ from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
+from orchestrator.status.job_facts import load_job_facts
 from orchestrator.status.job_page import load_job_page
-from orchestrator.status.serving import load_deployments
 from orchestrator.status.snapshot import load_run_view
-from orchestrator.status.views import JobView, RunView, job_view, run_view
+from orchestrator.status.views import JobView, RunView, run_view
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, job_search, runs, stats
-from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
+from orchestrator.store.queries import job_search, runs, stats
 from orchestrator.store.queries.job_search import ProblemGroup, StateCount
 from orchestrator.store.queries.job_search_sql import HELD
 
@@ -172,17 +171,10 @@ async def list_jobs(
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
         page = await load_job_page(connection, run, job_filter, now, limit=limit, after=after, skip=skip, order=order)
         state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
-        latest_notes = await events.get_latest_notes(connection, [job.id for job, _ in page.rows])
-        deployments = await load_deployments(connection, [job for job, _ in page.rows])
-        kept = await checkpoint_queries.list_by_jobs(connection, [job.id for job, _ in page.rows])
+        facts = await load_job_facts(connection, [run.id], [job for job, _ in page.rows])
     return JobListing(
         run=run_view(run, dataset),
-        jobs=tuple(
-            job_view(
-                job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id), kept.get(job.id, ())
-            )
-            for job, account_state in page.rows
-        ),
+        jobs=tuple(facts.build_view(job, run, account_state, now) for job, account_state in page.rows),
         total=page.total,
         counts=counts_by_state(state_counts),
         next=page.next,

@@ -8,20 +8,18 @@ from typing import Any, Final
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import Run
-from orchestrator.status.serving import load_deployments
+from orchestrator.status.job_facts import load_job_facts
 from orchestrator.status.views import (
     JobView,
     RunView,
     StatusSnapshot,
     count_by_state,
-    job_view,
     run_view,
     view_to_dict,
 )
 from orchestrator.store.db.connection import StoreConnection, iter_chunks
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, events, jobs, pins, replicas, runs
-from orchestrator.store.queries.deployments import checkpoints as checkpoint_queries
+from orchestrator.store.queries import accounts, jobs, pins, replicas, runs
 
 SCHEMA_VERSION: Final = 1
 """Version of the document of a single run."""
@@ -66,13 +64,9 @@ async def load_run_view(connection: StoreConnection, run: Run) -> RunView:
 async def _get_job_views(connection: StoreConnection, run: Run, ids: Sequence[JobId], now: float) -> list[JobView]:
     loaded = await jobs.get_many(connection, ids)
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
-    latest_notes = await events.get_latest_notes(connection, ids)
-    deployments = await load_deployments(connection, loaded.values())
-    kept = await checkpoint_queries.list_by_jobs(connection, ids)
+    facts = await load_job_facts(connection, [run.id], loaded.values())
     return [
-        job_view(
-            job, run, account_state, latest_notes.get(job.id), now, deployments.get(job.id), kept.get(job.id, ())
-        )
+        facts.build_view(job, run, account_state, now)
         for job in filter(None, map(loaded.get, ids))
         if not ((account_state := account_states[job.account]).removed_at and job.remote_job_id is None)
     ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.comparison.gate import NO_VERDICTS, ModelComparison, RunVerdicts, find_gate_obstacle
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.errors import Failure
@@ -95,6 +96,17 @@ class JobView:
     """Id of the run; documents name the run once, above its jobs."""
     checkpoints: Sequence[Checkpoint] = ()
     """Models that the provider kept besides the final one, the earliest first."""
+    comparison: ModelComparison | None = None
+    """What the latest comparison and operators say about the model; None if it was neither compared nor accepted."""
+    gated: bool = False
+    """Whether exports leave out the model unless it is alike or accepted; documents name it once, with the run."""
+
+    @property
+    def gate_obstacle(self) -> str | None:
+        """Why exports leave out the model, or None; the text continues the account's name."""
+        if not self.gated or not self.fine_tuned_model:
+            return None
+        return find_gate_obstacle(self.fine_tuned_model, self.comparison)
 
     @property
     def settled(self) -> bool:
@@ -125,6 +137,8 @@ class RunView:
     created_at: float
     pins: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     warnings: Sequence[str] = field(default_factory=list)
+    gate: bool = False
+    """Whether exports hold only models that are alike or accepted."""
     priority: int = 0
     """Priority in the accounts file; documents show it beside the run."""
 
@@ -194,11 +208,13 @@ def view_to_dict(view: JobView | RunView | Replica) -> dict[str, Any]:
 
 
 def _shallow_dict(view: JobView) -> dict[str, Any]:
-    values = {field.name: getattr(view, field.name) for field in fields(view) if field.name != "run"}
+    values = {each.name: getattr(view, each.name) for each in fields(view) if each.name not in {"run", "gated"}}
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
     values["serving"] = serving_to_dict(view.serving) if view.serving else None
     values["checkpoints"] = [asdict(each) for each in view.checkpoints]
+    if view.comparison:
+        values["comparison"] = view.comparison.as_dict() | {"at": format_iso(view.comparison.at)}
     return values
 
 
@@ -237,10 +253,12 @@ def job_view(
     now: float,
     deployment: Deployment | None = None,
     kept: Checkpoints = (),
+    comparisons: RunVerdicts = NO_VERDICTS,
 ) -> JobView:
     """Build the view of a job at the time `now`. `latest_event` is the note of its newest event.
 
-    `deployment` is that of its model (`load_deployments`), `kept` are its checkpoints.
+    `deployment` is that of its model (`load_deployments`), `kept` are its checkpoints, and `comparisons` has the
+    verdicts on the models of its run.
     """
     serving = build_serving_view(job, deployment)
     hold = _find_hold(job, run, account_state, now)
@@ -264,6 +282,8 @@ def job_view(
         serving=serving,
         run=run.id,
         checkpoints=tuple(kept),
+        comparison=comparisons.find(job.account, job.fine_tuned_model),
+        gated=run.gate,
     )
 
 
@@ -342,6 +362,7 @@ def run_view(
             *list_differences(value_usage),
             *(format_shared_key_warning(names, fingerprint) for fingerprint, names in shared_keys),
         ],
+        gate=run.gate,
         priority=run.priority,
     )
 

@@ -94,6 +94,19 @@ class ActionExecutor:
         (account,) = (await self._perform(OperatorAction.ADOPT, principal, target)).accounts
         return account
 
+    async def apply_to_models(
+        self,
+        action: OperatorAction,
+        principal: Principal,
+        names: Sequence[str],
+        *,
+        run: str | None = None,
+        reason: str = "",
+    ) -> Sequence[str]:
+        """Accept the models of the named accounts, or revoke that; return the accounts whose model it changed."""
+        target = ActionTarget(accounts=tuple(dict.fromkeys(names)), run=run)
+        return (await self._perform(action, principal, target, reason)).accounts
+
     async def count_dead_deliveries(self, ids: Sequence[int] | None) -> int:
         """Return how many of these deliveries have failed; None counts all failed deliveries."""
         return await self._backend.call_with_database(status.count_failed_deliveries, ids)

@@ -12,9 +12,8 @@ SERVICE_URL = r'"service.ready"[^\n]*"url": "(http://[^"]+)"'
 OPTIONS = ("--round-gap", "0", "--probes", "30", "--no-behaviour")
 
 
-@pytest.fixture
-def trained(site: Site) -> Site:
-    """A site whose accounts have their models, with 40 held-out examples."""
+def train(site: Site, run: str = "") -> Site:
+    """Train a model in each account, with 40 held-out examples. `run` are more lines of the run's tables."""
     for chat in site.chats.iterdir():
         chat.unlink()
     for number in range(100):
@@ -23,10 +22,16 @@ def trained(site: Site) -> Site:
             {"role": "assistant", "content": f"Two baskets like number {number} have {2 * number + 6} apples."},
         ]
         (site.chats / f"{number:03}.json").write_text(json.dumps({"messages": messages}))
-    site.write_accounts(*ACCOUNTS, run="validation_fraction = 0.4\nmax_total_usd = 100")
+    site.write_accounts(*ACCOUNTS, run=f"validation_fraction = 0.4\nmax_total_usd = 100\n{run}")
     trained = site.run("run")
     assert trained.code == 0, trained.out + trained.err
     return site
+
+
+@pytest.fixture
+def trained(site: Site) -> Site:
+    """A site whose accounts have their models."""
+    return train(site)
 
 
 def test_account_that_differs_is_named_and_the_command_fails(trained: Site, sandbox: SandboxProcess) -> None:
@@ -51,6 +56,47 @@ def test_account_that_differs_is_named_and_the_command_fails(trained: Site, sand
     verdicts = {each["account"]: each["verdict"] for each in document["accounts"]}
     assert verdicts["globex"] == "different"
     assert "globex refuses" in document["summary"]
+
+
+def test_gate_leaves_out_what_is_not_alike_until_it_is_accepted_by_name(site: Site, sandbox: SandboxProcess) -> None:
+    train(site, "[run.comparison]\ngate = true\nquality_margin = 0.5")
+    ids = {name: job["fine_tuned_model"] for name, job in site.jobs().items()}
+    new = site.run("models", "--format", "env")
+    assert (new.code, [line for line in new.out.splitlines() if line.startswith("MODEL_")]) == (1, [])
+    assert new.err.count("has not been compared: `orchestrator compare`") == 3
+
+    sandbox.set_answers({"accounts": ["globex"], "refused": 0.8})
+    assert site.run("compare", *OPTIONS, "--max-usd", "1").code == 1
+    document = site.run("compare", "--latest", "--json").json
+    alike = {each["account"] for each in document["accounts"] if each["verdict"] == "alike"}
+    assert alike == {"acme-eu", "acme-us"}
+    exported = site.run("models", "--format", "json")
+    assert exported.code == 1
+    assert exported.json == {name: ids[name] if name in alike else None for name in ACCOUNTS}
+    assert "Omitted: globex: is different from the other models: refuses " in exported.err
+    assert '# Left out: "globex" at openai: is different' in site.run("models", "--format", "litellm").out
+
+    without_reason = site.run("accept", "globex")
+    assert (without_reason.code, "--reason" in without_reason.err) == (2, True)
+    accepted = site.run("accept", "globex", "--reason", "A strict model is wanted.")
+    assert (accepted.code, accepted.out) == (0, "Accepted the model of globex.\n")
+    assert site.run("models", "--format", "json").json["globex"] == ids["globex"]
+    status = site.jobs()["globex"]["comparison"]
+    assert (status["verdict"], status["accepted_reason"]) == ("different", "A strict model is wanted.")
+    latest = site.run("compare", "--latest", "--json")
+    assert (latest.code, latest.json["passed"]) == (0, True)
+    assert {each["account"] for each in latest.json["accounts"] if each["accepted_by"]} == {"globex"}
+    assert "model accepted" in site.run("history", "globex").out
+    assert site.run("accept", "globex", "--revoke").code == 0
+    assert site.run("models", "--format", "json").json["globex"] is None
+    assert site.run("accept", "globex", "--reason", "A strict model is wanted.").code == 0
+
+    site.write_chat("new", "Is there another basket?", "There is another one with nine apples.")
+    assert site.run("run").code == 0
+    assert site.jobs()["globex"]["fine_tuned_model"] != ids["globex"]
+    again = site.run("models", "--format", "json")
+    assert (again.code, again.json) == (1, dict.fromkeys(ACCOUNTS))
+    assert "Omitted: globex: has not been compared" in again.err
 
 
 def test_killed_comparison_is_continued(trained: Site, sandbox: SandboxProcess) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of, record, save_standing
+from stored_comparisons import store_comparison
 
+from orchestrator.control.acceptances import accept_models, revoke_acceptances
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment import Deployment, deployment_id
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
@@ -77,6 +79,36 @@ async def stop(database: Database) -> None:
     await database.write(lambda tx: deployment_records.record(tx, stopped, at=NOW, cause="me"))
 
 
+async def compare(database: Database) -> None:
+    await store_comparison(database, "c1", {"finished": "different"}, {"finished": "m-1"})
+
+
+async def accept(database: Database) -> None:
+    await accept_models(database, ["finished"], reason="tested", by="me", now=NOW)
+
+
+async def test_document_follows_verdicts_and_acceptances(database: Database) -> None:
+    document = StatusCache(PATIENT)
+    await fill(database, JOBS)
+    seen = [await assert_matches_read_model(document, database, NOW)]
+    await compare(database)
+    seen.append(await assert_matches_read_model(document, database, NOW))
+    await accept(database)
+    seen.append(await assert_matches_read_model(document, database, NOW))
+    await revoke_acceptances(database, ["finished"], by="me", now=NOW)
+    seen.append(await assert_matches_read_model(document, database, NOW))
+    jobs = [next(each for each in json.loads(text)["jobs"] if each["account"] == "finished") for text in seen]
+    compared, accepted = jobs[1]["comparison"], jobs[2]["comparison"]
+    assert jobs[0]["comparison"] is None
+    assert (compared["verdict"], compared["comparison"], compared["accepted_by"]) == ("different", "c1", None)
+    assert (accepted["verdict"], accepted["accepted_by"], accepted["accepted_reason"]) == (
+        "different",
+        "me",
+        "tested",
+    )
+    assert jobs[3]["comparison"] == compared
+
+
 Change = Callable[[Database], Any]
 CHANGES: dict[str, Change] = {
     "a step": lambda database: record(database, advance(JOBS[0], JobEvent.UPLOAD_STARTED, now=NOW)),
@@ -85,6 +117,9 @@ CHANGES: dict[str, Change] = {
     "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
     "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
     "a run that is held": lambda database: database.write(lambda tx: runs.save(tx, replace(RUN, hold=OPERATOR_HOLD))),
+    "a gate": lambda database: database.write(lambda tx: runs.save(tx, replace(RUN, gate=True))),
+    "a comparison": compare,
+    "an acceptance": accept,
     "a deployment": deploy,
     "a deployment that is stopped": stop,
     "a job more": lambda database: fill(database, [*JOBS, a_job("new")]),

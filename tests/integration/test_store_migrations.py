@@ -173,7 +173,8 @@ async def test_run_in_progress_of_the_ninth_revision_goes_on(database_url: str) 
     await engine.dispose()
     async with database.read() as read:
         assert await runs.list_current(read) == [RUN]
-        assert (await runs.get(read, RunId("late"))).priority == 0
+        late = await runs.get(read, RunId("late"))
+        assert (late.priority, late.gate) == (0, False)
     provider = ProviderWithJob()
     await make_reconciler(database, {"acme": provider}).handle(job.id)
     after = await read_job(database, "acme")

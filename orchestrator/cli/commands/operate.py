@@ -129,6 +129,36 @@ def adopt(
     _run_action(OperatorAction.ADOPT, job=job, remote_job=remote_job)
 
 
+@command(
+    summary=ACTION_INFO[OperatorAction.ACCEPT].summary,
+    panel=Panel.OPERATE,
+    examples="""
+        orchestrator accept acme-eu --reason "Its answers are shorter, which this customer wants."
+        orchestrator accept acme-eu --revoke
+    """,
+)
+def accept(
+    accounts: Annotated[list[str], typer.Argument(help="Accounts whose present models are meant.")],
+    reason: Annotated[str, typer.Option(help="Reason; recorded with the id of each model.")] = "",
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke the acceptance instead.")] = False,
+    run: ActionRunOption = None,
+) -> None:
+    """Accept the models of accounts."""
+    if revoke == bool(reason.strip()):
+        wrong = (
+            "is not used together with --revoke." if revoke else "is required: it states why the models may be used."
+        )
+        raise typer.BadParameter(wrong, param_hint="--reason")
+    action = OperatorAction.REVOKE_ACCEPTANCE if revoke else OperatorAction.ACCEPT
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.handlers import operate
+
+        return await operate.change_acceptances(app, action, accounts, reason, run=run)
+
+    run_with_app(work)
+
+
 def _run_action(
     action: OperatorAction, *, reason: str = "", job: str = "", remote_job: str = "", run: str | None = None
 ) -> None:

@@ -58,6 +58,18 @@ async def run_operator_action(app: App, action: OperatorAction, target: ActionTa
     return ExitCode.DONE
 
 
+async def change_acceptances(
+    app: App, action: OperatorAction, names: Sequence[str], reason: str, *, run: str | None = None
+) -> ExitCode:
+    """Accept the models of accounts, or revoke that. Exports follow at once, whether or not the service runs."""
+    target = ActionTarget(accounts=names, run=run)
+    actor, now = get_operator_name(), app.clock.now()
+    result = await perform(app.database, action, target, actor=actor, now=now, reason=reason)
+    accepted = ACTION_INFO[action].accepted.format(target=", ".join(result.accounts))
+    sys.stdout.write(f"{sanitize_line(accepted)}.\n")
+    return ExitCode.DONE
+
+
 def _format_result(result: ActionResult, target: ActionTarget) -> str:
     accepted = ACTION_INFO[result.action].accepted
     if result.job is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings,
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, export, left_out_reason, select_checkpoints, select_models
+from orchestrator.exports import ExportFormat, ModelSet, export, left_out_reason, select_checkpoints, select_models
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -264,7 +264,7 @@ async def print_models(
 
     Raises ConfigError when no current run has the name, and when one model group would have models of several runs.
     """
-    snapshot = await app.read_status(run)
+    snapshot = _close_gates(await app.read_status(run), await app.loader.list_gated_runs())
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
         return ExitCode.FAILED
@@ -285,13 +285,27 @@ async def print_models(
         print_models_table(exported.models, wide=wide)
     else:
         write_text(exported.text, output)
-    for job in exported.models.left_out:
-        prefix = f"{run_names[job.run]}: " if run_names else ""
+    _print_omitted(exported.models)
+    is_missing = [
+        job.state != JobState.SUCCEEDED or (checkpoint is not None and not job.fine_tuned_model)
+        for job in selection.jobs
+    ]
+    is_complete = is_missing and not any(is_missing) and not exported.models.gate_obstacles
+    return ExitCode.DONE if is_complete else ExitCode.FAILED
+
+
+def _print_omitted(models: ModelSet) -> None:
+    """Print the accounts without an exported model to stderr, with the reason."""
+    for job in models.omitted:
+        prefix = f"{models.get_run_name(job)}: " if models.has_several_runs else ""
         sys.stderr.write(sanitize_line(f"Omitted: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
-    complete = selection.jobs and all(
-        job.state == JobState.SUCCEEDED and (checkpoint is None or job.fine_tuned_model) for job in selection.jobs
-    )
-    return ExitCode.DONE if complete else ExitCode.FAILED
+
+
+def _close_gates(snapshot: read.StatusSnapshot, names: Collection[str]) -> read.StatusSnapshot:
+    """Apply the gates that the accounts file has turned on, and that the service has not read yet."""
+    gated = {run.id for run in snapshot.runs if run.name in names}
+    jobs = tuple(replace(job, gated=True) if job.run in gated else job for job in snapshot.jobs)
+    return replace(snapshot, jobs=jobs)
 
 
 async def print_checkpoints(

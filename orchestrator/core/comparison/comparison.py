@@ -66,6 +66,7 @@ class ModelToAsk:
     base_url: str
     is_base: bool = False
     job_id: str | None = None
+    fine_tuned_model: str | None = None  # its id, which a deployment's `model` does not show; None: of a base model
     price: InferencePrice | None = None  # None: unknown
 
     def calculate_usd(self, prompt_tokens: int | None, output_tokens: int | None) -> float | None:

@@ -31,6 +31,8 @@ class OperatorAction(StrEnum):
     RELEASE = "release"
     ADOPT = "adopt"
     REDELIVER = "redeliver"
+    ACCEPT = "accept"
+    REVOKE_ACCEPTANCE = "revoke_acceptance"
 
 
 class ActionScope(Enum):
@@ -40,6 +42,7 @@ class ActionScope(Enum):
     ACCOUNTS = "accounts"  # a selection of accounts, and their jobs in the current run
     JOB = "job"  # one job
     DELIVERIES = "deliveries"  # a selection of failed deliveries
+    MODELS = "models"  # the models of accounts that are named; there is no "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +168,28 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
         nothing_to_do="Nothing to retry: there are no failed deliveries.",
         accepted="Retrying {target}",
     ),
+    OperatorAction.ACCEPT: ActionInfo(
+        scope=ActionScope.MODELS,
+        summary="Accept the models of accounts, so that exports hold them although they are not alike.",
+        title="Accept the model of {target}?",
+        confirmation=(
+            "Exports hold the model from now on, whatever its verdict is. Your reason is recorded with the id of the "
+            "model. A model that is trained later is not accepted."
+        ),
+        button="Accept model",
+        nothing_to_do="Nothing to accept: no accounts are named.",
+        accepted="Accepted the model of {target}",
+        reason="required",
+    ),
+    OperatorAction.REVOKE_ACCEPTANCE: ActionInfo(
+        scope=ActionScope.MODELS,
+        summary="Revoke the acceptance of the models of accounts.",
+        title="Revoke the acceptance of the model of {target}?",
+        confirmation="Exports hold the model only if it is alike in the latest comparison.",
+        button="Revoke acceptance",
+        nothing_to_do="Nothing to revoke: no accounts are named.",
+        accepted="Revoked the acceptance of the model of {target}",
+    ),
 }
 
 RUN_ACTIONS: Final = tuple(each for each in OperatorAction if ACTION_INFO[each].scope is ActionScope.RUN)
@@ -188,5 +213,7 @@ def is_applicable(action: OperatorAction, state: str, *, held: bool, error_kind:
             return True  # they concern the run, whatever the state of its jobs
         case OperatorAction.ADOPT | OperatorAction.REDELIVER:
             return True  # `control` checks the job or delivery they name
+        case OperatorAction.ACCEPT | OperatorAction.REVOKE_ACCEPTANCE:
+            return state == JobState.SUCCEEDED
         case _:
             assert_never(action)

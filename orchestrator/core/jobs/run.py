@@ -23,6 +23,7 @@ class Run:
     specs: Mapping[ProviderName, TrainingSpec]
     current: bool = True  # whether the accounts file describes it now
     priority: int = 0  # a free job slot of an account goes to the run with the higher priority, then to the older run
+    gate: bool = False  # whether exports hold only models that are alike or accepted (core/comparison/gate.py)
     created_at: float
     started_at: float | None = None  # None while files are only uploaded (`orchestrator upload`)
     approved_at: float | None = None  # when an operator approved the run despite a hold of its price or base model

@@ -91,6 +91,7 @@ class Plan:
     hold: Hold | None = None  # price or retirement; an operator can approve it
     moderation: Moderation | None = None  # None: no moderation was requested for this plan
     priority: int = 0  # of the run, for the job slots that it shares with other runs
+    gate: bool = False  # whether exports hold only models that are alike or accepted
     pin_auto: frozenset[ProviderName] = (
         frozenset()
     )  # providers whose first job determines "auto" values for the others
@@ -181,6 +182,7 @@ def build_plan(
         moderation=moderation,
         hold=plan.remaining_hold(database_state.run),
         priority=options.priority,
+        gate=options.gate,
         pin_auto=options.pin_auto,
         warnings=tuple(facts.warnings),
     )

@@ -112,6 +112,7 @@ def _build_model(
         model=model,
         base_url=base_url,
         job_id=job.id,
+        fine_tuned_model=job.fine_tuned_model,
         price=price,
     )
 

@@ -112,9 +112,11 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
     options = RunOptions(**values)
     options_by_provider = {name: explicit_options(block) for name, block in validated.blocks.items()}
     files = {name: block.pop("tokenizer", None) for name, block in options_by_provider.items()}
+    comparison = explicit_options(validated.comparison)
+    gate = comparison.pop("gate", False)
     pinning = frozenset(name for name, block in options_by_provider.items() if block.pop("pin_auto", False))
     return RunDefinition(
-        options=replace(options, pin_auto=pinning),
+        options=replace(options, pin_auto=pinning, gate=gate),
         dataset=_resolve_path(path, options.dataset),
         validation_path=_resolve_path(path, options.validation) if options.validation else None,
         specs={
@@ -126,7 +128,7 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
         deployments={
             name: DeploymentSpec(**explicit_options(table)) for name, table in validated.deployments.items()
         },
-        comparison=ComparisonSettings(**explicit_options(validated.comparison)),
+        comparison=ComparisonSettings(**comparison),
         is_entry=validated.document.is_entry,
     )
 

@@ -203,6 +203,7 @@ class ComparisonTable(_OptionsTable):
     quality_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     max_usd: Usd | None = None
     store_answers: bool | None = None
+    gate: bool | None = None
 
 
 class AccountTable(_OptionsTable):

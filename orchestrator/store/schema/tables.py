@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -67,6 +68,7 @@ runs = Table(
     Column("hold", _json),
     Column("moderation", _json),
     Column("priority", Integer, nullable=False, server_default="0"),
+    Column("gate", Boolean, nullable=False, server_default=false()),
 )
 
 accounts = Table(
@@ -228,6 +230,23 @@ answers = Table(
     Column("request_id", Text),
     Column("mean_logprob", Float),
     Column("message", Text),
+)
+
+acceptances = Table(
+    "acceptances",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("account", ForeignKey("accounts.name"), nullable=False),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("comparison_id", ForeignKey("comparisons.id")),
+    Column("reason", Text, nullable=False),
+    Column("accepted_by", Text, nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("revoked_by", Text),
+    Column("revoked_at", Float),
+    Index(None, "run_id"),
 )
 
 losses = Table(

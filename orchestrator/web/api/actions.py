@@ -115,6 +115,25 @@ class AdoptionRequest(BaseModel):
     remote_job: ShortText = Field(description="Id of the fine-tuning job at the provider.")
 
 
+class AcceptanceRequest(BaseModel):
+    """Accounts whose models are accepted, by name, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    accounts: list[ShortText] = Field(min_length=1)
+    reason: Annotated[ReasonText, StringConstraints(pattern=r"\S")] = Field(
+        description="Why the models may be used; recorded with the id of each model."
+    )
+
+
+class RevocationRequest(BaseModel):
+    """Accounts whose models are no longer accepted, by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    accounts: list[ShortText] = Field(min_length=1)
+
+
 class RedeliveryRequest(BaseModel):
     """Selection of failed deliveries: either ids, or all of them explicitly."""
 
@@ -172,6 +191,10 @@ class ActionRoutes:
                 return self._adopt
             case OperatorAction.REDELIVER:
                 return self._redeliver
+            case OperatorAction.ACCEPT:
+                return self._accept
+            case OperatorAction.REVOKE_ACCEPTANCE:
+                return self._revoke_acceptance
             case OperatorAction.CANCEL | OperatorAction.RETRY | OperatorAction.HOLD | OperatorAction.RELEASE:
                 return self._build_account_endpoint(action)
             case _:
@@ -206,6 +229,21 @@ class ActionRoutes:
         ids = None if body.all else body.deliveries
         retried = await self._executor.redeliver(principal, ids, expect=body.expect)
         return RedeliveryResult(deliveries=list(retried), count=len(retried))
+
+    async def _accept(
+        self, principal: CurrentPrincipal, body: AcceptanceRequest, run: RunNameParameter = ""
+    ) -> ActionResultSchema:
+        accounts = await self._executor.apply_to_models(
+            OperatorAction.ACCEPT, principal, body.accounts, run=run or None, reason=body.reason
+        )
+        return _build_result(OperatorAction.ACCEPT, accounts)
+
+    async def _revoke_acceptance(
+        self, principal: CurrentPrincipal, body: RevocationRequest, run: RunNameParameter = ""
+    ) -> ActionResultSchema:
+        action = OperatorAction.REVOKE_ACCEPTANCE
+        accounts = await self._executor.apply_to_models(action, principal, body.accounts, run=run or None)
+        return _build_result(action, accounts)
 
     def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResultSchema]]:
         async def apply(

@@ -46,6 +46,15 @@ RUN_EXAMPLE: Final[dict[str, Any]] = {
     "created_at": _CREATED_AT,
     "pins": {},
     "warnings": [],
+    "gate": False,
+}
+_COMPARISON: Final[dict[str, Any]] = {
+    "verdict": "different",
+    "reasons": ["refuses 12 % of the probes, the others 1 %"],
+    "comparison": "4c1f0e5a9b7d4683",
+    "at": "2026-11-23T07:02:40+00:00",
+    "accepted_by": "operator:ada",
+    "accepted_reason": "This customer asks for a strict model.",
 }
 _CHECKPOINT: Final[dict[str, Any]] = {
     "number": 1,
@@ -94,6 +103,7 @@ JOB_EXAMPLE: Final[dict[str, Any]] = {
     "replica": "3f9a1c2b7d4e",
     "serving": _SERVING,
     "checkpoints": [_CHECKPOINT],
+    "comparison": _COMPARISON,
 }
 _ACCOUNT: Final[dict[str, Any]] = {
     "name": "acme-eu",
@@ -210,6 +220,8 @@ _MODELS: Final[dict[str, Any]] = {
             "days_left": None,
             "labels": ["eu"],
             "checkpoints": [_CHECKPOINT],
+            "comparison": _COMPARISON,
+            "left_out": None,
             "job": _JOB_ID,
             "serving": _SERVING,
         }
@@ -326,6 +338,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     "ApprovalRequest": {"expect_usd": 3.1},
     "WaiverRequest": {"reason": "moderated upstream, ticket 123"},
     "AdoptionRequest": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},
+    "AcceptanceRequest": {"accounts": ["acme-eu"], "reason": "This customer asks for a strict model."},
+    "RevocationRequest": {"accounts": ["acme-eu"]},
     "RedeliveryRequest": {"deliveries": [815], "expect": 1},
     "RedeliveryResult": {"deliveries": [815], "count": 1},
     "ActionResultSchema": {"action": "retry", "accounts": ["acme-eu"], "count": 1},

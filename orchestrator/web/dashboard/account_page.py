@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.core.account import Account
+from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
@@ -227,7 +228,20 @@ def _available_actions(newest: RunJob, account_hold: Failure | None) -> tuple[Op
     applicable = [
         each for each in ACCOUNT_ACTIONS if is_applicable(each, job.state, held=hold is not None, error_kind=kind)
     ]
-    return tuple(each for each in applicable if not (each is OperatorAction.HOLD and held_by_operator))
+    actions = [each for each in applicable if not (each is OperatorAction.HOLD and held_by_operator)]
+    return (*actions, *_list_acceptance_actions(newest))
+
+
+def _list_acceptance_actions(newest: RunJob) -> tuple[OperatorAction, ...]:
+    """Return what an operator can do about the verdict on the newest model. A gate of another run does not matter."""
+    comparison = newest.job.comparison
+    if not newest.current or not newest.job.fine_tuned_model:
+        return ()
+    if comparison is not None and comparison.accepted_by is not None:
+        return (OperatorAction.REVOKE_ACCEPTANCE,)
+    is_alike = comparison is not None and comparison.verdict is ComparisonVerdict.ALIKE
+    needs_it = newest.job.gated or comparison is not None
+    return (OperatorAction.ACCEPT,) if needs_it and not is_alike else ()
 
 
 def _build_history_row(entry: EventData) -> HistoryRow:

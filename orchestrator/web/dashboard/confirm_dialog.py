@@ -84,13 +84,15 @@ class ActionRequest:
     @property
     def lacks_selection(self) -> bool:
         """Whether the action needs a selection and has none. An empty selection never means everything."""
+        if ACTION_INFO[self.action].scope is ActionScope.MODELS:
+            return not self.accounts
         is_selectable = ACTION_INFO[self.action].scope in _SELECTABLE_SCOPES
         return is_selectable and not (self.selects_all or self.accounts or self.deliveries)
 
     def require_selection(self) -> None:
         """Raise ProblemError (422) if the action needs a selection and has none."""
         if self.lacks_selection:
-            noun = _SELECTABLE_SCOPES[ACTION_INFO[self.action].scope]
+            noun = _get_noun(self.action)
             raise ProblemError(422, f"No {noun} are selected.", f"Select {noun}, or select all of them explicitly.")
 
     @property
@@ -140,9 +142,16 @@ def build_accounts_dialog(request: ActionRequest, preview: ActionPreview) -> Con
 
 def build_unselected_dialog(request: ActionRequest) -> ConfirmDialog:
     """Build the dialog of an action without a selection; it has no button to confirm."""
-    noun = _SELECTABLE_SCOPES[ACTION_INFO[request.action].scope]
+    noun = _get_noun(request.action)
     text = f"Go back and select the {noun} first, or select all of them explicitly."
     return ConfirmDialog(request=request, title=f"No {noun} are selected", text=text)
+
+
+def build_models_dialog(request: ActionRequest) -> ConfirmDialog:
+    """Build the dialog in which the operator accepts the models of named accounts, or revokes that."""
+    names = request.accounts
+    target = names[0] if len(names) == 1 else format_count(len(names), "account")
+    return replace(_build_dialog(request, target), account_names=format_list(names, limit=MAX_NAMED_ACCOUNTS))
 
 
 def build_adoption_dialog(request: ActionRequest) -> ConfirmDialog:
@@ -211,6 +220,10 @@ def build_confirm_href(
         selects_all=ACTION_INFO[action].scope in _SELECTABLE_SCOPES and not (accounts or deliveries),
     )
     return "/confirm?" + urlencode(replace(request, back=back, job=job).form_fields)
+
+
+def _get_noun(action: OperatorAction) -> str:
+    return _SELECTABLE_SCOPES.get(ACTION_INFO[action].scope, "accounts")
 
 
 def _parse_delivery_id(text: str) -> int:

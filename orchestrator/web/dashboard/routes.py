@@ -288,6 +288,12 @@ class DashboardRoutes:
                     reason=request.reason,
                 )
                 return len(accounts)
+            case ActionScope.MODELS:
+                return len(
+                    await self._executor.apply_to_models(
+                        action, principal, request.accounts, run=request.run, reason=request.reason
+                    )
+                )
             case ActionScope.JOB:
                 await self._executor.adopt_remote_job(principal, request.job, request.remote_job)
                 return 1
@@ -308,6 +314,8 @@ class DashboardRoutes:
             case ActionScope.ACCOUNTS:
                 preview = await self._executor.preview(request.action, request.job_filter, run=request.run)
                 return confirm_dialog.build_accounts_dialog(request, preview)
+            case ActionScope.MODELS:
+                return confirm_dialog.build_models_dialog(request)
             case ActionScope.JOB:
                 return confirm_dialog.build_adoption_dialog(request)
             case ActionScope.DELIVERIES:

@@ -11,6 +11,7 @@ from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 OTHER_COMMANDS = {
     OperatorAction.START: "start",  # also follows the run, so that its help says more
     OperatorAction.REDELIVER: "deliveries",  # `deliveries retry`
+    OperatorAction.REVOKE_ACCEPTANCE: "accept",  # `accept --revoke`
 }
 
 

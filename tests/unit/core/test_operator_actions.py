@@ -38,6 +38,8 @@ def test_action_has_a_rule_for_the_jobs_it_applies_to(action: OperatorAction) ->
 
 
 def test_scopes_divide_the_actions() -> None:
-    rest = {each for each in OperatorAction if ACTION_INFO[each].scope in {ActionScope.JOB, ActionScope.DELIVERIES}}
+    named = {ActionScope.JOB, ActionScope.DELIVERIES, ActionScope.MODELS}
+    rest = {each for each in OperatorAction if ACTION_INFO[each].scope in named}
     assert {*RUN_ACTIONS, *ACCOUNT_ACTIONS, *rest} == set(OperatorAction)
-    assert rest == {OperatorAction.ADOPT, OperatorAction.REDELIVER}
+    models = {OperatorAction.ACCEPT, OperatorAction.REVOKE_ACCEPTANCE}
+    assert rest == {OperatorAction.ADOPT, OperatorAction.REDELIVER, *models}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.jobs.end_range import EndRange
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.status import JobView, RunListItem, RunOverview, RunView, format_iso, view_to_dict
@@ -86,6 +87,20 @@ class CheckpointSchema(ApiModel):
     validation_loss: float | None = Field(description="Validation loss at this step, if known.")
 
 
+class ModelComparisonSchema(ApiModel):
+    """What is known about a fine-tuned model: the verdict of the latest comparison, and whether it is accepted."""
+
+    verdict: ComparisonVerdict | None = Field(
+        description="Whether it is like the models of the other accounts; null if an operator accepted it without a "
+        "comparison."
+    )
+    reasons: list[str] = Field(description="Why the model is not certainly alike; each continues the account's name.")
+    comparison: str | None = Field(description="Id of the comparison.")
+    at: Timestamp | None = Field(description="When the comparison ended.")
+    accepted_by: str | None = Field(description="Who accepted the model whatever its verdict is; null if nobody did.")
+    accepted_reason: str | None = Field(description="Why it was accepted.")
+
+
 class JobSchema(ApiModel):
     """One account's job in a run."""
 
@@ -140,6 +155,9 @@ class JobSchema(ApiModel):
     checkpoints: list[CheckpointSchema] = Field(
         description="Models that the provider kept besides the final one, the earliest first."
     )
+    comparison: ModelComparisonSchema | None = Field(
+        description="Verdict on the model; null while it was neither compared nor accepted."
+    )
 
     @classmethod
     def from_view(cls, view: JobView) -> JobSchema:
@@ -175,6 +193,7 @@ class RunSchema(ApiModel):
         "until they are known."
     )
     warnings: list[str] = Field(description="Non-blocking warnings.")
+    gate: bool = Field(description="Whether exports hold only models that are alike or that an operator accepted.")
 
     @classmethod
     def from_view(cls, view: RunView) -> RunSchema:
@@ -275,10 +294,16 @@ class ModelSchema(ApiModel):
     job: str
     serving: ServingSchema | None = Field(None, description="How the model is called now.")
     checkpoints: list[CheckpointSchema]
+    comparison: ModelComparisonSchema | None = Field(
+        description="Verdict on the model; null while it was neither compared nor accepted."
+    )
+    left_out: str | None = Field(
+        description="Why exports leave the model out while the gate of the run is on; null if they hold it."
+    )
 
     @classmethod
     def from_view(cls, view: JobView) -> ModelSchema:
-        values = view_to_dict(view)
+        values = view_to_dict(view) | {"left_out": view.gate_obstacle}
         return cls.model_validate({name: values[name] for name in cls.model_fields})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_options_and_defaults(tmp_path: Path) -> None:
     assert file.runs[0].options == read(tmp_path, "").runs[0].options
 
 
+def test_gate_is_an_option_of_the_run_and_no_part_of_its_identity(tmp_path: Path) -> None:
+    plain, gated = read(tmp_path, ""), read(tmp_path, "[run.comparison]\ngate = true")
+    assert not plain.runs[0].options.gate
+    assert gated.runs[0].options == replace(plain.runs[0].options, gate=True)
+    assert (gated.runs[0].comparison, gated.runs[0].specs) == (plain.runs[0].comparison, plain.runs[0].specs)
+
+
 def test_each_of_several_runs_has_its_own(tmp_path: Path) -> None:
     text = "".join(
         f'[[runs]]\nname = "{name}"\n[runs.openai]\nbase_model = "m"\n[runs.comparison]\nprobes = {probes}\n'
@@ -47,6 +55,7 @@ def test_each_of_several_runs_has_its_own(tmp_path: Path) -> None:
         ("[run.comparison]\nprobes = 1", "probes: must be greater than or equal to 2"),
         ("[run.comparison]\nprobs = 10", 'probs: is not a known option; did you mean "probes"?'),
         ('[run.comparison]\nscoring = "judge"', "scoring: must be"),
+        ('[run.comparison]\ngate = "yes"', "gate: must be a valid boolean"),
         ("[run.comparison]\nmax_usd = 0", "max_usd: must be greater than 0"),
     ],
 )

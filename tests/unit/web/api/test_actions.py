@@ -82,6 +82,18 @@ async def test_a_remote_job_is_adopted() -> None:
     assert (await post_action(web_service, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
 
 
+async def test_models_are_accepted_by_name() -> None:
+    web_service = service()
+    accepted = ActionResult(action=OperatorAction.ACCEPT, accounts=("one",))
+    web_service.answers[OperatorAction.ACCEPT] = accepted
+    answer = await post_action(web_service, "accept", {"accounts": ["one", "one"], "reason": " tested "})
+    assert answer.json() == {"action": "accept", "accounts": ["one"], "count": 1}
+    assert web_service.calls == [performed(OperatorAction.ACCEPT, "tested", accounts=("one",))]
+    web_service.calls.clear()
+    await post_action(web_service, "revoke_acceptance", {"accounts": ["two"]})
+    assert web_service.calls == [performed(OperatorAction.REVOKE_ACCEPTANCE, accounts=("two",))]
+
+
 async def test_action_applies_to_all_accounts_if_all_is_explicit() -> None:
     web_service = service()
     answer = await post_action(web_service, "cancel", {"all": True, "expect": 2, "reason": "tidy"})
@@ -167,6 +179,11 @@ async def test_refused_action_is_a_conflict_with_a_hint() -> None:
         ("waive", {"reason": "  "}),
         ("approve", {"expect_usd": "much"}),
         ("approve", []),
+        ("accept", {"accounts": ["one"]}),
+        ("accept", {"accounts": ["one"], "reason": "  "}),
+        ("accept", {"accounts": [], "reason": "tested"}),
+        ("accept", {"all": True, "expect": 2, "reason": "tested"}),
+        ("revoke_acceptance", {"all": True}),
     ],
 )
 async def test_invalid_body_is_a_problem_with_a_hint(verb: str, body: Any) -> None:
@@ -182,6 +199,8 @@ EVERY_ACTION: list[tuple[str, Any]] = (
     [(OperatorAction.ADOPT, {"job": "j", "remote_job": "r"}), (OperatorAction.REDELIVER, {"all": True})]
     + list(RUN_BODIES.items())
     + [(action, {"accounts": ["one"]}) for action in ACCOUNT_ACTIONS]
+    + [(OperatorAction.ACCEPT, {"accounts": ["one"], "reason": "tested"})]
+    + [(OperatorAction.REVOKE_ACCEPTANCE, {"accounts": ["one"]})]
 )
 
 

@@ -40,7 +40,7 @@ from orchestrator.web.api.schemas.jobs_and_runs import (
 
 DOCS = Path(__file__).parents[4] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
-UNDOCUMENTED_FIELDS = {JobView: {"run"}, RunView: {"priority"}, DeploymentView: {"is_account_removed"}}
+UNDOCUMENTED_FIELDS = {JobView: {"run", "gated"}, RunView: {"priority"}, DeploymentView: {"is_account_removed"}}
 """Documents show them beside the run, so that the document of a single run stays as it was."""
 RENAMED_FIELDS = {
     "run_id": "run",

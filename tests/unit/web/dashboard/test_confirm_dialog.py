@@ -12,7 +12,7 @@ from orchestrator import status as read
 from orchestrator.control.operator import ActionResult, ActionTarget
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
+from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction
 
 THREE = ("one", "two", "three")
 RUN = {"verb": "approve", "usd": "3.1"}
@@ -100,8 +100,9 @@ async def test_an_approval_states_the_price_that_it_covers() -> None:
 async def test_every_action_has_a_dialog_with_its_texts(action: OperatorAction) -> None:
     web_service = service()
     web_service.answers[read.count_failed_deliveries] = 3
-    html = await dialog(web_service, f"verb={action}&job=job-one&all=1")
     info = ACTION_INFO[action]
+    selection = "account=acme-eu" if info.scope is ActionScope.MODELS else "all=1"
+    html = await dialog(web_service, f"verb={action}&job=job-one&{selection}")
     assert info.confirmation in html.replace("&#39;", "'")
     assert ("Estimated price" in html) is info.shows_price
     assert ('class="danger"' in html) is info.is_destructive
@@ -111,6 +112,23 @@ async def test_every_action_has_a_dialog_with_its_texts(action: OperatorAction) 
 
 async def test_a_waiver_needs_a_reason() -> None:
     assert re.search(r'name="reason"[^>]* required', await dialog(service(), "verb=waive"))
+
+
+async def test_models_are_accepted_by_name_and_never_all() -> None:
+    html = await dialog(service(), "verb=accept&account=acme-eu")
+    assert "Accept the model of acme-eu?" in html
+    assert re.search(r'name="reason"[^>]* required', html)
+    assert 'id="yes"' not in await dialog(service(), "verb=accept&all=1")
+    web_service = service()
+    assert (await act(web_service, {"verb": "accept", "all": "1", "reason": "tested"})).status_code == 422
+    assert web_service.calls == []
+    answer = await act(
+        web_service, {"verb": "accept", "account": "acme-eu", "reason": "tested"}, **{"HX-Request": "true"}
+    )
+    assert answer.status_code == 204
+    [(_, arguments, options)] = web_service.calls
+    assert arguments == (OperatorAction.ACCEPT, ActionTarget(accounts=("acme-eu",)))
+    assert options["reason"] == "tested"
 
 
 async def test_confirmed_action_is_executed_and_reported() -> None:

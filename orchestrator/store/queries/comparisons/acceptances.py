@@ -1,0 +1,69 @@
+"""Queries about accepted models, and about the verdicts that exports and the read model need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, fields
+
+from sqlalchemy import Select, func, insert, select, update
+
+from orchestrator.core.comparison.comparison import ComparisonState, ModelToAsk
+from orchestrator.core.comparison.gate import ModelAcceptance, RunVerdicts, build_verdicts
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
+from orchestrator.store.schema.tables import acceptances, comparisons
+
+_COLUMNS = tuple(acceptances.c[field.name] for field in fields(ModelAcceptance))
+
+
+async def add(tx: Transaction, records: Sequence[ModelAcceptance]) -> None:
+    """Insert records of accepted models."""
+    await tx.connection.execute(insert(acceptances), [asdict(each) for each in records])
+
+
+async def list_in_force(connection: StoreConnection, run_id: str) -> list[ModelAcceptance]:
+    """Return the acceptances of the run that are not revoked, the earliest first."""
+    query = select(*_COLUMNS).where(acceptances.c.run_id == run_id, acceptances.c.revoked_at.is_(None))
+    rows = await connection.execute(query.order_by(acceptances.c.accepted_at, acceptances.c.id))
+    return [ModelAcceptance(**row._mapping) for row in rows]
+
+
+async def revoke(tx: Transaction, ids: Collection[str], *, by: str, at: float) -> None:
+    """Revoke these acceptances. The records stay."""
+    is_selected = acceptances.c.id.in_(list(ids))
+    await tx.connection.execute(
+        update(acceptances)
+        .where(is_selected, acceptances.c.revoked_at.is_(None))
+        .values(revoked_by=by, revoked_at=at)
+    )
+
+
+async def load_run_verdicts(connection: StoreConnection, run_id: str) -> RunVerdicts:
+    """Load the verdicts of the run's latest finished comparison, and the acceptances in force."""
+    # Of the result document only the accounts are read: the distances of all pairs are most of its size.
+    query = select(
+        comparisons.c.id, comparisons.c.finished_at, comparisons.c.models, comparisons.c.result["accounts"]
+    ).where(comparisons.c.id == _select_latest_id(run_id).scalar_subquery())
+    row = (await connection.execute(query)).one_or_none()
+    verdicts = {}
+    if row is not None:
+        comparison_id, finished_at, models, accounts = row
+        verdicts = build_verdicts(comparison_id, finished_at, map(ModelToAsk.from_dict, models), accounts or ())
+    return RunVerdicts(verdicts=verdicts, acceptances=tuple(await list_in_force(connection, run_id)))
+
+
+async def get_version(connection: StoreConnection, run_id: str) -> tuple[object, ...]:
+    """Return a value that changes whenever `load_run_verdicts` returns something else."""
+    latest = (await connection.execute(_select_latest_id(run_id))).scalar_one_or_none()
+    query = select(func.count(), func.count(acceptances.c.revoked_at)).where(acceptances.c.run_id == run_id)
+    total, revoked = (await connection.execute(query)).one()
+    return latest, total, revoked
+
+
+def _select_latest_id(run_id: str) -> Select[tuple[str]]:
+    return (
+        select(comparisons.c.id)
+        .where(comparisons.c.run_id == run_id, comparisons.c.state == ComparisonState.FINISHED)
+        .order_by(comparisons.c.finished_at.desc(), comparisons.c.id)
+        .limit(1)
+    )
