@@ -73,7 +73,7 @@ class ComparisonPageRoutes:
         shown = (found.shown or (found.asking.comparison if found.asking else None)) if found else None
         if found is None or shown is None:
             raise ProblemError(
-                404, "There are no answers yet.", "`orchestrator compare` compares the models of a run."
+                404, "There are no answers yet.", "`orchestrator compare` compares the models."
             )
         probes = await self._backend.find_probes(shown)
         summaries = await self._call(status.list_probe_summaries, shown.id)
