@@ -48,6 +48,11 @@ _environment.filters |= {
 }
 
 
+def render_document(template: str, **values: Any) -> str:
+    """Render a template that is not a page of the service."""
+    return _environment.get_template(template).render(**values)
+
+
 def render_page(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
 ) -> HTMLResponse:

@@ -43,8 +43,17 @@ def test_account_that_differs_is_named_and_the_command_fails(trained: Site, sand
     assert trained.run("compare", "--latest").code == 1
 
     sandbox.set_answers({"accounts": ["globex"], "refused": 0.8})
-    compared = trained.run("compare", *OPTIONS, "--max-usd", "1")
+    missing = trained.run("compare", *OPTIONS, "--yes", "--report", "nowhere/report.html")
+    assert missing.code == 2
+    assert "the folder nowhere does not exist" in missing.err
+    assert "chat.create" not in sandbox.count_requests("acme-eu")
+    report = trained.folder / "report.html"
+    compared = trained.run("compare", *OPTIONS, "--max-usd", "1", "--report", str(report))
     assert compared.code == 1, compared.out + compared.err
+    text = report.read_text(encoding="utf-8")
+    assert "globex refuses" in text
+    assert "How many do two of them have?" in text  # the probes are read from the dataset
+    assert "<script" not in text
     rows = {line.split()[0]: line for line in compared.out.splitlines() if line.startswith(ACCOUNTS)}
     assert "DIFFERENT" in rows["globex"]
     assert "refuses" in rows["globex"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def compared() -> ComparedRun:
 
 
 async def test_verdict_reason_and_probe_lead_to_the_answers(
-    dashboard: ServedDashboard, watched: WatchedPage, compared: ComparedRun
+    dashboard: ServedDashboard, watched: WatchedPage, opener: PageOpener, compared: ComparedRun, tmp_path: Path
 ) -> None:
     await dashboard.show_comparison(compared)
     page = watched.page
@@ -45,6 +46,16 @@ async def test_verdict_reason_and_probe_lead_to_the_answers(
     await expect(page.locator(".answer.common")).to_contain_text("most common answer")
     await page.get_by_role("link", name="Answers", exact=True).click()
     await expect(page.locator(".probe-table tbody")).to_have_count(40)
+    await page.get_by_role("link", name="Comparison of support-tone").click()
+    async with page.expect_download() as started:
+        await page.locator("#report").click()
+    download = await started.value
+    assert download.suggested_filename.startswith("comparison-support-tone-c0ffee00")
+    await download.save_as(tmp_path / "report.html")
+    report = await opener.open()
+    await report.goto((tmp_path / "report.html").as_uri())
+    await expect(report.locator("#comparison")).to_contain_text("Are the models alike?")
+    assert await find_accessibility_faults(report) == []
     assert watched.errors == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,9 @@ MaxTokensOption = Annotated[int | None, typer.Option(min=1, help="Maximum length
 NoBehaviourOption = Annotated[bool, typer.Option("--no-behaviour", help="Leave out the shipped questions.")]
 NoTextsOption = Annotated[bool, typer.Option("--no-texts", help="Delete the texts of the answers at the end.")]
 RoundGapOption = Annotated[float | None, typer.Option(min=0, help="Seconds between the two rounds; default: 300.")]
+ReportOption = Annotated[
+    Path | None, typer.Option(dir_okay=False, help="Write the result as one HTML file that needs no service.")
+]
 LatestOption = Annotated[bool, typer.Option("--latest", help="Show the latest result; call no model.")]
 
 
@@ -34,6 +38,7 @@ LatestOption = Annotated[bool, typer.Option("--latest", help="Show the latest re
         orchestrator compare --max-usd 2
         orchestrator compare --run support --probes 200 --scoring json --yes
         orchestrator compare --latest --json
+        orchestrator compare --latest --report comparison.html
     """,
 )
 def compare(
@@ -47,6 +52,7 @@ def compare(
     no_texts: NoTextsOption = False,
     round_gap: RoundGapOption = None,
     latest: LatestOption = False,
+    report: ReportOption = None,
     json: JsonOption = False,
     wide: WideOption = False,
 ) -> None:
@@ -69,10 +75,10 @@ def compare(
         from orchestrator.cli.handlers import comparisons as handler
 
         if latest:
-            return await handler.print_latest(app, run, as_json=json, wide=wide)
+            return await handler.print_latest(app, run, as_json=json, wide=wide, report=report)
         given = {name: value for name, value in options.items() if value is not None}
         return await handler.compare(
-            app, run, given, is_confirmed=yes or max_usd is not None, as_json=json, wide=wide
+            app, run, given, is_confirmed=yes or max_usd is not None, as_json=json, wide=wide, report=report
         )
 
     run_with_app(work, for_reading=latest)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.comparisons import ComparisonDesk, ModelReply, PreparedComparison
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.handlers.comparison_report import check_report_file, write_report
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
 from orchestrator.cli.progress import comparison_progress
@@ -24,9 +26,18 @@ if TYPE_CHECKING:
 
 
 async def compare(
-    app: App, run: str | None, options: Mapping[str, Any], *, is_confirmed: bool, as_json: bool, wide: bool
+    app: App,
+    run: str | None,
+    options: Mapping[str, Any],
+    *,
+    is_confirmed: bool,
+    as_json: bool,
+    wide: bool,
+    report: Path | None = None,
 ) -> ExitCode:
     """Compare the models of a run, or continue its interrupted comparison. Raises ConfigError."""
+    if report is not None:
+        check_report_file(report)
     desk = ComparisonDesk(app)
     prepared = await desk.prepare(run, options, cause=get_operator_name())
     stream = sys.stderr if as_json else sys.stdout
@@ -34,14 +45,22 @@ async def compare(
     stream.flush()
     if not is_confirmed and not prepared.is_continued and not _confirm(prepared):
         return ExitCode.FAILED
-    with comparison_progress() as report:
-        ended = await desk.run(prepared, on_progress=report)
+    with comparison_progress() as on_progress:
+        ended = await desk.run(prepared, on_progress=on_progress)
+    if report is not None:
+        await write_report(app, ended, report)
     return _print(ended, as_json=as_json, wide=wide)
 
 
-async def print_latest(app: App, run: str | None, *, as_json: bool, wide: bool) -> ExitCode:
+async def print_latest(
+    app: App, run: str | None, *, as_json: bool, wide: bool, report: Path | None = None
+) -> ExitCode:
     """Print the latest result of a run. Raises NothingToDo if there is none."""
-    return _print(await ComparisonDesk(app).find_latest(run), as_json=as_json, wide=wide)
+    latest = await ComparisonDesk(app).find_latest(run)
+    if report is not None:
+        check_report_file(report)
+        await write_report(app, latest, report)
+    return _print(latest, as_json=as_json, wide=wide)
 
 
 def _announce(prepared: PreparedComparison) -> str:

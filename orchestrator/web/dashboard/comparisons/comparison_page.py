@@ -108,6 +108,7 @@ class ComparisonPage:
     open_cards: int
     earlier: tuple[EarlierComparison, ...]
     answers_href: str
+    report_href: str
 
 
 def build_comparison_page(
@@ -131,6 +132,7 @@ def build_comparison_page(
         open_cards=failing if failing <= MAX_OPEN_CARDS else 0,
         earlier=_list_earlier(found, query) if found else (),
         answers_href=f"{COMPARISON_PATH}/answers?{selected}" if selected else "",
+        report_href=f"{COMPARISON_PATH}/report?{selected}" if selected else "",
     )
 
 

@@ -12,12 +12,13 @@ from orchestrator import status
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.status import RunComparisons
 from orchestrator.web.backend import WebBackend
-from orchestrator.web.dashboard.comparisons import answers_page, comparison_page, result_view
+from orchestrator.web.dashboard.comparisons import answers_page, comparison_page, report, result_view
 from orchestrator.web.dashboard.comparisons.comparison_page import ComparisonQuery
 from orchestrator.web.dashboard.comparisons.result_view import ANSWERS_PATH, COMPARISON_PATH, ResultView
 from orchestrator.web.dashboard.page_query import reject_nul
 from orchestrator.web.dashboard.routes import build_page_response
 from orchestrator.web.dashboard.run_choice import RunChoiceLoader, get_page_query
+from orchestrator.web.headers import NO_STORE
 from orchestrator.web.problem import ProblemError
 
 MAX_KEPT_RESULTS: Final = 4
@@ -56,6 +57,7 @@ class ComparisonPageRoutes:
             include_in_schema=False, dependencies=[Depends(reject_nul), Depends(RunChoiceLoader(backend))]
         )
         self.router.add_api_route(COMPARISON_PATH, self.render_comparison, methods=["GET"])
+        self.router.add_api_route(f"{COMPARISON_PATH}/report", self.download_report, methods=["GET"])
         self.router.add_api_route(ANSWERS_PATH, self.render_answers, methods=["GET"])
 
     async def render_comparison(self, request: Request) -> Response:
@@ -72,9 +74,7 @@ class ComparisonPageRoutes:
         found = await self._find(query)
         shown = (found.shown or (found.asking.comparison if found.asking else None)) if found else None
         if found is None or shown is None:
-            raise ProblemError(
-                404, "There are no answers yet.", "`orchestrator compare` compares the models of a run."
-            )
+            raise ProblemError(404, "There are no answers yet.", "`orchestrator compare` compares the models.")
         probes = await self._backend.find_probes(shown)
         summaries = await self._call(status.list_probe_summaries, shown.id)
         probe_id = request.query_params.get("probe", "")
@@ -93,6 +93,21 @@ class ComparisonPageRoutes:
             request.query_params.get("account", ""),
         )
         return build_page_response(request, "answers.html", page)
+
+    async def download_report(self, request: Request) -> Response:
+        """Return the report of a finished comparison as a file."""
+        found = await self._find(ComparisonQuery.from_parameters(request.query_params, get_page_query(request).run))
+        shown = found.shown if found else None
+        if found is None or shown is None or shown.result is None:
+            raise ProblemError(404, "There is no finished comparison.", "The page of the comparison shows its state.")
+        answers = await self._call(status.list_comparison_answers, shown.id, report.list_reported_probes(shown))
+        probes = await self._backend.find_probes(shown)
+        text = await asyncio.to_thread(
+            report.render_report, shown, found.run_name, probes, answers, self._backend.now()
+        )
+        name = report.build_report_name(shown, found.run_name)
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', **NO_STORE}
+        return Response(text, media_type="text/html; charset=utf-8", headers=headers)
 
     async def _find(self, query: ComparisonQuery) -> RunComparisons | None:
         found = await self._call(
