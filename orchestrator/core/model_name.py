@@ -7,6 +7,7 @@ import re
 # Two functions and not one: an entry of the price list covers the dates of its model and nothing else, so a wider
 # match would invent a price; a context limit also covers the four-digit versions of older models.
 _FINE_TUNED = re.compile(r"ft:([^:]*)")
+_NAMED_BASE = re.compile(r"ft:([^:]+):|(.+)\.ft-[0-9a-f]+")  # of OpenAI, and of Azure
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _DATE_OR_VERSION = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 
@@ -18,6 +19,12 @@ def get_base_model(model: str) -> str:
     """
     match = _FINE_TUNED.match(model)
     return match[1] if match else model
+
+
+def find_named_base_model(model: str) -> str | None:
+    """Return the base model that the id of a fine-tuned model names; None if ids of this form name none."""
+    match = _NAMED_BASE.match(model)
+    return (match[1] or match[2]) if match else None
 
 
 def strip_date(model: str) -> str:

@@ -100,6 +100,31 @@ async def test_model_that_differs_is_recognised_with_its_reason(
     assert {verdicts(ended)[name] for name in ("acme-eu", "acme-us")} <= {"alike", "not_sure"}
 
 
+async def test_model_trained_with_half_of_the_dataset_stands_out(bench: ComparisonBench) -> None:
+    await bench.set_answers({"variation": 0.15, "noise": 0.05})
+    bench.training_shares["globex"] = 0.5
+    ended = await bench.run(await bench.plan())
+    assert verdicts(ended)["globex"] == "different"
+    assert "stands out: distance" in reasons(ended, "globex")
+    assert {verdicts(ended)[name] for name in ("acme-eu", "acme-us")} <= {"alike", "not_sure"}
+
+
+async def test_model_of_another_base_model_is_not_comparable(bench: ComparisonBench) -> None:
+    """The id of the fine-tuned model names its base model, whatever the run had asked for."""
+    bench.base_models["globex"] = "sandbox-large"
+    ended = await bench.run(await bench.plan())
+    assert verdicts(ended)["globex"] == "not_comparable"
+    assert "another base model" in reasons(ended, "globex")
+    assert {verdicts(ended)[name] for name in ("acme-eu", "acme-us")} <= {"alike", "not_sure"}
+
+
+async def test_account_whose_gateway_adds_a_system_message_is_not_comparable(bench: ComparisonBench) -> None:
+    bench.sandbox.added_messages["globex"] = "Answer as a pirate would."
+    ended = await bench.run(await bench.plan())
+    assert verdicts(ended)["globex"] == "not_comparable"
+    assert "an added system prompt" in reasons(ended, "globex")
+
+
 async def test_killed_comparison_is_continued_without_asking_twice(bench: ComparisonBench) -> None:
     await bench.set_answers({"variation": 0.2})
     uninterrupted = await bench.run(await bench.plan())

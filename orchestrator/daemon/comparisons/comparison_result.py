@@ -12,6 +12,7 @@ from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.document import ComparisonFacts, build_document
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import ROUNDS
+from orchestrator.core.model_name import find_named_base_model
 
 if TYPE_CHECKING:  # the child process needs no database
     from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
@@ -51,7 +52,15 @@ def build_result_request(
         if (reference := probes[probe_id].reference) is not None
     }
     given = ComparisonInput(
-        models=[ModelAnswers(account=each.name, group=each.group, rounds=rounds[each.name]) for each in tuned],
+        models=[
+            ModelAnswers(
+                account=each.name,
+                group=each.group,
+                serving=find_named_base_model(each.model),
+                rounds=rounds[each.name],
+            )
+            for each in tuned
+        ],
         references=references,
         probe_ids=comparison.probe_ids,
         bases={group: each for group, each in bases.items() if _is_answered(each)},

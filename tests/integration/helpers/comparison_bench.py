@@ -67,6 +67,7 @@ class CountingSandbox(httpx2.AsyncBaseTransport):
     pause_after: int | None = None
     paused: asyncio.Event = field(default_factory=asyncio.Event)
     failures: list[httpx2.Response] = field(default_factory=list)
+    added_messages: dict[str, str] = field(default_factory=dict)  # system message that a gateway adds, by account
 
     def __post_init__(self) -> None:
         self.app = create_app(SandboxSettings(), clock=lambda: self.now)
@@ -85,9 +86,12 @@ class CountingSandbox(httpx2.AsyncBaseTransport):
         if self.failures:
             return self.failures.pop()
         body = json.loads(request.content)
+        account = request.headers["authorization"].removeprefix("Bearer sandbox-")
+        if account in self.added_messages:
+            system = {"role": "system", "content": self.added_messages[account]}
+            request = _copy_request(request, {**body, "messages": [system, *body["messages"]]})
         response = await self._inner.handle_async_request(request)
         content = json.loads(await response.aread())
-        account = request.headers["authorization"].removeprefix("Bearer sandbox-")
         usage = content.get("usage", {})
         self.questions.append(
             Question(account, body["model"], json.dumps(body["messages"]), response.status_code, usage)
@@ -103,6 +107,11 @@ class CountingSandbox(httpx2.AsyncBaseTransport):
         )
 
 
+def _copy_request(request: httpx2.Request, body: Mapping[str, Any]) -> httpx2.Request:
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    return httpx2.Request(request.method, request.url, headers=headers, json=body)
+
+
 class ComparisonBench:
     """The database, the dataset and the sandbox of one comparison. Time passes only while the runner sleeps."""
 
@@ -110,6 +119,8 @@ class ComparisonBench:
         self.database = database
         self.dataset = dataset
         self.sandbox = CountingSandbox()
+        self.base_models: dict[str, str] = {}  # by account, where it is not sandbox-small
+        self.training_shares: dict[str, float] = {}  # by account, where it is not the whole dataset
         self.settings = ComparisonSettings(probes=40, max_output_tokens=64, behaviour_probes=False)
         self.accounts = {
             name: Account(name=name, provider=ProviderName.OPENAI_COMPATIBLE, api_key="env:KEY", base_url=URL)
@@ -138,11 +149,14 @@ class ComparisonBench:
     async def train(self, account: str) -> str:
         """Train a model in an account, and return its id."""
         async with self._client(account) as client:
-            files = {"file": ("chats.jsonl", self.dataset.training.path.read_bytes())}
+            lines = self.dataset.training.path.read_bytes().splitlines(keepends=True)
+            content = b"".join(lines[: int(len(lines) * self.training_shares.get(account, 1.0))])
+            files = {"file": ("chats.jsonl", content)}
+            base_model = self.base_models.get(account, "sandbox-small")
             file = (await client.post("/files", data={"purpose": "fine-tune"}, files=files)).json()
             self.sandbox.now += 10
             job = (
-                await client.post("/fine_tuning/jobs", json={"model": "sandbox-small", "training_file": file["id"]})
+                await client.post("/fine_tuning/jobs", json={"model": base_model, "training_file": file["id"]})
             ).json()
             self.sandbox.now += 1_000
             return str((await client.get(f"/fine_tuning/jobs/{job['id']}")).json()["fine_tuned_model"])
