@@ -34,7 +34,8 @@ class AppriseSender:
     """Sends messages to one address. Raises ConfigError for an address that apprise does not support."""
 
     def __init__(self, reference: str, address: Secret, redact: Redactor, ca_bundle: str | None = None) -> None:
-        self._messenger = apprise.Apprise()
+        # Redirects are not followed, as for webhooks, unless the address itself has `redirect=yes`.
+        self._messenger = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False))
         self._redact = redact
         with _capture_log():
             is_supported = self._messenger.add(address.reveal())

@@ -175,7 +175,7 @@ async def test_missing_metadata_server_names_the_other_places(
         (
             "https://europe-west4-aiplatform.googleapis.com",
             "https://169.254.169.254/token",
-            "is in a private network",
+            "is a metadata service",
         ),
         ("http://localhost", "file:///etc/passwd", "is not https"),
     ],

@@ -231,7 +231,7 @@ async def test_http_to_a_public_address_sends_no_key(stage: Stage, monkeypatch: 
     """Where a name leads is known only when it is connected to."""
     http = await stage.client()
     monkeypatch.setattr(
-        "orchestrator.providers.http.aiohttp_transport.ip_address", lambda _: type("Public", (), {"is_global": True})
+        "orchestrator.providers.http.plain_peer.ip_address", lambda _: type("Public", (), {"is_global": True})
     )
     with pytest.raises(httpx2.ConnectError, match="public address"):
         await http.get(f"http://127.0.0.1:{stage.plain_port}/v1", {"authorization": "Bearer k"})

@@ -15,6 +15,7 @@ from orchestrator.core.loopback import is_loopback
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import DIRECT_KEYWORDS, parse_proxy
 from orchestrator.inputs.secrets import references
+from orchestrator.inputs.secrets.metadata_services import reject_metadata_service
 
 _API_CALL_PATHS = (
     "/chat/completions",
@@ -73,6 +74,7 @@ def _validate_proxy(value: str) -> str:
         proxy = parse_proxy(value, "proxy")
     except ValueError as fault:
         raise ValueError(f'{fault}, "none", or a reference such as "env:NAME"') from None
+    reject_metadata_service(proxy.url)
     if proxy.credentials is not None or "@" in value:
         raise ValueError(
             'contains a user or password, which is a secret; write proxy = "env:NAME" '
@@ -91,6 +93,7 @@ def _validate_address(value: str, content: str, *, allow_http: bool = False) -> 
         raise ValueError('must be an address such as "https://host/v1"')
     if "@" in url.netloc or url.query or url.fragment:
         raise ValueError("must consist of scheme, host and path only; remove any password, key and query")
+    reject_metadata_service(value)
     if url.scheme == "https" or is_loopback(host):
         return value
     if not allow_http:

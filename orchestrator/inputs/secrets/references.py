@@ -48,6 +48,7 @@ from orchestrator.inputs.secrets.credential_document import (
     parse_credential_document,
     register_credential_document,
 )
+from orchestrator.inputs.secrets.metadata_services import reject_metadata_service
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 
@@ -277,15 +278,18 @@ def register_signing_secret(secret: Secret, redact: Redactor) -> None:
 
 
 def register_address(secret: Secret, redact: Redactor) -> None:
-    """Register an address and its secret parts."""
+    """Register an address and its secret parts. Raises ValueError for the address of a metadata service."""
     redact.add_address(secret)
+    reject_metadata_service(secret.reveal())
 
 
 def register_proxy(secret: Secret, redact: Redactor) -> None:
     """Register the credentials of a proxy. Raises ValueError if the address is not one of a proxy."""
-    for form in parse_proxy(secret.reveal(), "proxy").secrets():
+    proxy = parse_proxy(secret.reveal(), "proxy")
+    for form in proxy.secrets():
         # Not in parts: people choose user and password, and a part may be an ordinary word.
         redact.add(form, parts=False)
+    reject_metadata_service(proxy.url)
 
 
 def _read_value(

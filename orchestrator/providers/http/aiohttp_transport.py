@@ -50,7 +50,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
 from typing import Any, Final
 
 import aiohttp
@@ -65,10 +64,10 @@ from orchestrator.core.proxy import Proxy
 from orchestrator.providers.http.certificates import find_issuer
 from orchestrator.providers.http.deadline import DeadlinePassed, check_deadline, is_write_call
 from orchestrator.providers.http.network import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, NetworkConfig
+from orchestrator.providers.http.plain_peer import check_plain_peer
 from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.transport_errors import (
     MAX_RESPONSE_BYTES,
-    ConnectionFailed,
     ResponseTooLarge,
     httpx_error_from_aiohttp,
 )
@@ -228,7 +227,9 @@ class _DeadlineRequest(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         check_deadline()
         if not self.is_ssl() and self.proxy is None:
-            _check_peer_is_private(conn)  # here, because only the connection knows which address the name led to
+            # Here, because only the connection knows which address the name led to this time.
+            peer = conn.transport.get_extra_info("peername") if conn.transport else None
+            check_plain_peer(peer[0] if peer else None, self.url.host or "")
         return await super().send(conn)
 
     async def write_bytes(
@@ -286,16 +287,6 @@ async def _limit_response_time(seconds: float | None) -> AsyncIterator[_Response
         if not timeout.expired():  # another limit, such as the caller's, has ended the call
             raise
         raise httpx2.ReadTimeout(f"the answer was not complete after {seconds:g} s") from error
-
-
-def _check_peer_is_private(conn: Connection) -> None:
-    """Raise ConnectionFailed when the key would be sent unencrypted to a public address, whatever its name is."""
-    peer = conn.transport.get_extra_info("peername") if conn.transport else None
-    if peer and ip_address(peer[0].partition("%")[0]).is_global:
-        raise ConnectionFailed(
-            f"{peer[0]} is a public address, where http:// would send the key unencrypted",
-            "Use https:// in `base_url`; http:// is for private networks.",
-        )
 
 
 async def _read_content(response: aiohttp.ClientResponse) -> bytes:

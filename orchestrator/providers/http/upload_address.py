@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
 
-from orchestrator.core.loopback import is_in_private_network
+from orchestrator.core.loopback import is_in_private_network, is_metadata_service
 
 
 def find_upload_address_problem(address: str, base_url: str) -> str | None:
@@ -38,6 +38,8 @@ def _find_reason(url: SplitResult, host: str, base: SplitResult, content: str) -
         return "names no host"
     if "@" in url.netloc:
         return "contains a user or password"
+    if is_metadata_service(host):
+        return "is a metadata service, where cloud machines offer their credentials"
     # `http` as a base URL is allowed to loopback, and to private networks with `allow_http`.
     base_is_private = base.scheme == "http" or is_in_private_network(base.hostname or "")
     is_private = is_in_private_network(host)
