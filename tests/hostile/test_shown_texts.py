@@ -17,6 +17,7 @@ import httpx2
 import msgspec
 import pytest
 import requests
+import structlog
 import yaml
 from export_values import account as an_account
 from export_values import job as an_exported_job
@@ -106,7 +107,7 @@ def test_log_has_one_line_for_an_event(log_format: Any) -> None:
     stream = io.StringIO()
     log.configure(log_format, "info", Redactor(), stream)
 
-    log.structlog.get_logger("orchestrator").warning("job.updated", account="acme", message=MESSAGE, labels=[MESSAGE])
+    structlog.get_logger("orchestrator").warning("job.updated", account="acme", message=MESSAGE, labels=[MESSAGE])
 
     assert len(stream.getvalue().splitlines()) == 1
     assert "\x1b" not in stream.getvalue()
