@@ -34,12 +34,15 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.settings import Settings, format_database_label
 from orchestrator.store.db import backup
 from orchestrator.system.private_files import create_private_folder, open_private_file
+from orchestrator.system.regular_file import open_regular_file
 
 DATABASE_MEMBER, DATASETS_MEMBER, ACCOUNTS_MEMBER = "orchestrator.db", "datasets", "accounts.toml"
 _MEMBER_PATTERN = re.compile(
     rf"{re.escape(DATABASE_MEMBER)}|{re.escape(ACCOUNTS_MEMBER)}|{DATASETS_MEMBER}/[0-9a-f]{{16}}\.jsonl"
 )
 _OWNER_ONLY_MODE = 0o600
+_COMPRESSED_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstd
+MAX_NAME_CHARACTERS = 200  # of a member, in a message
 
 
 def create_backup(settings: Settings, target: Path) -> list[str]:
@@ -126,15 +129,22 @@ def _anonymize_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def _extract_checked(source: Path, folder: Path) -> list[str]:
     """Extract the members into a folder, check them, and return their names. Raises ValueError without the path."""
     (folder / DATASETS_MEMBER).mkdir()
-    names = []
-    with tarfile.open(source) as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if content is None or not _MEMBER_PATTERN.fullmatch(member.name):
-                raise ValueError(f"is not a backup of orchestrator: it contains {member.name}")
-            if member.name != ACCOUNTS_MEMBER:
-                _write_file(folder / member.name, content)
-                names.append(member.name)
+    names: list[str] = []
+    with open_regular_file(source) as file:
+        if file.read(6).startswith(_COMPRESSED_STARTS):
+            raise ValueError("is compressed, and a backup is a plain tar file: decompress it first")
+        file.seek(0)
+        # "r:" decompresses nothing: a few bytes could otherwise fill the disk.
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                if not _is_backup_member(member) or member.name in names:
+                    raise ValueError(
+                        f"is not a backup of orchestrator: it contains {member.name[:MAX_NAME_CHARACTERS]}"
+                    )
+                content = tar.extractfile(member)
+                if content is not None and member.name != ACCOUNTS_MEMBER:
+                    _write_file(folder / member.name, content)
+                    names.append(member.name)
     if DATABASE_MEMBER not in names:
         raise ValueError("is not a backup of orchestrator: it contains no database")
     backup.validate_copy(folder / DATABASE_MEMBER)
@@ -142,6 +152,12 @@ def _extract_checked(source: Path, folder: Path) -> list[str]:
         if not _compute_sha256(path).startswith(path.stem):
             raise ValueError(f"is damaged: the content of {path.name} does not match its name")
     return names
+
+
+def _is_backup_member(member: tarfile.TarInfo) -> bool:
+    """Return whether the member is a plain file of a backup: no link, no device, no sparse file of any size."""
+    is_plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+    return is_plain and _MEMBER_PATTERN.fullmatch(member.name) is not None
 
 
 def _write_file(path: Path, content: IO[bytes]) -> None:

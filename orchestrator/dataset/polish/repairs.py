@@ -86,8 +86,8 @@ def join_text_parts(roles: Collection[str]) -> Repair:
 
 
 def _join_message_parts(message: dict[str, Any], roles: Collection[str]) -> dict[str, Any]:
-    content = message.get("content")
-    if message.get("role") not in roles or not isinstance(content, list) or not content:
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str) or role not in roles or not isinstance(content, list) or not content:
         return message
     if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         return message
@@ -146,7 +146,8 @@ def _is_system(message: object) -> bool:
 def _get_text(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
 
 

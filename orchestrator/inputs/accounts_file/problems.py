@@ -7,8 +7,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text import format_number
+
+MAX_LISTED_PROBLEMS: Final = 1_000  # further ones are counted: the list is stored, logged and shown on the dashboard
+MAX_TEXT_CHARACTERS: Final = 1_000  # of one problem, which may quote the file
 
 TablePath = tuple[str | int, ...]  # (), ("run",), ("run", "openai"), ("accounts", 0), ("runs", 0, "openai")
 
@@ -93,8 +98,13 @@ class ProblemCollector:
         if not self._problems:
             return
         count = len(self._problems)
+        texts = [text for _, text in sorted(self._problems, key=lambda problem: problem[0])]
+        shown = [text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[:MAX_TEXT_CHARACTERS]}…" for text in texts]
+        if count > MAX_LISTED_PROBLEMS:
+            rest = format_number(count - MAX_LISTED_PROBLEMS)
+            shown[MAX_LISTED_PROBLEMS:] = [f"{self._path.name}: and {rest} more problems"]
         raise ConfigError(
             f"{self._path} has {'a problem' if count == 1 else f'{count} problems'}",
             hint="Correct the listed lines and start again; accounts.example.toml explains every option.",
-            problems=[text for _, text in sorted(self._problems, key=lambda problem: problem[0])],
+            problems=shown,
         )
