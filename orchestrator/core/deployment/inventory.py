@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -37,6 +38,8 @@ from orchestrator.core.deployment.transitions import (
 SHORTEST_READABLE_NAME: Final = len(format_deployment_name(f"{'0' * 16}.0"))
 ADOPTION_SECONDS: Final = 3600.0
 """How long a deployment without a record is kept if the provider does not show when it was to be stopped."""
+# Anyone who uses the account can write a tag: a round that no column can hold must not stop the comparison.
+_TAG: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +100,8 @@ def list_link_outcomes(deployment: Deployment, remote: RemoteDeployment, *, now:
 
 def parse_deployment_tag(tag: str) -> tuple[DeploymentId, int] | None:
     """Return the id and the round of a tag; None if it is no tag of a deployment."""
-    identity, _, number = tag.partition(".")
-    if len(identity) != 16 or not number.isascii() or not number.isdigit():
-        return None
-    return DeploymentId(identity), int(number)
+    match = _TAG.fullmatch(tag)
+    return (DeploymentId(match[1]), int(match[2])) if match else None
 
 
 def _find_hashed_tag(

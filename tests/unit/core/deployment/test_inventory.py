@@ -110,3 +110,40 @@ def test_name_that_is_a_hash_is_compared_with_the_expected_names(model: str) -> 
     assert compare_hashed(hashed(3)) == InventoryDifferences()
     assert compare_hashed(replace(hashed(2), model="another")) == InventoryDifferences()
     assert compare([hashed(2)], [ended]) == InventoryDifferences(), "elsewhere a name shows its tag"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "",
+        "00112233445566aa",
+        "00112233445566aa.",
+        "00112233445566aa.x",
+        "00112233445566aa.-1",
+        "00112233445566aa.²",
+        "00112233445566a.1",
+        "00112233445566aa1.1",
+        "00112233445566AA.1",
+        "0011223344556\n6a.1",
+        "00112233445566aa.12345678901",  # more than a database column can hold
+        "00112233445566aa." + "9" * 5000,
+    ],
+)
+def test_text_that_no_service_wrote_is_no_tag(tag: str) -> None:
+    assert parse_deployment_tag(tag) is None
+
+
+def test_deployments_without_our_tag_do_not_hide_those_after_them() -> None:
+    foreign = replace(REMOTE, id="a", tag=None, created_at=NOW - 900)
+    assert len(compare([foreign, REMOTE], []).unknown) == 1
+
+
+def test_oldest_of_several_deployments_with_one_tag_is_adopted() -> None:
+    listed = [
+        replace(REMOTE, id="c", created_at=NOW - 10),
+        replace(REMOTE, id="b", created_at=NOW - 20),
+        replace(REMOTE, id="d", created_at=None),
+    ]
+    differences = compare(listed, [])
+    assert [each.remote_id for each in differences.unknown] == ["d"]
+    assert [each.id for each in differences.leftovers] == ["b", "c"]

@@ -182,3 +182,37 @@ def test_start_is_polled_at_its_own_pace_and_counts_no_attempts() -> None:
     starting = a_deployment(DeploymentState.STARTING, attempts=3, state_since=NOW - 100)
     after = interpret_deployment_error(starting, DeploymentNotReady("503"), now=NOW, jitter=0.5).deployment
     assert (after.attempts, after.wake_at) == (0, NOW + 20)
+
+
+@pytest.mark.parametrize(
+    ("status", "conflict", "kind", "message"),
+    [
+        (STATUS.FAILED, False, "deployment_failed", "the deployment dep-1 failed at the provider: no capacity"),
+        (STATUS.FAILED, True, "deployment_conflict", "the deployment dep-1 failed at the provider: no capacity"),
+        (
+            STATUS.DEGRADED,
+            False,
+            "deployment_degraded",
+            "the deployment dep-1 is degraded at the provider: no capacity",
+        ),
+    ],
+)
+def test_problem_at_the_provider_is_named_with_its_reason(
+    status: RemoteDeploymentStatus, conflict: bool, kind: str, message: str
+) -> None:
+    remote = a_remote_deployment(status, message="no capacity", failed_by_conflict=conflict)
+    deployment = a_deployment(DeploymentState.STARTING)
+    failure = observe_deployment(deployment, remote, now=NOW, wake_at=NOW + 5).deployment.failure
+    assert failure is not None
+    assert (failure.kind, failure.message, failure.request_id) == (kind, message, "req-1")
+    silent = observe_deployment(deployment, replace(remote, message=None), now=NOW, wake_at=NOW + 5)
+    assert silent.deployment.failure is not None
+    assert silent.deployment.failure.message.endswith(f"its status is {remote.raw_status}")
+
+
+def test_refusal_of_a_deployment_is_the_reason_of_its_removal() -> None:
+    error = RequestRejected("400: no", request_id="req-7")
+    after = interpret_deployment_error(a_deployment(DeploymentState.STARTING), error, now=NOW, jitter=0.5).deployment
+    assert (after.state, after.stop_reason) == ("stopping", StopReason.FAILED)
+    assert after.failure is not None
+    assert (after.failure.message, after.failure.request_id) == ("400: no", "req-7")

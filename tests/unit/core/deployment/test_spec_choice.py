@@ -76,3 +76,8 @@ def test_the_price_is_that_of_the_dearest_matching_option(
     spec: DeploymentSpec, options: list[DeploymentOption], usd: float | None
 ) -> None:
     assert find_option_price(spec, options).usd_per_hour == usd
+
+
+def test_price_of_a_kind_per_token_names_its_source() -> None:
+    price = find_option_price(DeploymentSpec(kind=DeploymentKind.TOKEN, keep_hours=1), [])
+    assert (price.kind, price.source) == (DeploymentKind.TOKEN, "billed per token")

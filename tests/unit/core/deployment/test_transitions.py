@@ -16,6 +16,7 @@ from orchestrator.core.deployment.deployment import (
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, DeploymentState
 from orchestrator.core.deployment.transitions import (
     ABSENCE_CONFIRMATION_SECONDS,
+    describe_remote,
     extend_expiry,
     hold_deployment,
     poll_deployment_again,
@@ -25,6 +26,8 @@ from orchestrator.core.deployment.transitions import (
     record_missing,
     record_reappearance,
     record_refusal,
+    record_removal_progress,
+    refuse_deployment,
     release_deployment,
     request_again,
     request_stop,
@@ -32,6 +35,7 @@ from orchestrator.core.deployment.transitions import (
     sleep_deployment_until,
     start_create,
     start_stop,
+    withdraw_deployment,
 )
 from orchestrator.core.errors import Failure, IllegalTransition
 from orchestrator.core.jobs.job import JobId
@@ -204,3 +208,131 @@ def test_release_with_approval_is_recorded() -> None:
     assert release_deployment(held, now=NOW).deployment.approved_at is None
     after = release_deployment(held, now=NOW, approved=True).deployment
     assert (after.hold, after.approved_at, after.wake_at) == (None, NOW, NOW)
+
+
+def test_created_deployment_ends_its_intent_and_keeps_the_id_of_the_request() -> None:
+    creating = start_create(a_deployment(missing_since=NOW - 9), now=NOW, intent_until=NOW + 30).deployment
+    created = record_created(replace(creating, missing_since=NOW - 9), a_remote_deployment(), now=NOW + 1)
+    assert created.request_id == "req-1"
+    after = created.deployment
+    assert (after.intent_until, after.missing_since, after.attempts) == (None, None, 0)
+    assert (after.state_since, after.wake_at, after.ended_at) == (NOW + 1, NOW + 1, None)
+
+
+def test_what_the_provider_does_not_report_stays_as_it_is() -> None:
+    ready = a_deployment(
+        DeploymentState.READY, usd_per_hour=4.0, price_source="list", model_string="s", base_url="https://a/v1"
+    )
+    after = poll_deployment_again(ready, NOW + 9, **describe_remote(ready, a_remote_deployment())).deployment
+    assert (after.usd_per_hour, after.price_source, after.model_string, after.base_url) == (
+        4.0, "list", "s", "https://a/v1"
+    )  # fmt: skip
+    assert (after.remote_id, after.remote_status) == ("dep-1", "RUNNING")
+    told = a_remote_deployment(usd_per_hour=0.0, price_source="api", model_string="t", base_url="https://b/v1")
+    assert {name: value for name, value in describe_remote(ready, told).items() if name != "remote_id"} == {
+        "remote_status": "RUNNING",
+        "usd_per_hour": 0.0,
+        "price_source": "api",
+        "model_string": "t",
+        "base_url": "https://b/v1",
+    }
+
+
+FAILING = a_deployment(DeploymentState.STARTING, attempts=3, missing_since=NOW - 9, failure=FAILURE)
+
+
+def test_poll_and_answer_clear_attempts_failure_and_absence() -> None:
+    for after in (
+        poll_deployment_again(FAILING, NOW + 9).deployment,
+        record_answer(FAILING, now=NOW, wake_at=NOW + 9).deployment,
+        record_answer(replace(FAILING, state=DeploymentState.READY), now=NOW, wake_at=NOW + 9).deployment,
+    ):
+        assert (after.attempts, after.failure, after.missing_since, after.wake_at) == (0, None, None, NOW + 9)
+
+
+@pytest.mark.parametrize("state", [DeploymentState.STARTING, DeploymentState.READY])
+def test_refused_call_is_no_failed_attempt_and_shows_that_the_deployment_exists(state: DeploymentState) -> None:
+    outcome = record_refusal(replace(FAILING, state=state, failure=None), FAILURE, now=NOW, wake_at=NOW + 9)
+    after = outcome.deployment
+    assert (after.attempts, after.failure, after.missing_since, after.wake_at) == (0, FAILURE, None, NOW + 9)
+
+
+def test_removal_that_takes_longer_keeps_its_reason_and_starts_the_absence_again() -> None:
+    stopping = start_stop(FAILING, StopReason.FAILED, now=NOW, failure=FAILURE).deployment
+    tired = replace(stopping, attempts=3, missing_since=NOW)
+    outcome = record_removal_progress(tired, a_remote_deployment(raw_status="DELETING"), until=NOW + 9)
+    after = outcome.deployment
+    assert (after.attempts, after.missing_since, after.failure, after.wake_at) == (0, None, FAILURE, NOW + 9)
+    assert (after.remote_id, after.remote_status, outcome.label) == ("dep-1", "DELETING", None)
+
+
+def test_first_look_up_without_a_result_is_no_failed_attempt() -> None:
+    stopping = start_stop(FAILING, StopReason.EXPIRED, now=NOW).deployment
+    after = record_missing(replace(stopping, attempts=3), now=NOW).deployment
+    assert (after.attempts, after.missing_since) == (0, NOW)
+    assert after.wake_at == NOW + ABSENCE_CONFIRMATION_SECONDS
+
+
+def test_stop_for_another_reason_than_a_failure_drops_the_failure() -> None:
+    assert start_stop(FAILING, StopReason.EXPIRED, now=NOW).deployment.failure is None
+    assert start_stop(FAILING, StopReason.FAILED, now=NOW).deployment.failure == FAILURE
+    assert start_stop(FAILING, StopReason.EXPIRED, now=NOW).deployment.missing_since is None
+
+
+def test_deployment_that_failed_by_a_conflict_is_created_again_with_its_approval() -> None:
+    starting = replace(FAILING, approved_at=NOW - 5)
+    stopping = start_stop(starting, StopReason.CONFLICT, now=NOW, failure=FAILURE).deployment
+    again = record_missing(replace(stopping, missing_since=NOW), now=NOW + ABSENCE_CONFIRMATION_SECONDS).deployment
+    assert (again.state, again.round, again.approved_at) == ("wanted", starting.round + 1, NOW - 5)
+    assert (again.wake_at, again.ended_at, again.intent_until) == (NOW + ABSENCE_CONFIRMATION_SECONDS, None, None)
+
+    late = replace(stopping, missing_since=NOW, expires_at=NOW + 1)
+    assert record_missing(late, now=NOW + ABSENCE_CONFIRMATION_SECONDS).deployment.state == "stopped"
+
+
+def test_stop_request_replaces_only_the_reason_of_a_removal_that_would_create_again() -> None:
+    for reason, kept in [
+        (StopReason.CONFLICT, StopReason.REQUESTED),
+        (StopReason.FAILED, StopReason.FAILED),
+        (None, StopReason.REQUESTED),
+    ]:
+        requested = request_stop(a_deployment(DeploymentState.STARTING, stop_reason=reason), now=NOW)
+        assert (requested.deployment.stop_reason, requested.deployment.wake_at) == (kept, NOW)
+        assert requested.label == "stop requested"
+
+
+def test_retry_keeps_the_intent_only_of_a_create_that_was_possibly_sent_or_of_a_removal() -> None:
+    creating = start_create(a_deployment(), now=NOW, intent_until=NOW + 30).deployment
+    stopping = start_stop(creating, StopReason.REQUESTED, now=NOW).deployment
+    for deployment, sent, intent in [
+        (creating, True, NOW + 30), (creating, False, None), (stopping, False, NOW + 30)
+    ]:  # fmt: skip
+        after = retry_deployment_later(deployment, FAILURE, until=NOW + 5, maybe_sent=sent).deployment
+        assert (after.intent_until, after.attempts, after.wake_at) == (intent, 1, NOW + 5)
+
+
+def test_hold_wakes_at_its_end_and_its_release_forgets_failures() -> None:
+    until = replace(PERMANENT_HOLD, until=NOW + 9)
+    held = hold_deployment(a_deployment(), until)
+    assert (held.deployment.wake_at, held.deployment.hold, held.failure) == (NOW + 9, until, until.failure)
+    assert hold_deployment(a_deployment(), PERMANENT_HOLD).deployment.wake_at is None
+    released = release_deployment(replace(held.deployment, attempts=5), now=NOW)
+    after = released.deployment
+    assert (after.attempts, after.failure, after.hold, released.label) == (0, None, None, "released")
+
+
+def test_outcome_of_a_step_names_the_event_and_the_previous_state() -> None:
+    outcome = record_answer(FAILING, now=NOW, wake_at=NOW + 9)
+    assert (outcome.previous_state, outcome.deployment.state) == ("starting", "ready")
+    assert (outcome.deployment.version, outcome.deployment.state_since) == (FAILING.version + 1, NOW)
+    assert outcome.deployment.ready_at == NOW
+    assert outcome.label
+
+
+def test_end_of_a_deployment_has_its_time_and_no_intent() -> None:
+    withdrawn = withdraw_deployment(a_deployment(intent_until=NOW + 5), now=NOW)
+    refused = refuse_deployment(a_deployment(intent_until=NOW + 5), FAILURE, now=NOW)
+    for after in (withdrawn.deployment, refused.deployment):
+        assert (after.ended_at, after.wake_at, after.intent_until) == (NOW, None, None)
+    assert (refused.deployment.state, refused.failure) == ("failed", FAILURE)
+    assert withdrawn.failure is None

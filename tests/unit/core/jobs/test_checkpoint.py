@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.jobs.checkpoint import MAX_CHECKPOINTS, Checkpoint, find_checkpoint, number_checkpoints
-from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.loss import MAX_STEP, Loss
 
 
 def kept(step: int, training: float | None = None, validation: float | None = None) -> Checkpoint:
@@ -72,3 +72,23 @@ def test_checkpoint_is_found_by_number_id_and_model() -> None:
         assert find_checkpoint(numbered, choice) == numbered[1]
     for choice in ("0", "3", "-1", "20", "", "02"):
         assert find_checkpoint(numbered, choice) is None
+
+
+def test_first_and_last_possible_step_are_kept() -> None:
+    numbered = number_checkpoints([kept(0, 0.5), kept(MAX_STEP), kept(MAX_STEP + 1)])
+    assert [(each.step, each.training_loss) for each in numbered] == [(0, 0.5), (MAX_STEP, None)]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "stored"), [(None, None), (0, 0), (2, 2), (MAX_STEP, MAX_STEP), (-1, None), (MAX_STEP + 1, None)]
+)
+def test_epoch_outside_of_the_possible_range_is_dropped(epoch: int | None, stored: int | None) -> None:
+    (numbered,) = number_checkpoints([replace(kept(10), epoch=epoch)])
+    assert numbered.epoch == stored
+
+
+def test_checkpoint_of_the_curve_alone_has_the_losses_of_its_own_step() -> None:
+    curve = [Loss(10, 0.5, 0.7), Loss(20, 0.4, 0.6)]
+    first, second = number_checkpoints([kept(10), kept(20, 0.3)], curve)
+    assert (first.training_loss, first.validation_loss) == (0.5, 0.7)
+    assert (second.training_loss, second.validation_loss) == (0.3, 0.6)

@@ -40,3 +40,15 @@ def test_a_thinned_curve_is_short_ordered_and_of_the_same_points(curve: list[Los
     assert kept[:1] == curve[:1]
     assert kept[-1:] == curve[-1:]
     assert downsample_curve(kept) == kept
+
+
+def test_first_point_is_kept_even_if_a_later_one_of_its_bucket_has_a_validation_loss() -> None:
+    curve = [Loss(step, 1.0, 0.5 if step == 3 else None) for step in range(2, 1200)]
+    assert downsample_curve(curve)[0] == curve[0]
+
+
+def test_curve_is_reduced_no_more_than_needed() -> None:
+    curve = [Loss(step, 1.0) for step in range(1, MAX_CURVE_POINTS + 2)]
+    kept = downsample_curve(curve)
+    assert [loss.step for loss in kept[:4]] == [1, 2, 4, 6]
+    assert len(kept) == MAX_CURVE_POINTS // 2 + 2

@@ -88,3 +88,10 @@ def test_estimate_has_a_margin_of_a_tenth() -> None:
 def test_late_short_job_is_polled_soon(passed: float) -> None:
     look = next_poll_delay(passed, EndWindow(0.0, 0.3), min_delay=0.1, max_delay=60.0, jitter=0.5)
     assert 0.05 <= look <= passed / 4
+
+
+def test_window_has_a_margin_on_both_sides_of_the_known_durations() -> None:
+    window = end_window_from_durations([100.0] * 5 + [200.0] * 5, ended_count=10, open_count=10)
+    assert window is not None
+    assert 80 <= window.earliest < 100
+    assert 200 < window.latest <= 240

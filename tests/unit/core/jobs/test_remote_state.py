@@ -14,6 +14,7 @@ from orchestrator.core.jobs.remote_state import (
     FILE_STATUS_TIMEOUT_SECONDS,
     MODEL_ID_TIMEOUT_SECONDS,
     SLOW_FILE_SECONDS,
+    check_created,
     confirm_adoption,
     fail_missing_job,
     find_size_difference,
@@ -23,6 +24,7 @@ from orchestrator.core.jobs.remote_state import (
     observe_job,
     observe_upload,
     select_remote_job,
+    sum_created_usd,
 )
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJobStatus
 
@@ -320,3 +322,57 @@ def test_selected_job_is_adopted_only_if_it_matches(
     assert after.hold.kind == "ambiguous"
     assert why in after.hold.reason
     assert f"`orchestrator adopt {job.id} REMOTE_ID`" in after.hold.hint
+
+
+@pytest.mark.parametrize("training_file", ["file-1", ""])
+def test_created_job_with_the_sent_file_or_none_is_accepted(training_file: str) -> None:
+    job = a_job(JobState.SUBMITTING, remote_file_id="file-1")
+    remote = a_remote_job(RemoteJobStatus.PENDING, training_file=training_file)
+    assert check_created(job, remote) is remote
+
+
+def test_created_job_with_another_file_is_left_to_the_operator() -> None:
+    job = a_job(JobState.SUBMITTING, remote_file_id="file-2")
+    with pytest.raises(AmbiguousRemoteJob, match=r"sent for file file-2, .* ftjob-1 .* with file file-1") as raised:
+        check_created(job, a_remote_job(RemoteJobStatus.PENDING))
+    assert raised.value.create_sent is True
+    assert f"`orchestrator adopt {job.id} ftjob-1`" in raised.value.hint
+    assert "`orchestrator release acme`" in raised.value.hint
+
+
+def test_everything_that_the_provider_reports_of_a_running_job_is_kept() -> None:
+    reported = {
+        "servable": False,
+        "trained_tokens": 7,
+        "estimated_finish": NOW + 60,
+        "progress": 0.25,
+        "quoted_usd": 1.5,
+        "hyperparameters": {"n_epochs": 3},
+    }
+    remote = a_remote_job(RemoteJobStatus.RUNNING, raw_status="in progress", **reported)
+    job = observe_job(a_job(JobState.RUNNING, remote_job_id="ftjob-1"), remote, now=NOW, delay=5).job
+    assert {name: getattr(job, name) for name in reported} == reported
+    assert job.remote_status == "in progress"
+
+
+def test_remote_job_of_a_failure_without_a_reason_counts_as_finished() -> None:
+    assert is_remote_job_finished(a_job(JobState.FAILED, remote_job_id="ftjob-1", failure=None))
+    assert not is_remote_job_finished(a_job(JobState.FAILED, remote_job_id=None, failure=None))
+
+
+@pytest.mark.parametrize(
+    ("remote_job_id", "earlier", "latest", "total"),
+    [
+        ("ftjob-1", None, 2.0, 2.0),
+        ("ftjob-1", 3.0, 2.0, 5.0),
+        ("ftjob-1", 3.0, None, 3.0),
+        (None, 3.0, 2.0, 3.0),
+        (None, None, 2.0, None),
+        ("ftjob-1", None, 0.0, 0.0),
+    ],
+)
+def test_price_of_a_job_counts_every_remote_job_that_was_created(
+    remote_job_id: str | None, earlier: float | None, latest: float | None, total: float | None
+) -> None:
+    job = a_job(JobState.RUNNING, remote_job_id=remote_job_id, earlier_usd=earlier, estimated_usd=latest)
+    assert sum_created_usd(job) == total

@@ -124,3 +124,12 @@ def test_phases_are_summed_with_the_longest_account() -> None:
     assert (processing.jobs, processing.total, processing.median, processing.longest) == (2, 30, 15, 25)
     assert processing.longest_account == "b"
     assert sum(each.share for each in totals) == pytest.approx(1)
+
+
+def test_longest_job_of_a_phase_is_named() -> None:
+    short = build_job_timeline(JobState.READY, 0, changes(*STEPS[:4]), now=41)
+    longer = build_job_timeline(JobState.READY, 0, changes(*STEPS[:4]), now=70)
+    for order in ([("a", longer), ("z", short)], [("z", longer), ("a", short)]):
+        (waiting,) = (each for each in sum_phases(order) if each.phase is Phase.SLOT)
+        assert (waiting.longest, waiting.longest_account) == (30, order[0][0])
+        assert (waiting.jobs, waiting.total, waiting.median) == (2, 31, 15.5)

@@ -15,6 +15,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, TRANSITIONS, JobEvent, JobState
+from orchestrator.core.jobs.timeline import HELD_NOTE
 from orchestrator.core.jobs.transitions import (
     Outcome,
     advance,
@@ -29,6 +30,7 @@ from orchestrator.core.jobs.transitions import (
     retry_later,
     sleep_until,
 )
+from orchestrator.core.secret import Redactor, Secret
 
 FAILURE = Failure("rate_limited", "slow down", "wait", "req-9")
 LEGAL = [(state, event) for state, row in TRANSITIONS.items() for event in row]
@@ -140,7 +142,7 @@ def test_parking_with_a_failure_writes_an_event() -> None:
 def test_a_hold_sleeps_until_its_time(until: float | None) -> None:
     reason = Hold("ambiguous", "two jobs", "choose", until)
     outcome = hold_job(MADE, reason, request_id="req-2")
-    assert (outcome.job.hold, outcome.job.wake_at) == (reason, until)
+    assert (outcome.job.hold, outcome.job.wake_at, outcome.job.version) == (reason, until, MADE.version + 1)
     assert (outcome.failure, outcome.request_id) == (Failure("ambiguous", "two jobs", "choose"), "req-2")
 
 
@@ -215,3 +217,31 @@ class TestDespiteCancel:
             assert rebase_on_cancel(outcome, actual, now=NOW) is None
         known = advance(asked_before, JobEvent.REMOTE_CREATED, now=NOW)
         assert rebase_on_cancel(known, renew_intent(asked_before, until=NOW + 99).job, now=NOW) is None
+
+
+def test_recorded_outcome_holds_no_key_and_names_its_replica() -> None:
+    key = "sk-proj-0123456789abcdef"
+    redact = Redactor()
+    redact.add(Secret(key))
+    leak = replace(FAILURE, message=f"wrong key {key}")
+
+    outcome = hold_job(replace(MADE, warning=leak, failure=leak), Hold("ambiguous", f"two {key}", "choose"))
+    safe = outcome.redacted(redact, replica="r-1")
+
+    assert safe.failure is not None
+    assert safe.job.failure is not None
+    assert safe.job.warning is not None
+    for failure in (safe.failure, safe.job.failure, safe.job.warning):
+        assert key not in failure.message
+        assert "[key " in failure.message
+    assert (safe.job.replica, safe.job.version, safe.label) == ("r-1", outcome.job.version, outcome.label)
+
+
+def test_outcome_without_a_failure_stays_without_one() -> None:
+    safe = poll_again(MADE, NOW).redacted(Redactor(), replica="r-1")
+    assert (safe.failure, safe.job.failure, safe.job.warning, safe.job.replica) == (None, None, None, "r-1")
+
+
+def test_holds_have_the_note_by_which_the_timeline_finds_them() -> None:
+    assert hold_job(MADE, PERMANENT_HOLD).label == HELD_NOTE
+    assert sleep_until(MADE, None, failure=FAILURE).label == HELD_NOTE

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -41,3 +42,22 @@ def test_a_budget_is_for_all_jobs_unless_the_file_says_otherwise() -> None:
 )
 def test_a_month_begins_at_midnight_utc(now: datetime, start: datetime) -> None:
     assert month_start(now.timestamp()) == start.timestamp()
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Kiritimati"])
+def test_month_begins_at_midnight_utc_on_a_machine_in_any_time_zone(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        start = month_start(datetime(2026, 11, 28, tzinfo=UTC).timestamp())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert start == datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+
+
+def test_committed_spends_are_added_in_every_period() -> None:
+    other = CommittedSpend(total=1.0, month=2.0, run=4.0)
+    assert COMMITTED.add(other) == CommittedSpend(total=10.0, month=7.0, run=5.0)

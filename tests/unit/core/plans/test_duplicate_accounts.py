@@ -3,7 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
+from orchestrator.core.plans.duplicate_accounts import (
+    MAX_LISTED_NAMES,
+    list_shared_key_warnings,
+    list_shared_project_warnings,
+)
 
 
 def account(name: str, provider: ProviderName = ProviderName.OPENAI, **values: Any) -> Account:
@@ -42,3 +46,23 @@ def test_project_of_the_accounts_file_is_used_where_none_is_reported() -> None:
     assert list(list_shared_project_warnings([account("a"), account("b")], identities, keys)) == []
     accounts = [account("a", project="p"), account("b", project="p"), account("c", project="q")]
     assert [line.split(" are")[0] for line in list_shared_project_warnings(accounts, identities, keys)] == ["a, b"]
+
+
+def test_warning_about_many_accounts_names_some_and_counts_the_rest() -> None:
+    accounts = [account(f"a{number:03}", ProviderName.TOGETHER) for number in range(50)]
+    keys = {each.name: f"{number:08}" for number, each in enumerate(accounts)}
+    identities = dict.fromkeys(keys, AccountIdentity(organization="o", project="p"))
+    (separate,) = list_shared_project_warnings(accounts, identities, keys)
+    (shared,) = list_shared_key_warnings(accounts, dict.fromkeys(keys, "1111aaaa"))
+    for warning in (separate, shared):
+        assert warning.startswith("a000, a001, ")
+        assert f"and {50 - MAX_LISTED_NAMES} more" in warning
+
+
+def test_accounts_of_one_organisation_without_a_project_are_named_without_one() -> None:
+    keys = {"a": "1111aaaa", "b": "2222bbbb"}
+    identities = dict.fromkeys(keys, AccountIdentity(organization="o"))
+    accounts = [account(name, ProviderName.TOGETHER) for name in keys]
+    assert list(list_shared_project_warnings(accounts, identities, keys)) == [
+        "a, b are the same account at the provider (organisation o): each is trained and paid for there"
+    ]

@@ -10,6 +10,7 @@ from core_values import DATASET, NOW, PERMANENT_HOLD, SPEC, a_job, a_run, an_acc
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
@@ -350,3 +351,29 @@ def test_more_examples_than_the_provider_documents_are_held(
     assert other is None
     assert (held and held.kind) == (HoldKind.FILE_TOO_LARGE if limit else None)
     assert limit is None or f"vertex accepts at most {limit}" in (held.reason if held else "")
+
+
+def test_larger_of_the_two_files_decides_about_the_size_limit() -> None:
+    limit = CAPABILITIES[OPENAI].maximum_bytes
+    for training, validation, is_held in [(limit, limit, False), (1, limit + 1, True), (limit + 1, 1, True)]:
+        dataset = replace(
+            DATASET,
+            training=replace(DATASET.training, bytes=training),
+            validation=replace(DATASET.training, bytes=validation, examples=1),
+        )
+        made = build_plan(
+            (an_account(),),
+            SPECS,
+            dataset,
+            RunOptions(name="support"),
+            prices={OPENAI: Quote(2.0, "price file")},
+            facts=NO_PROVIDER_FACTS,
+            database_state=DatabaseState(jobs={}, account_states={}, committed_usd={}, run=None),
+            moderation=None,
+        )
+        hold = made.lines[0].hold
+        assert (hold is not None and hold.kind == HoldKind.FILE_TOO_LARGE) is is_held
+
+
+def test_total_is_rounded_to_hundredths_of_a_cent() -> None:
+    assert plan(prices={OPENAI: 0.123449}).total_usd == 0.1234

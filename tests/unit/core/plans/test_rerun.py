@@ -73,3 +73,10 @@ def test_dataset_refused_by_the_provider_is_reported() -> None:
         "at least 10 examples",
         "a file of at most 512,000,000 bytes",
     ]
+
+
+def test_seed_is_reported_where_the_provider_has_none() -> None:
+    fireworks = ProviderName.FIREWORKS
+    assert "fireworks has no seed" in rerun(fireworks, seed=42).notes
+    assert "fireworks has no seed" not in rerun(fireworks, seed=None).notes
+    assert "together has no seed" not in rerun(seed=42).notes

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from core_values import DATASET, SPEC, a_run, an_account
+from core_values import DATASET, SPEC, a_job, a_run, an_account
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.plan import DatabaseState, Plan, ProviderFacts, build_plan
 from orchestrator.core.plans.price import Quote
 from orchestrator.core.plans.retirement import (
+    MODEL_GONE_DAYS,
+    NOTICE_DAYS,
     Retirement,
     days_left,
+    find_due_notice_days,
     find_retirement_hold,
     list_retirement_warnings,
     list_unknown_model_holds,
@@ -165,3 +169,34 @@ def test_price_hold_comes_first() -> None:
     held = plan(None, usd=20.0).hold
     assert held is not None
     assert held.kind == HoldKind.RUN_TOO_EXPENSIVE
+
+
+@pytest.mark.parametrize(
+    ("shutdown", "words"),
+    [
+        (date(2026, 11, 22), "is 2026-11-22 (1 day ago)"),
+        (date(2026, 11, 20), "is 2026-11-20 (3 days ago)"),
+        (date(2026, 11, 23), "is 2026-11-23 (in 0 days)"),
+        (date(2026, 11, 24), "is 2026-11-24 (in 1 day)"),
+    ],
+)
+def test_warning_about_a_shutdown_counts_the_days(shutdown: date, words: str) -> None:
+    (warning,) = list_retirement_warnings(provider_model(shutdown), NOW)
+    assert words in warning
+
+
+@pytest.mark.parametrize("days", NOTICE_DAYS)
+def test_notice_is_due_once_fewer_days_are_left_than_it_announces(days: int) -> None:
+    def due(left: int) -> int | None:
+        job = a_job(JobState.SUCCEEDED, retires_on=date(2026, 11, 23) + timedelta(days=left))
+        return find_due_notice_days(job, NOW)
+
+    assert due(days - 1) == days
+    assert due(days) in {None, *(other for other in NOTICE_DAYS if other > days)}
+    assert due(max(NOTICE_DAYS)) is None
+
+
+def test_model_without_a_date_needs_no_notice_and_one_that_is_gone_always_does() -> None:
+    assert find_due_notice_days(a_job(JobState.SUCCEEDED), NOW) is None
+    gone = a_job(JobState.SUCCEEDED, gone_at=NOW, retires_on=date(2030, 1, 1))
+    assert find_due_notice_days(gone, NOW) == MODEL_GONE_DAYS

@@ -89,3 +89,9 @@ def test_prices_of_all_providers_are_added_up() -> None:
     whole = sum_providers([one, one])
     assert (whole.planned, whole.submitted) == (Amount(usd=4.0, known=4), Amount(usd=2.0, known=2, unknown=2))
     assert (whole.quoted, whole.trained, whole.trained_tokens) == (Amount(), Amount(usd=1.0, known=2), 14)
+
+
+def test_points_are_an_interval_apart_that_depends_on_the_time_covered_and_not_on_the_date() -> None:
+    for start in (0.0, 1.8e9):
+        points = sum_over_time([cost(submitted_at=start), cost(submitted_at=start + 60)])
+        assert [point.until - start for point in points] == [60, 120]
