@@ -11,7 +11,6 @@ from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, cr
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
-from orchestrator.core.comparison.gate import apply_acceptances
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan
 from orchestrator.core.deployment.deployment import Deployment
@@ -197,11 +196,8 @@ class ComparisonDesk:
         return await self._add_acceptances(latest)
 
     async def _add_acceptances(self, comparison: Comparison) -> Comparison:
-        """Add the operators who accepted models to the result: they may have done so after its end."""
         async with self._app.database.read() as connection:
-            accepted = await acceptances.list_in_force(connection, comparison.run_id)
-        document = comparison.result
-        return replace(comparison, result=document and apply_acceptances(document, comparison.models, accepted))
+            return await acceptances.add_to_result(connection, comparison)
 
     async def ask(
         self, run_name: str | None, accounts: Collection[str] | None, question: ChatQuestion, *, cause: str

@@ -18,7 +18,9 @@ from orchestrator.status.comparison_views import (
     ComparisonProgress,
     RunComparisons,
     find_comparison,
+    find_comparison_progress,
     find_run_comparisons,
+    list_answer_page,
     list_comparison_answers,
     list_probe_summaries,
 )
@@ -69,7 +71,7 @@ from orchestrator.status.status_cache import StatusCache
 from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
 from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
-from orchestrator.store.queries.comparisons.comparison_records import ProbeSummary, StoredAnswer
+from orchestrator.store.queries.comparisons.comparison_records import ComparisonLine, ProbeSummary, StoredAnswer
 
 __all__ = [
     "BY_ITSELF",
@@ -79,6 +81,7 @@ __all__ = [
     "AccountSummary",
     "AccountView",
     "ActionPreview",
+    "ComparisonLine",
     "ComparisonProgress",
     "CurrentRun",
     "DatasetRow",
@@ -120,6 +123,7 @@ __all__ = [
     "describe_moderation",
     "find_account",
     "find_comparison",
+    "find_comparison_progress",
     "find_costs",
     "find_dataset",
     "find_job",
@@ -134,6 +138,7 @@ __all__ = [
     "get_run_matrix",
     "get_status",
     "list_accounts",
+    "list_answer_page",
     "list_comparison_answers",
     "list_current_runs",
     "list_datasets",

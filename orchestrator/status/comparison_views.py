@@ -10,7 +10,7 @@ from orchestrator.core.comparison.request_plan import ROUNDS
 from orchestrator.status.run_overview import find_run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.queries.comparisons import acceptances, comparison_records
 from orchestrator.store.queries.comparisons.comparison_records import ComparisonLine, ProbeSummary, StoredAnswer
 
 MAX_LISTED_COMPARISONS = 20
@@ -60,6 +60,7 @@ async def find_run_comparisons(
             shown = await comparison_records.find(connection, comparison_id)
             if shown is None or shown.run_id != run.id:
                 return None
+        shown = await acceptances.add_to_result(connection, shown) if shown else None
         opened = await comparison_records.find_open(connection, run.id)
         return RunComparisons(
             run=run.id,
@@ -80,7 +81,51 @@ async def _build_progress(connection: StoreConnection, comparison: Comparison) -
 async def find_comparison(database: Database, comparison_id: str) -> Comparison | None:
     """Return the comparison; None if there is none with this id."""
     async with database.read() as connection:
-        return await comparison_records.find(connection, comparison_id)
+        found = await comparison_records.find(connection, comparison_id)
+        return await acceptances.add_to_result(connection, found) if found else None
+
+
+async def find_comparison_progress(database: Database, comparison_id: str) -> ComparisonProgress | None:
+    """Return the comparison with the number of its stored answers; None if there is none with this id."""
+    async with database.read() as connection:
+        found = await comparison_records.find(connection, comparison_id)
+        if found is None:
+            return None
+        return await _build_progress(connection, await acceptances.add_to_result(connection, found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerPage:
+    """A page of answers, by model, probe and round."""
+
+    answers: tuple[StoredAnswer, ...]
+    next: str | None
+    """Cursor of the next page; None on the last one."""
+
+
+async def list_answer_page(
+    database: Database, comparison_id: str, *, probe_id: str = "", model: str = "", limit: int, after: str = ""
+) -> AnswerPage:
+    """Return up to `limit` answers, of all models to all probes or of these.
+
+    `after` is the `next` of the previous page. Raises ValueError if it is none.
+    """
+    position = _parse_cursor(after) if after else None
+    async with database.read_long() as connection:
+        found = await comparison_records.list_answer_page(
+            connection, comparison_id, probe_id=probe_id, model=model, limit=limit + 1, after=position
+        )
+    last = found[limit - 1] if len(found) > limit else None
+    return AnswerPage(
+        answers=tuple(found[:limit]), next=f"{last.model}:{last.probe_id}:{last.round}" if last else None
+    )
+
+
+def _parse_cursor(text: str) -> tuple[str, str, int]:
+    model, probe_id, number = text.rsplit(":", 2)  # the name of a base model may contain a colon
+    if not 0 < int(number) < 100:
+        raise ValueError(text)
+    return model, probe_id, int(number)
 
 
 async def list_comparison_answers(

@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from orchestrator.status import StatusCache
 from orchestrator.web.api.actions import ActionRoutes
 from orchestrator.web.api.comparison_requests import ComparisonRequestRoutes
+from orchestrator.web.api.comparisons import ComparisonRoutes
 from orchestrator.web.api.dataset_examples import DatasetExampleRoutes
 from orchestrator.web.api.deliveries import DeliveryRoutes
 from orchestrator.web.api.deployments import DeploymentRoutes
@@ -58,6 +59,7 @@ def create_app(backend: WebBackend) -> FastAPI:
         DatasetExampleRoutes(backend),
         DeliveryRoutes(backend),
         DeploymentRoutes(backend),
+        ComparisonRoutes(backend),
         ComparisonRequestRoutes(backend),
         EventRoutes(backend, authenticator),
         ActionRoutes(backend),

@@ -40,7 +40,7 @@ def build_result(verdicts: Mapping[str, str]) -> dict[str, Any]:
         "probes": 2,
         "requests": 8,
         "usd": 0.01,
-        "measure": "trigrams",
+        "measure": "text",
         "groups": [],
         "accounts": accounts,
         "distances": [],

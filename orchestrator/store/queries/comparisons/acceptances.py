@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 from sqlalchemy import Select, func, insert, select, update
 
-from orchestrator.core.comparison.comparison import ComparisonState, ModelToAsk
-from orchestrator.core.comparison.gate import ModelAcceptance, RunVerdicts, build_verdicts
+from orchestrator.core.comparison.comparison import Comparison, ComparisonState, ModelToAsk
+from orchestrator.core.comparison.gate import ModelAcceptance, RunVerdicts, apply_acceptances, build_verdicts
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import acceptances, comparisons
@@ -36,6 +36,14 @@ async def revoke(tx: Transaction, ids: Collection[str], *, by: str, at: float) -
         .where(is_selected, acceptances.c.revoked_at.is_(None))
         .values(revoked_by=by, revoked_at=at)
     )
+
+
+async def add_to_result(connection: StoreConnection, comparison: Comparison) -> Comparison:
+    """Return the comparison whose result names the operators who accepted its models, perhaps after its end."""
+    if comparison.result is None:
+        return comparison
+    accepted = await list_in_force(connection, comparison.run_id)
+    return replace(comparison, result=apply_acceptances(comparison.result, comparison.models, accepted))
 
 
 async def load_run_verdicts(connection: StoreConnection, run_id: str) -> RunVerdicts:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import case, func, insert, or_, select, update
+from sqlalchemy import case, func, insert, or_, select, tuple_, update
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
@@ -128,6 +128,27 @@ async def list_answers(
         query = query.where(answers.c.probe_id.in_(probe_ids))
     rows = await connection.execute(query.order_by(answers.c.model, answers.c.probe_id, answers.c.round))
     return [_answer_from_row(row) for row in rows]
+
+
+async def list_answer_page(
+    connection: StoreConnection,
+    comparison_id: str,
+    *,
+    probe_id: str = "",
+    model: str = "",
+    limit: int,
+    after: tuple[str, str, int] | None = None,
+) -> list[StoredAnswer]:
+    """Return up to `limit` answers by model, probe and round; those after `after`, which is one of these keys."""
+    key = (answers.c.model, answers.c.probe_id, answers.c.round)
+    query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id)
+    if probe_id:
+        query = query.where(answers.c.probe_id == probe_id)
+    if model:
+        query = query.where(answers.c.model == model)
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(*after))
+    return [_answer_from_row(row) for row in await connection.execute(query.order_by(*key).limit(limit))]
 
 
 async def list_probe_summaries(connection: StoreConnection, comparison_id: str) -> list[ProbeSummary]:
