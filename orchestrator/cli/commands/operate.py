@@ -133,7 +133,7 @@ def adopt(
     summary=ACTION_INFO[OperatorAction.ACCEPT].summary,
     panel=Panel.OPERATE,
     examples="""
-        orchestrator accept acme-eu --reason "Its answers are shorter, which this customer wants."
+        orchestrator accept acme-eu --reason "This customer wants a strict model."
         orchestrator accept acme-eu --revoke
     """,
 )

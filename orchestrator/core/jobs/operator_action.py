@@ -170,7 +170,7 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
     ),
     OperatorAction.ACCEPT: ActionInfo(
         scope=ActionScope.MODELS,
-        summary="Accept the models of accounts, so that exports hold them although they are not alike.",
+        summary="Accept models that are not alike, by name and with a reason.",
         title="Accept the model of {target}?",
         confirmation=(
             "Exports hold the model from now on, whatever its verdict is. Your reason is recorded with the id of the "

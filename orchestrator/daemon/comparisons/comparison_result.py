@@ -56,7 +56,7 @@ def build_result_request(
             ModelAnswers(
                 account=each.name,
                 group=each.group,
-                serving=find_named_base_model(each.model),
+                serving=find_named_base_model(each.fine_tuned_model or each.model),
                 rounds=rounds[each.name],
             )
             for each in tuned
