@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, create_running_error, start_comparison
+from orchestrator.control.deployment_plan import DeploymentPlan, DeploymentSelection, plan_deployments
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.probe import Probe
-from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan
+from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan, estimate_hosting_hours
+from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import ConfigError, NothingToDo, ProviderError
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.run import Run
+from orchestrator.daemon.comparisons.comparison_asker import MAX_REQUESTS_IN_FLIGHT
 from orchestrator.daemon.comparisons.comparison_planner import (
     FindPrice,
+    build_plan,
     find_left_out,
     list_callable_models,
+    list_deploying_models,
+    list_undeployed_jobs,
     plan_comparison,
 )
-from orchestrator.daemon.comparisons.comparison_runner import (
-    CLAIM_SECONDS,
-    MAX_REQUESTS_IN_FLIGHT,
-    ComparisonRunner,
-    build_plan,
-)
+from orchestrator.daemon.comparisons.comparison_runner import CLAIM_SECONDS, ComparisonRunner
 from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.inputs.prices import load_prices
 from orchestrator.providers.base import ChatProvider
 from orchestrator.store.db.transaction import EventData, Transaction
-from orchestrator.store.queries import jobs, runs
+from orchestrator.store.queries import jobs, replicas, runs
 from orchestrator.store.queries.comparisons import acceptances, comparison_records
 from orchestrator.store.queries.deployments import deployment_records
 
@@ -55,6 +57,7 @@ class PreparedComparison:
     plan: RequestPlan
     cause: str
     left_out: tuple[LeftOutModel, ...] = ()
+    deployments: DeploymentPlan | None = None
     is_continued: bool = False
     answered: int = 0
 
@@ -67,6 +70,7 @@ class PreparedComparison:
             requests=self.plan.requests,
             usd=self.plan.usd,
             left_out=self.left_out,
+            deployments=self.deployments,
         )
 
 
@@ -110,7 +114,9 @@ class ComparisonDesk:
         listed = app.loader.get_comparison_settings(run.name)
         settings = interrupted.settings if interrupted else replace(listed, **options)
         probes = await asyncio.to_thread(load_probes, dataset, settings)
-        comparison = interrupted or await self._plan(run, probes, settings, cause)
+        comparison, deployments = (
+            (interrupted, None) if interrupted else await self._plan(run, probes, settings, cause)
+        )
         plan = build_plan(comparison, list(probes))
         if interrupted is None and (obstacle := plan.find_obstacle()):
             raise ConfigError(obstacle)
@@ -120,7 +126,8 @@ class ComparisonDesk:
             probes={probe.probe_id: probe for probe in probes},
             plan=plan,
             cause=cause,
-            left_out=await self._find_left_out(run, comparison),
+            left_out=await self._find_left_out(run, comparison, deployments),
+            deployments=deployments,
             is_continued=interrupted is not None,
             answered=answered,
         )
@@ -255,10 +262,14 @@ class ComparisonDesk:
             find_price=find_price,
         )
 
-    async def _find_left_out(self, run: Run, comparison: Comparison) -> tuple[LeftOutModel, ...]:
+    async def _find_left_out(
+        self, run: Run, comparison: Comparison, deployments: DeploymentPlan | None
+    ) -> tuple[LeftOutModel, ...]:
         async with self._app.database.read() as connection:
             run_jobs = await jobs.list_by_run(connection, run.id)
-        return find_left_out(run_jobs, comparison.models, self._app.connections.get_listed_accounts())
+        obstacles = {line.job.account: line.obstacle for line in deployments.lines} if deployments else {}
+        left_out = find_left_out(run_jobs, comparison.models, self._app.connections.get_listed_accounts())
+        return tuple(replace(each, reason=obstacles.get(each.account) or each.reason) for each in left_out)
 
     async def _load_facts(self, run: Run) -> tuple[list[Job], dict[str, Deployment], FindPrice]:
         app = self._app
@@ -274,18 +285,64 @@ class ComparisonDesk:
 
     async def _plan(
         self, run: Run, probes: tuple[Probe, ...], settings: ComparisonSettings, cause: str
-    ) -> Comparison:
+    ) -> tuple[Comparison, DeploymentPlan | None]:
         run_jobs, ready, find_price = await self._load_facts(run)
-        return plan_comparison(
+        accounts = self._app.connections.get_listed_accounts()
+        deployments, deploying = None, []
+        if settings.deploy:
+            callable_models = list_callable_models(
+                run_jobs, accounts=accounts, deployments=ready, find_price=find_price
+            )
+            undeployed = list_undeployed_jobs(run_jobs, callable_models, accounts)
+            if undeployed:
+                hours = estimate_hosting_hours(len(probes), settings.round_gap_seconds)
+                deployments = await self._plan_deployments(run, undeployed, hours, find_price)
+                deploying = list_deploying_models(deployments, find_price)
+        comparison = plan_comparison(
             run,
             run_jobs,
             probes,
             settings,
-            accounts=self._app.connections.get_listed_accounts(),
+            accounts=accounts,
             deployments=ready,
             find_price=find_price,
             now=self._app.clock.now(),
             cause=cause,
+            deploying=deploying,
+        )
+        return comparison, deployments
+
+    async def _plan_deployments(
+        self, run: Run, undeployed: Sequence[Job], hours: float, find_price: FindPrice
+    ) -> DeploymentPlan:
+        """Plan the deployments of these models as an operator does it, for a short time. Nothing is stored.
+
+        Raises ConfigError if an option is missing, or no service runs that would create them.
+        """
+        app = self._app
+        if self._reads_file:
+            async with app.database.read() as connection:
+                if not await replicas.list_live(connection, app.clock.now()):
+                    raise ConfigError(
+                        "deployments are created and stopped by the service, and no service runs",
+                        hint="Start `orchestrator serve` with the same database, or leave out --deploy.",
+                    )
+        providers = {job.account: job.provider for job in undeployed}
+
+        async def find_deployment_price(
+            account: str, base_model: str, spec: DeploymentSpec
+        ) -> DeploymentPrice | None:
+            price = await app.deployment_prices.find_price(account, base_model, spec)
+            listed = find_price(providers[account], base_model)
+            if price is None or price.usd_per_hour is not None or listed is None or not listed.usd_per_hour:
+                return price
+            return replace(price, usd_per_hour=listed.usd_per_hour, source="price file")
+
+        return await plan_deployments(
+            app.database,
+            DeploymentSelection(accounts=list(providers), run=run.id, options={"keep_hours": hours}),
+            get_tables=app.loader.get_deployment_tables,
+            find_price=find_deployment_price,
         )
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from orchestrator.control.deployment_plan import DeploymentPlan
+from orchestrator.control.deployments import request_deployments
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
+from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
+from orchestrator.core.deployment.transitions import request_stop
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.queries.deployments import deployment_records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,17 @@ class PlannedComparison:
     requests: int
     usd: float | None
     """Highest possible price; None: unknown."""
+    """The price of the calls and of the deployments that the comparison starts."""
     left_out: tuple[LeftOutModel, ...] = ()
+    deployments: DeploymentPlan | None = None
+    """The deployments that are requested together with the comparison."""
+
+    @property
+    def hosting_usd(self) -> float | None:
+        """The part of the price that the deployments cost; None: unknown."""
+        prices = [model.hosting_usd for model in self.comparison.models if model.starts_deployment]
+        known = [usd for usd in prices if usd is not None]
+        return sum(known) if len(known) == len(prices) else None
 
     @property
     def models(self) -> int:
@@ -48,6 +65,8 @@ async def start_comparison(
         if running is not None:
             raise create_running_error(planned.run_name, running)
         await comparison_records.add(tx, comparison)
+        if planned.deployments is not None:
+            await request_deployments(tx, planned.deployments, by=by, now=now, comparison_id=comparison.id)
     return comparison
 
 
@@ -64,7 +83,21 @@ async def stop_comparison(database: Database, comparison_id: str, *, by: str, no
         )
         if not await comparison_records.finish(tx, stopped, at=now, cause=by):
             raise NothingToDo(f"comparison {comparison_id} has ended", hint="Its result and its answers are kept.")
+        await stop_own_deployments(tx, comparison_id, by=by, now=now)
     return replace(stopped, claimed_by=None, claimed_until=None)
+
+
+async def stop_own_deployments(tx: Transaction, comparison_id: str, *, by: str, now: float) -> list[Deployment]:
+    """Request the stop of the deployments that the comparison has requested, and of no others."""
+    stopped = []
+    for deployment in await deployment_records.list_by_comparison(tx.connection, comparison_id):
+        has_ended = deployment.state in TERMINAL_DEPLOYMENT_STATES
+        if has_ended or deployment.stop_reason not in {None, StopReason.CONFLICT}:
+            continue
+        outcome = request_stop(deployment, now=now)
+        if await deployment_records.record(tx, outcome, at=now, cause=by):
+            stopped.append(outcome.deployment)
+    return stopped
 
 
 def create_running_error(run_name: str, running: Comparison) -> ConfigError:

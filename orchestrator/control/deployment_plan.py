@@ -207,6 +207,8 @@ def _find_obstacle(job: Job, existing: Deployment | None) -> str:
         return ""
     if existing.stop_reason is not None:
         return "its deployment is being stopped; request it again when it has ended"
+    if existing.comparison_id is not None:
+        return "it is deployed for a comparison, which stops it; request it again when it has ended"
     return f"it is deployed already ({existing.state})"
 
 

@@ -50,12 +50,23 @@ async def deploy(database: Database, plan: DeploymentPlan, *, by: str, now: floa
     its deployment.
     """
     async with database.transaction() as tx:
-        first = [_build_record(line, now) for line in plan.accepted if line.existing is None]
-        requested = await deployment_records.add(tx, first, at=now, cause=by)
-        for line in plan.accepted:
-            if line.existing is not None and (again := await _request_again(tx, line, by, now)):
-                requested.append(again)
-        return sorted(requested, key=lambda each: (each.account, each.id))
+        return await request_deployments(tx, plan, by=by, now=now)
+
+
+async def request_deployments(
+    tx: Transaction, plan: DeploymentPlan, *, by: str, now: float, comparison_id: str | None = None
+) -> list[Deployment]:
+    """Request the deployments as `deploy` does, within a transaction. A comparison stops those that it requests."""
+    first = [
+        replace(_build_record(line, now), comparison_id=comparison_id)
+        for line in plan.accepted
+        if line.existing is None
+    ]
+    requested = await deployment_records.add(tx, first, at=now, cause=by)
+    for line in plan.accepted:
+        if line.existing is not None and (again := await _request_again(tx, line, by, now, comparison_id)):
+            requested.append(again)
+    return sorted(requested, key=lambda each: (each.account, each.id))
 
 
 async def undeploy(database: Database, target: DeploymentTarget, *, by: str, now: float) -> list[Deployment]:
@@ -140,7 +151,9 @@ def _build_record(line: PlannedDeployment, now: float) -> Deployment:
     )
 
 
-async def _request_again(tx: Transaction, line: PlannedDeployment, by: str, now: float) -> Deployment | None:
+async def _request_again(
+    tx: Transaction, line: PlannedDeployment, by: str, now: float, comparison_id: str | None
+) -> Deployment | None:
     """Request an ended deployment again with the spec and price of the plan; None if it has not ended any more."""
     latest = await deployment_records.find(tx.connection, line.id)
     if latest is None or latest.state not in TERMINAL_DEPLOYMENT_STATES:
@@ -157,6 +170,7 @@ async def _request_again(tx: Transaction, line: PlannedDeployment, by: str, now:
         hold=hold,
         failure=hold.failure if hold else None,
         wake_at=None if hold else now,
+        comparison_id=comparison_id,
     )
     outcome = replace(outcome, deployment=deployment, failure=deployment.failure)
     return deployment if await deployment_records.record(tx, outcome, at=now, cause=by) else None

@@ -28,6 +28,7 @@ PRICE_TABLE: Final = DatedTable(
         "fixed": bool,
         "usd_per_million_input_tokens": int | float,
         "usd_per_million_output_tokens": int | float,
+        "usd_per_hour": int | float,
     },
 )
 
@@ -66,7 +67,9 @@ def _inference_price_from_row(row: dict[str, Any]) -> InferencePrice | None:
     if prices[0] is None or prices[1] is None:
         return None
     return InferencePrice(
-        usd_per_million_input_tokens=float(prices[0]), usd_per_million_output_tokens=float(prices[1])
+        usd_per_million_input_tokens=float(prices[0]),
+        usd_per_million_output_tokens=float(prices[1]),
+        usd_per_hour=float(row.get("usd_per_hour", 0.0)),
     )
 
 

@@ -98,6 +98,26 @@ DEPLOYMENT_USD: Final = MetricDefinition(
 UNPRICED_DEPLOYMENTS: Final = MetricDefinition(
     "gauge", "orchestrator_unpriced_deployments", "Deployments without a known price.", ("provider",)
 )
+COMPARISONS: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_comparisons",
+    "Comparisons of models by state: asking, finished or stopped.",
+    ("state",),
+)
+COMPARED_MODELS: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_compared_models",
+    "Models by their verdict in the latest finished comparison of each current run.",
+    ("verdict",),
+)
+COMPARISON_REQUESTS: Final = MetricDefinition(
+    "gauge", "orchestrator_comparison_requests", "Requests that all comparisons have sent to models."
+)
+COMPARISON_USD: Final = MetricDefinition(
+    "gauge",
+    "orchestrator_comparison_usd",
+    "What all comparisons have cost, with the deployments that they started, in USD; unknown prices count as 0.",
+)
 REPLICAS: Final = MetricDefinition("gauge", "orchestrator_replicas", "Service processes with a current heartbeat.")
 BUILD: Final = MetricDefinition(
     "gauge", "orchestrator_build_info", "Build information (always 1).", ("version", "python")
@@ -152,6 +172,10 @@ ALL_METRICS: Final = (
     DEPLOYMENT_USD_PER_HOUR,
     DEPLOYMENT_USD,
     UNPRICED_DEPLOYMENTS,
+    COMPARISONS,
+    COMPARED_MODELS,
+    COMPARISON_REQUESTS,
+    COMPARISON_USD,
     REPLICAS,
     BUILD,
     CALLS,

@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 
+from orchestrator.core.comparison.comparison import ComparisonState
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.metrics import definitions
@@ -55,6 +56,7 @@ class GaugeCollector:
             {(name,): _end_of_day_timestamp(day) for name, day in snapshot.first_retirement_dates.items()},
         )
         yield from _build_deployment_families(snapshot)
+        yield from _build_comparison_families(snapshot)
         yield _build_family(definitions.REPLICAS, {(): snapshot.replicas})
         yield _build_family(definitions.BUILD, self._build)
 
@@ -73,6 +75,16 @@ def _build_deployment_families(snapshot: MetricsSnapshot) -> Iterator[GaugeMetri
     yield _build_family(definitions.DEPLOYMENTS, states)
     for definition, values in sums.items():
         yield _build_family(definition, _sum_by_label(values))
+
+
+def _build_comparison_families(snapshot: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
+    totals = snapshot.comparisons
+    states = {(state.value,): float(totals.counts.get(state, 0)) for state in ComparisonState}
+    verdicts = {(name,): float(count) for name, count in snapshot.compared_models.items()}
+    yield _build_family(definitions.COMPARISONS, states)
+    yield _build_family(definitions.COMPARED_MODELS, verdicts)
+    yield _build_family(definitions.COMPARISON_REQUESTS, {(): totals.requests})
+    yield _build_family(definitions.COMPARISON_USD, {(): totals.usd})
 
 
 def _count_jobs(snapshot: MetricsSnapshot) -> ValuesByLabels:

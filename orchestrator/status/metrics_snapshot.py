@@ -12,11 +12,14 @@ from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.notifications.comparison_notifications import count_verdicts
 from orchestrator.status.deployments import calculate_usd_per_hour
 from orchestrator.status.run_overview import ProblemGroup, StateCount
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, replicas, runs, stats
+from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.queries.comparisons.comparison_records import ComparisonTotals
 from orchestrator.store.queries.deployments import deployment_search
 
 MAX_PROBLEM_GROUPS = 1000  # error kinds and hints are few; the limit only bounds the query
@@ -38,6 +41,10 @@ class MetricsSnapshot:
     """Last day of the first model to be retired, by provider."""
     deployments: Sequence[DeploymentUsage] = ()
     """Those that may exist at a provider."""
+    comparisons: ComparisonTotals = field(default_factory=ComparisonTotals)
+    """All comparisons."""
+    compared_models: Mapping[str, int] = field(default_factory=dict)
+    """Models of the current runs by their latest verdict."""
     due: int = 0
     """Due jobs of any run."""
     oldest_due: float = 0.0
@@ -78,6 +85,7 @@ async def get_metrics_snapshot(database: Database, now: float) -> MetricsSnapsho
             oldest_due=0.0 if since is None else now - since,
             replicas=live,
             deployments=tuple(_measure_deployment(each, now) for each in billed),
+            comparisons=await comparison_records.sum_costs(connection),
         )
         for run in await runs.list_current(connection):
             snapshot = _add_numbers(snapshot, await _load_numbers(connection, run, now))
@@ -88,6 +96,7 @@ async def _load_numbers(connection: StoreConnection, run: Run, now: float) -> Me
     """Load the numbers of one run."""
     state_counts = await job_search.get_state_counts(connection, run, JobFilter(), now)
     dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
+    compared = await comparison_records.find_latest_finished(connection, run.id)
     return MetricsSnapshot(
         state_counts=state_counts,
         problem_groups=await job_search.list_problem_groups(
@@ -96,6 +105,7 @@ async def _load_numbers(connection: StoreConnection, run: Run, now: float) -> Me
         run_holds=[hold.kind for hold in run.holds if hold.is_active(now)],
         planned_tokens=_planned_tokens(run, state_counts, dataset.tokens),
         trained_tokens=await stats.count_trained_tokens(connection, run.id),
+        compared_models=count_verdicts(compared) if compared else {},
         first_retirement_dates=await stats.get_first_retirement_dates(connection, run.id),
     )
 
@@ -112,12 +122,13 @@ def _add_numbers(snapshot: MetricsSnapshot, numbers: MetricsSnapshot) -> Metrics
         run_holds=[*snapshot.run_holds, *numbers.run_holds],
         planned_tokens=_add_counts(snapshot.planned_tokens, numbers.planned_tokens),
         trained_tokens=_add_counts(snapshot.trained_tokens, numbers.trained_tokens),
+        compared_models=_add_counts(snapshot.compared_models, numbers.compared_models),
         first_retirement_dates=days,
     )
 
 
 def _add_counts(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
-    """Add counts by provider; a count of 0 stays, so that its series does not end."""
+    """Add counts by name; a count of 0 stays, so that its series does not end."""
     return {name: first.get(name, 0) + second.get(name, 0) for name in (*first, *second)}
 
 

@@ -1,4 +1,4 @@
-"""A run over all providers ends with every model answering a call through LiteLLM's router, built from our export."""
+"""A run over all providers: every model answers through LiteLLM's router, and is compared with the others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from all_providers import BASE_MODELS, DEPLOYMENTS, format_accounts, serve_every_provider
+from all_providers import (
+    BASE_MODELS,
+    DEPLOYMENTS,
+    PRICES,
+    Fakes,
+    format_accounts,
+    format_prices,
+    serve_every_provider,
+)
 from machine_speed import scale_seconds
 from processes import QUICK_POLLING, clean_environ
 
@@ -32,8 +41,9 @@ def test_every_provider_takes_part() -> None:
 
 @pytest.mark.skipif(not LITELLM.exists(), reason="LiteLLM is not installed; `make acceptance` does it")
 async def test_every_model_of_a_run_answers_through_litellm(tmp_path: Path) -> None:
-    async with serve_every_provider(tmp_path) as urls:
-        (tmp_path / "accounts.toml").write_text(format_accounts(urls))
+    async with serve_every_provider(tmp_path) as fakes:
+        (tmp_path / "accounts.toml").write_text(format_accounts(fakes.urls))
+        (tmp_path / "prices.toml").write_text(format_prices())
         async with serving(tmp_path):
             await wait_until_callable(tmp_path)
             code, _, err = await run(tmp_path, "models", "--format", "litellm", "--output", "router.yaml")
@@ -44,6 +54,36 @@ async def test_every_model_of_a_run_answers_through_litellm(tmp_path: Path) -> N
             code, out, err = await run(tmp_path, "undeploy", "--all")
             assert code == 0, out + err
             await wait_until_removed(tmp_path)
+            await compare_and_check_costs(tmp_path, fakes)
+
+
+async def compare_and_check_costs(folder: Path, fakes: Fakes) -> None:
+    """Compare the models, six of which must be deployed for it: nothing is left, and the costs are right."""
+    fakes.reset_counters()
+    options = ("--deploy", "--probes", "2", "--no-behaviour", "--round-gap", "0", "--yes", "--json")
+    started = time.perf_counter()
+    _, out, err = await run(folder, "compare", *options)
+    seconds = time.perf_counter() - started
+    assert "Comparing 10 models, 2 probes: " in err, out + err
+    assert f", {len(DEPLOYMENTS)} deployments, at most $" in err
+    document = json.loads(out)
+    assert {each["account"] for each in document["accounts"]} == set(BASE_MODELS)
+    assert {each["obstacle"] for each in document["accounts"]} == {None}, document["accounts"]
+    calls = {name: each.calls for name, each in fakes.counters.items()}
+    assert document["requests"] == sum(calls.values()), calls
+    assert min(each.calls for each in fakes.counters.values()) >= 2 * 2
+    paid = sum(each.calculate_usd() for each in fakes.counters.values())
+    assert document["token_usd"] == pytest.approx(paid, abs=1e-5)
+    _, out, _ = await run(folder, "deployments", "--ended", "--json")
+    deployments = json.loads(out)["deployments"]
+    assert {each["account"]: each["state"] for each in deployments} == dict.fromkeys(DEPLOYMENTS, "stopped")
+    code, out, err = await run(folder, "deployments", "--live", "--json")
+    assert code == 0, out + err
+    assert json.loads(out)["deployments"] == []
+    hosting_usd = sum(each["so_far_usd"] for each in deployments)
+    assert document["hosting_usd"] == pytest.approx(hosting_usd)
+    assert 0 < hosting_usd <= 2 * PRICES["usd_per_hour"] * (seconds / 3600 + 1 / 60)
+    assert document["usd"] == pytest.approx(document["token_usd"] + document["hosting_usd"])
 
 
 async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -56,7 +96,7 @@ async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchestrator", *arguments),
         cwd=folder,
-        env=clean_environ() | QUICK_POLLING,
+        env=clean_environ() | QUICK_POLLING | {"ORCHESTRATOR_PRICES_FILE": "prices.toml"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

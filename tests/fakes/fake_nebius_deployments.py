@@ -126,7 +126,8 @@ class FakeNebius:
             raise Refused(404, f"The model `{model}` does not exist.")
         self.served.append(found.body["source"])
         choice = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": "H"}}
-        return Reply({"id": uuid4().hex, "object": "chat.completion", "model": model, "choices": [choice]})
+        answer = {"id": uuid4().hex, "object": "chat.completion", "model": model, "choices": [choice]}
+        return Reply(answer | {"usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}})
 
     def add(self, account: str, name: str, source: str, now: float) -> None:
         """Put somebody's model there."""

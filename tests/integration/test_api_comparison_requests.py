@@ -91,6 +91,8 @@ async def test_plan_names_price_and_left_out_models_and_stores_nothing(
         "probes": 2,
         "requests": 8,
         "usd": 0.5,
+        "hosting_usd": 0.0,
+        "deployments": [],
         "left_out": [{"account": "initech", "reason": "it has no model: its job is training"}],
     }
     assert planner.requested == [("demo", {"probes": 60, "scoring": "json"})]

@@ -29,6 +29,10 @@ RoundGapOption = Annotated[float | None, typer.Option(min=0, help="Seconds betwe
 ReportOption = Annotated[
     Path | None, typer.Option(dir_okay=False, help="Write the result as one HTML file that needs no service.")
 ]
+DeployOption = Annotated[
+    bool,
+    typer.Option("--deploy", help="Deploy the models that need it, and stop these deployments at the end."),
+]
 LatestOption = Annotated[bool, typer.Option("--latest", help="Show the latest result; call no model.")]
 
 
@@ -51,6 +55,7 @@ def compare(
     no_behaviour: NoBehaviourOption = False,
     no_texts: NoTextsOption = False,
     round_gap: RoundGapOption = None,
+    deploy: DeployOption = False,
     latest: LatestOption = False,
     report: ReportOption = None,
     json: JsonOption = False,
@@ -59,7 +64,8 @@ def compare(
     """Compare the models of a run: are they alike?
 
     Sends held-out examples, and questions that are shipped with the program, to each model twice. An interrupted
-    comparison continues where it stopped. Exit code 1: a model is different or not comparable.
+    comparison continues where it stopped. With --deploy a service must run: it creates and stops the deployments.
+    Exit code 1: a model is different or not comparable.
     """
     options = {
         "probes": probes,
@@ -69,6 +75,7 @@ def compare(
         "round_gap_seconds": round_gap,
         "behaviour_probes": False if no_behaviour else None,
         "store_answers": False if no_texts else None,
+        "deploy": True if deploy else None,
     }
 
     async def work(app: App) -> int:

@@ -70,7 +70,9 @@ def _announce(prepared: PreparedComparison) -> str:
     if prepared.is_continued:
         return f"Continuing the comparison of {what}: {prepared.answered} of {plan.requests} answers are stored."
     usd = "an unknown price" if plan.usd is None else f"at most {format_usd(plan.usd)}"
-    return f"Comparing {what}: {format_count(plan.requests, 'request')}, {usd}."
+    started = sum(model.starts_deployment for model in comparison.models)
+    deployed = f"{format_count(started, 'deployment')}, " if started else ""
+    return f"Comparing {what}: {format_count(plan.requests, 'request')}, {deployed}{usd}."
 
 
 def _confirm(prepared: PreparedComparison) -> bool:

@@ -135,6 +135,7 @@ def _format_json(event: RunEvent) -> str:
         "run_name": event.run_name,
         "job": event.job_id,
         "deployment": event.deployment_id,
+        "comparison": event.comparison_id,
         "state_before": event.state_before,
         "state": event.state_after,
         "attempt": event.attempt,

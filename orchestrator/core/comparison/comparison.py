@@ -38,6 +38,7 @@ class ComparisonSettings:
     store_answers: bool = True  # False: the texts of answers are deleted when the comparison ends
     round_gap_seconds: float = 300.0  # between the two rounds
     seed: int = 0
+    deploy: bool = False  # deploy the models that need it, and stop these deployments at the end
 
     @property
     def margins(self) -> ComparisonMargins:
@@ -68,6 +69,9 @@ class ModelToAsk:
     job_id: str | None = None
     fine_tuned_model: str | None = None  # its id, which a deployment's `model` does not show; None: of a base model
     price: InferencePrice | None = None  # None: unknown
+    deployment_id: str | None = None  # the deployment that is waited for; `base_url` is empty until it is ready
+    starts_deployment: bool = False  # whether the comparison requests it, and stops it
+    hosting_usd: float | None = 0.0  # highest price of a deployment that the comparison starts; None: unknown
 
     def calculate_usd(self, prompt_tokens: int | None, output_tokens: int | None) -> float | None:
         """Return the price of one call; None if the price or a number of tokens is unknown."""
@@ -83,7 +87,8 @@ class ModelToAsk:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build a model from the values of `as_dict`."""
         price = values["price"]
-        return cls(**{**values, "price": InferencePrice(**price) if price else None})
+        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "price": InferencePrice(**price) if price else None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +106,18 @@ class Comparison:
     probe_ids: tuple[str, ...]
     max_output_tokens: int
     requests: int = 0  # sent, failed ones included
-    spent_usd: float | None = None  # None: a price is unknown
+    spent_usd: float | None = None  # for the calls; None: a price is unknown
+    hosting_usd: float | None = 0.0  # for the deployments that it started; None: a price is unknown
     first_round_at: float | None = None  # when the first round was complete
     claimed_by: str | None = None  # process that asks
     claimed_until: float | None = None
     finished_at: float | None = None
     result: Mapping[str, Any] | None = field(default=None)  # the JSON document
     message: str | None = None
+
+    @property
+    def total_usd(self) -> float | None:
+        """What the calls and the deployments cost until now; None: a price is unknown."""
+        if self.spent_usd is None or self.hosting_usd is None:
+            return None
+        return self.spent_usd + self.hosting_usd

@@ -27,7 +27,13 @@ class ComparisonFacts:
     probe_set: str  # hash of the probes; only comparisons of one set can be compared with each other
     probes: int
     requests: int
-    usd: float | None  # None: a price is unknown
+    usd: float | None  # of the calls; None: a price is unknown
+    hosting_usd: float | None = 0.0  # of the deployments that the comparison started; None: a price is unknown
+
+    @property
+    def total_usd(self) -> float | None:
+        """What the comparison cost; None: a price is unknown."""
+        return None if self.usd is None or self.hosting_usd is None else self.usd + self.hosting_usd
 
 
 def build_document(result: ComparisonResult, facts: ComparisonFacts) -> dict[str, Any]:
@@ -40,7 +46,9 @@ def build_document(result: ComparisonResult, facts: ComparisonFacts) -> dict[str
         "probe_set": facts.probe_set,
         "probes": facts.probes,
         "requests": facts.requests,
-        "usd": None if facts.usd is None else round(facts.usd, 6),
+        "usd": _round_usd(facts.total_usd),
+        "token_usd": _round_usd(facts.usd),
+        "hosting_usd": _round_usd(facts.hosting_usd),
         "measure": result.measure.value,
         "groups": [_build_group(each) for each in result.groups],
         "accounts": [_build_account(each) for each in result.gate.verdicts],
@@ -93,6 +101,10 @@ def _build_measurement(measurement: Measurement) -> dict[str, Any]:
 
 def _round(value: float | None) -> float | None:
     return None if value is None else round(value, _DIGITS)
+
+
+def _round_usd(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 6)
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,6 +186,8 @@ DOCUMENT_SCHEMA: Final[dict[str, Any]] = {
             "probes": _COUNT,
             "requests": _COUNT,
             "usd": _OPTIONAL_NUMBER,
+            "token_usd": _OPTIONAL_NUMBER,
+            "hosting_usd": _OPTIONAL_NUMBER,
             "measure": _choice([each.value for each in DistanceMeasure]),
             "groups": _array(_GROUP),
             "accounts": _array(_ACCOUNT),

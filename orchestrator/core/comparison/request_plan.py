@@ -21,6 +21,10 @@ MIN_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS = 16, 512
 _OUTPUT_FACTOR: Final = 1.5
 _BYTES_PER_TOKEN: Final = 3  # low for English, so that the estimate is rather too high
 _MESSAGE_TOKENS: Final = 8
+CALLS_PER_MODEL: Final = 4  # at the same time
+MAX_START_HOURS: Final = 0.75
+_SECONDS_PER_CALL: Final = 2.0
+_HOSTING_STEP_HOURS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class ComparedModel:
     name: str  # of the account, or of the base model of a group
     price: InferencePrice | None  # None: unknown
     rounds: int = ROUNDS  # a base model is queried once
+    hosting_usd: float | None = 0.0  # highest price of its deployment until that is stopped; None: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ def build_request_plan(
                 input_tokens=sent,
                 output_tokens=received,
                 token_usd=price.calculate_usd(sent, received) if price else None,
-                hosting_usd=price.usd_per_hour * hosting_hours if price else None,
+                hosting_usd=_add_hosting(model, hosting_hours),
             )
         )
     return RequestPlan(
@@ -178,6 +183,19 @@ def build_request_plan(
         limits=limits or RequestLimits(),
         seed=seed,
     )
+
+
+def _add_hosting(model: ComparedModel, hours: float) -> float | None:
+    if model.hosting_usd is None or model.price is None:
+        return None
+    return model.hosting_usd + model.price.usd_per_hour * hours
+
+
+def estimate_hosting_hours(probes: int, round_gap_seconds: float) -> float:
+    """Estimate how long a deployment is needed at most: until it is ready, and twice as long as asking takes."""
+    asking = probes * ROUNDS * _SECONDS_PER_CALL / CALLS_PER_MODEL + round_gap_seconds
+    hours = MAX_START_HOURS + 2 * asking / 3600
+    return math.ceil(hours / _HOSTING_STEP_HOURS) * _HOSTING_STEP_HOURS
 
 
 def calculate_max_output_tokens(probes: Sequence[Probe]) -> int:
@@ -209,17 +227,18 @@ class SpendingMeter:
         self.spent_usd = spent_usd
         self.requests = requests
 
-    def acquire_request(self, request: ProbeRequest) -> bool:
+    def acquire_request(self, request: ProbeRequest, hosting_usd: float = 0.0) -> bool:
         """Reserve the highest price of a request, or return False if it could exceed a limit.
 
-        Concurrent requests count with their reservation, because their real price is not known yet.
+        `hosting_usd` is what the deployments of the comparison cost until now. Concurrent requests count with their
+        reservation, because their real price is not known yet.
         """
         price = self._prices[request.model]
         usd = price.calculate_usd(self._input_tokens[request.probe_id], self._max_output_tokens) if price else 0.0
         limits = self._limits
         if limits.max_requests is not None and self.requests >= limits.max_requests:
             return False
-        committed_usd = self.spent_usd + sum(self._reserved_usd.values()) + usd
+        committed_usd = self.spent_usd + sum(self._reserved_usd.values()) + usd + hosting_usd
         if limits.max_usd is not None and (price is None or committed_usd > limits.max_usd):
             return False
         self._reserved_usd[request.key] = usd

@@ -81,6 +81,7 @@ class Deployment:
     ready_at: float | None = None  # when the first call was answered
     ended_at: float | None = None
     replica: str | None = None  # the replica that made the last change
+    comparison_id: str | None = None  # the comparison that requested it, and that stops it at its end
 
     def __post_init__(self) -> None:
         if self.state in MAY_EXIST_STATES and self.expires_at is None:

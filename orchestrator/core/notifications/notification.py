@@ -34,6 +34,7 @@ class Topic(StrEnum):
     DEPLOYMENT_EXPIRING = "deployment.expiring"
     DEPLOYMENT_FAILED = "deployment.failed"
     DEPLOYMENT_GONE = "deployment.gone"
+    COMPARISON_FINISHED = "comparison.finished"
 
 
 TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
@@ -50,6 +51,8 @@ TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
     Topic.DEPLOYMENT_FAILED: "A deployment has failed, and nothing of it is billed any more; `error` contains the "
     "reason.",
     Topic.DEPLOYMENT_GONE: "The provider has removed a deployment, for example after a time without calls.",
+    Topic.COMPARISON_FINISHED: "The models of a run were compared: `summary` is the verdict in one sentence and "
+    "`verdicts` the number of accounts by verdict. `error` contains the reason if the comparison was stopped.",
 }
 
 
@@ -68,19 +71,23 @@ class Notification:
     servable: bool | None = None  # whether the model can be called without a deployment
     error: Failure | None = None
     deployment: Mapping[str, Any] | None = None  # further fields of `data`, for notifications of a deployment
+    comparison: Mapping[str, Any] | None = None  # the same for notifications of a comparison
 
     def to_payload(self) -> dict[str, Any]:
         """Convert to the payload of a webhook: the same fields for each topic, plain values.
 
-        Notifications of deployments have the fields of `deployment` as well.
+        Notifications of deployments and comparisons have further fields.
         """
         data = {
             name: str(value) if isinstance(value, str) else value
             for name, value in asdict(self).items()
-            if name not in {"topic", "at", "error", "deployment"}
+            if name not in {"topic", "at", "error", "deployment", "comparison"}
         }
         error = self.error and {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
-        at, more = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds"), self.deployment or {}
+        at, more = (
+            datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds"),
+            self.deployment or self.comparison or {},
+        )
         return {"type": self.topic.value, "timestamp": at, "data": {**data, "error": error, **more}}
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 from orchestrator.control.comparisons import LeftOutModel
+from orchestrator.control.deployment_plan import DeploymentPlan
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.probe import Probe, hash_probe_set
-from orchestrator.core.comparison.request_plan import InferencePrice, calculate_max_output_tokens
+from orchestrator.core.comparison.request_plan import (
+    ROUNDS,
+    ComparedModel,
+    InferencePrice,
+    RequestLimits,
+    RequestPlan,
+    build_request_plan,
+    calculate_max_output_tokens,
+)
 from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
@@ -32,17 +44,21 @@ def plan_comparison(
     find_price: FindPrice,
     now: float,
     cause: str,
+    deploying: Sequence[ModelToAsk] = (),
 ) -> Comparison:
     """Plan the comparison of the run's models. `deployments` are those that answer calls, by job.
 
+    `deploying` are models whose deployment is waited for.
+
     Raises ConfigError if fewer than two models can be asked.
     """
-    models = list_callable_models(jobs, accounts=accounts, deployments=deployments, find_price=find_price)
+    ready = list_callable_models(jobs, accounts=accounts, deployments=deployments, find_price=find_price)
+    models = sorted([*ready, *deploying], key=lambda model: model.account)
     if len(models) < 2:
         raise ConfigError(
             f"run {run.name} has {len(models)} models that can be called, and a comparison needs two",
             hint="Wait until the jobs have succeeded. At a provider that needs a deployment, deploy the models first "
-            "with `orchestrator deploy`.",
+            "with `orchestrator deploy`, or let the comparison do it with --deploy.",
         )
     return Comparison(
         id=uuid4().hex[:16],
@@ -72,6 +88,55 @@ def list_callable_models(
         for job in sorted(jobs, key=lambda job: job.account)
         if (model := _build_model(job, accounts.get(job.account), deployments.get(job.id), find_price)) is not None
     ]
+
+
+def list_undeployed_jobs(
+    jobs: Sequence[Job], ready: Sequence[ModelToAsk], accounts: Mapping[str, Account]
+) -> list[Job]:
+    """Return the jobs whose model exists and answers no calls, because it needs a deployment."""
+    names = {model.account for model in ready}
+    return [
+        job
+        for job in jobs
+        if job.account not in names
+        and job.account in accounts
+        and job.state is JobState.SUCCEEDED
+        and job.fine_tuned_model is not None
+        and not job.gone_at
+        and not DEPLOYMENT_OFFERS[job.provider].ready_by_itself
+    ]
+
+
+def list_deploying_models(plan: DeploymentPlan, find_price: FindPrice) -> list[ModelToAsk]:
+    """Return the models that are callable when their deployment is ready: a planned one, or one of an operator."""
+    models = []
+    for line in plan.lines:
+        existing = line.existing
+        is_other = existing is not None and existing.state not in TERMINAL_DEPLOYMENT_STATES
+        is_stopping = existing is not None and (existing.stop_reason or existing.comparison_id) is not None
+        if line.obstacle and (not is_other or is_stopping):
+            continue
+        job = line.job
+        models.append(
+            ModelToAsk(
+                name=job.account,
+                account=job.account,
+                group=_format_group(job),
+                model=line.model,
+                fine_tuned_model=job.fine_tuned_model,
+                base_url="",
+                job_id=job.id,
+                price=find_price(job.provider, job.base_model),
+                deployment_id=line.id,
+                starts_deployment=not line.obstacle,
+                hosting_usd=0.0 if line.obstacle else line.usd,
+            )
+        )
+    return models
+
+
+def _format_group(job: Job) -> str:
+    return f"{job.provider.value} {job.base_model}"
 
 
 def find_left_out(
@@ -108,7 +173,7 @@ def _build_model(
     return ModelToAsk(
         name=job.account,
         account=job.account,
-        group=f"{job.provider.value} {job.base_model}",
+        group=_format_group(job),
         model=model,
         base_url=base_url,
         job_id=job.id,
@@ -137,3 +202,23 @@ def _list_base_models(models: Sequence[ModelToAsk], accounts: Mapping[str, Accou
             price=model.price,
         )
     return list(bases.values())
+
+
+def build_plan(comparison: Comparison, probes: list[Probe]) -> RequestPlan:
+    """Build the plan of the requests of a comparison."""
+    models = [
+        ComparedModel(
+            name=model.name,
+            price=model.price,
+            rounds=1 if model.is_base else ROUNDS,
+            hosting_usd=model.hosting_usd,
+        )
+        for model in comparison.models
+    ]
+    plan = build_request_plan(
+        models,
+        probes,
+        limits=RequestLimits(max_usd=comparison.settings.max_usd),
+        seed=comparison.settings.seed,
+    )
+    return replace(plan, max_output_tokens=comparison.max_output_tokens)

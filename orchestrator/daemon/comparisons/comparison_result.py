@@ -73,6 +73,7 @@ def build_result_request(
         probes=len(comparison.probe_ids),
         requests=comparison.requests,
         usd=comparison.spent_usd,
+        hosting_usd=comparison.hosting_usd,
     )
     return ResultRequest(given=given, facts=facts)
 

@@ -9,16 +9,20 @@
 #
 # A comparison that fails by a defect of this program stays open and is tried again when its claim has ended: stored
 # answers are not lost. After MAX_FAILURES it is stopped, so that it does not fail forever.
+#
+# Each tick also stops what an ended comparison has started and did not stop itself (comparison_deployments.py).
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Final
 
 from structlog.stdlib import BoundLogger
 
+from orchestrator.control.comparisons import stop_own_deployments
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.errors import DatabaseUnavailable, NothingToDo, OrchestratorError
@@ -26,9 +30,11 @@ from orchestrator.daemon.comparisons.comparison_runner import ComparisonRunner
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.outage import describe_error
 from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.queries.deployments import deployment_records
 
 WORKER_INTERVAL_SECONDS: Final = 2.0
 MAX_FAILURES: Final = 3
+SERVICE_CAUSE: Final = "service"
 
 LoadProbes = Callable[[Comparison], Awaitable[Mapping[str, Probe]]]
 """Loads the probes of a comparison by id. Raises ConfigError or DatasetChanged."""
@@ -66,12 +72,22 @@ class ComparisonWorker:
         """Start a task for each comparison that no process asks."""
         if not self._clock_agrees():
             return
+        await self._stop_left_deployments()
         async with self._database.read() as connection:
             open_comparisons = await comparison_records.list_claimable(connection, self._now())
         for comparison in open_comparisons:
             if comparison.id not in self._tasks:
                 task = asyncio.create_task(self._run(comparison), name=f"comparison {comparison.id}")
                 self._tasks[comparison.id] = task
+
+    async def _stop_left_deployments(self) -> None:
+        """Stop the deployments of comparisons that have ended, for example while their deployment was requested."""
+        async with self._database.read() as connection:
+            ended = await deployment_records.list_comparisons_to_stop(connection)
+        for comparison_id in ended:
+            await self._database.write(
+                partial(stop_own_deployments, comparison_id=comparison_id, by=SERVICE_CAUSE, now=self._now())
+            )
 
     async def stop(self) -> None:
         """Cancel all comparisons and wait until their answers are stored. They stay open for the next process."""
@@ -99,7 +115,7 @@ class ComparisonWorker:
             await self._runner.stop(comparison.id, f"its probes cannot be read: {error}", cause=cause)
             return
         ended = await self._runner.run(comparison.id, probes, cause=cause)
-        facts = {"comparison": ended.id, "run": ended.run_id, "requests": ended.requests, "usd": ended.spent_usd}
+        facts = {"comparison": ended.id, "run": ended.run_id, "requests": ended.requests, "usd": ended.total_usd}
         if ended.state is ComparisonState.FINISHED:
             self._log.info("comparison.finished", message=ended.message, **facts)
         else:

@@ -204,6 +204,7 @@ class ComparisonTable(_OptionsTable):
     max_usd: Usd | None = None
     store_answers: bool | None = None
     gate: bool | None = None
+    deploy: bool | None = None
 
 
 class AccountTable(_OptionsTable):

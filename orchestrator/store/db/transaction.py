@@ -54,6 +54,7 @@ class EventData:
     """The provider's id of the request, for its support."""
     message: str | None = None
     deployment_id: str | None = None
+    comparison_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

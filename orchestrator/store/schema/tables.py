@@ -178,9 +178,11 @@ deployments = Table(
     Column("ready_at", Float),
     Column("ended_at", Float),
     Column("replica", String(32)),
+    Column("comparison_id", String(32)),
     Index(None, "wake_at"),
     Index(None, "account", "state"),
     Index(None, "job_id"),
+    Index(None, "comparison_id"),
     # What may exist at a provider has an end, whichever program wrote the row.
     CheckConstraint(
         "state IN ('wanted', 'stopped', 'gone', 'failed') OR expires_at IS NOT NULL", name="ck_deployments_expires"
@@ -208,6 +210,7 @@ comparisons = Table(
     Column("finished_at", Float),
     Column("result", _json),
     Column("message", Text),
+    Column("hosting_usd", Float, server_default="0"),
     Index(None, "run_id"),
 )
 
@@ -338,6 +341,7 @@ events = Table(
     Column("request_id", Text),
     Column("message", Text),
     Column("deployment_id", String(32)),
+    Column("comparison_id", String(32)),
     Index(None, "job_id"),
     Index(None, "account"),
 )

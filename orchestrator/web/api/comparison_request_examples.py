@@ -39,6 +39,8 @@ COMPARISON_REQUEST_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "probes": 120,
         "requests": 840,
         "usd": 0.41,
+        "hosting_usd": 0.0,
+        "deployments": [],
         "left_out": [{"account": "globex", "reason": "it has no model: its job is training"}],
     },
     "StoppedComparisonSchema": {"comparison": "4f0a5e2a9b7d4683"},

@@ -62,7 +62,7 @@ class EventRoutes:
         """List events, oldest first, or stream new ones with `Accept: text/event-stream`.
 
         Each event of the stream carries the event id, so that a client can resume after a lost connection. The event
-        name is `job`, `account`, `run` or `service`.
+        name is `job`, `deployment`, `comparison`, `account`, `run` or `service`.
         """
         if _EVENT_STREAM_MEDIA_TYPE in request.headers.get("Accept", ""):
             resume_after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 10 else after
@@ -133,6 +133,7 @@ def build_event(entry: StoredEvent) -> EventSchema:
         run=entry.run_id,
         job=entry.job_id,
         deployment=entry.deployment_id,
+        comparison=entry.comparison_id,
         state_before=entry.state_before,
         state=entry.state_after,
         attempt=entry.attempt,
@@ -145,6 +146,8 @@ def build_event(entry: StoredEvent) -> EventSchema:
 def _event_kind(entry: StoredEvent) -> EventKind:
     if entry.deployment_id:
         return "deployment"
+    if entry.comparison_id:
+        return "comparison"
     if entry.job_id:
         return "job"
     if entry.account:

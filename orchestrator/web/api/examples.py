@@ -174,6 +174,7 @@ _EVENT: Final[dict[str, Any]] = {
     "run": _RUN_ID,
     "job": _JOB_ID,
     "deployment": None,
+    "comparison": None,
     "state_before": "running",
     "state": "succeeded",
     "attempt": 0,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from fake_vertex import MODELS as VERTEX_MODELS
 from fake_vertex import REGION, create_vertex
 from processes import CHATS
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.sandbox import SandboxSettings, create_app
 
@@ -78,21 +79,82 @@ role_arn = "{ROLE}"
 }
 
 
+PRICES = {"usd_per_million_input_tokens": 200.0, "usd_per_million_output_tokens": 900.0, "usd_per_hour": 6.0}
+MIN_QUESTION_BYTES = 400  # the service also calls a deployment to find out whether it answers, with a short question
+
+
+@dataclass(eq=False)
+class UsageCounter:
+    """A fake that adds up the tokens of its answers, whichever dialect they are in."""
+
+    app: ASGIApp
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked, answered = bytearray(), bytearray()
+
+        async def read() -> Message:
+            message = await receive()
+            asked.extend(message.get("body", b""))
+            return message
+
+        async def write(message: Message) -> None:
+            answered.extend(message.get("body", b""))
+            await send(message)
+
+        await self.app(scope, read, write)
+        if scope["type"] == "http" and scope["method"] == "POST" and len(asked) >= MIN_QUESTION_BYTES:
+            self._add(bytes(answered))
+
+    def _add(self, answered: bytes) -> None:
+        document = json.loads(answered) if answered.startswith(b"{") else {}
+        usage = document.get("usage") or document.get("usageMetadata")
+        if not isinstance(usage, dict):
+            return
+        self.calls += 1
+        self.input_tokens += _get_first(usage, "prompt_tokens", "inputTokens", "promptTokenCount")
+        self.output_tokens += _get_first(usage, "completion_tokens", "outputTokens", "candidatesTokenCount")
+
+    def calculate_usd(self) -> float:
+        usd = self.input_tokens * PRICES["usd_per_million_input_tokens"]
+        return (usd + self.output_tokens * PRICES["usd_per_million_output_tokens"]) / 1_000_000
+
+
+def _get_first(usage: dict[str, int], *names: str) -> int:
+    return next(usage[name] for name in names if name in usage)
+
+
+@dataclass
+class Fakes:
+    """The fakes of all providers, and their addresses."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+    counters: dict[str, UsageCounter] = field(default_factory=dict)
+
+    def reset_counters(self) -> None:
+        for each in self.counters.values():
+            each.calls = each.input_tokens = each.output_tokens = 0
+
+
 @asynccontextmanager
-async def serve_every_provider(folder: Path) -> AsyncIterator[dict[str, str]]:
-    """Serve a fake of each provider, and write its key into the folder; gives the addresses."""
-    urls = {}
+async def serve_every_provider(folder: Path) -> AsyncIterator[Fakes]:
+    """Serve a fake of each provider, and write its key into the folder."""
+    fakes = Fakes()
+    urls = fakes.urls
     async with AsyncExitStack() as stack:
         for name in BASE_MODELS:
             app = create_fake(name)
-            urls[name] = await stack.enter_async_context(serve_on_free_port(app))
+            fakes.counters[name] = UsageCounter(app)
+            urls[name] = await stack.enter_async_context(serve_on_free_port(fakes.counters[name]))
             key = access_key(name) if name == "bedrock" else f"sandbox-{name}"
             if isinstance(app, FakeGoogleTokens):
                 app.url = urls[name]
                 key = json.dumps(app.create_key())
             (folder / f"{name}.key").write_text(key)
         (folder / "azure-arm.key").write_text("arm-azure_eyJhbGciOiJ")
-        yield urls
+        yield fakes
 
 
 def create_fake(name: str) -> ASGIApp:
@@ -130,9 +192,22 @@ def hasten(fake: Any) -> None:
         fake.answer_seconds = 2 * START_SECONDS
 
 
+def format_prices() -> str:
+    """Format a price file with the same price for every base model."""
+    rows = []
+    for provider, base_model in BASE_MODELS.items():
+        prices = "".join(f"{name} = {usd}\n" for name, usd in PRICES.items())
+        rows.append(
+            f'[[price]]\nprovider = "{provider}"\nbase_model = "{base_model}"\nusd_per_million_tokens = 1.0\n'
+            f'as_of = 2026-01-01\nsource = "test"\n{prices}'
+        )
+    return "\n".join(rows)
+
+
 def format_accounts(urls: dict[str, str]) -> str:
     """Format an accounts file with one account at each provider, named after it, and deployments where needed."""
     text = f'[run]\nname = "all"\ndataset = "{CHATS}"\nallow_unknown_price = true\nmoderation_waived = "test"\n'
+    text += "validation_fraction = 0.25\n"
     for name, url in urls.items():
         text += f'[run.{name}]\nbase_model = "{BASE_MODELS[name]}"\nn_epochs = 3\n'
         if name in DEPLOYMENTS:

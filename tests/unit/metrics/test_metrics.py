@@ -198,7 +198,7 @@ def test_names_follow_the_conventions(metric: MetricDefinition) -> None:
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert (metric.kind == "histogram") == bool(metric.buckets)
     assert metric.kind != "histogram" or metric.name.endswith("_seconds")
-    assert set(metric.labels) <= {"provider", "state", "kind", "operation", "outcome", "version", "python"}
+    assert set(metric.labels) <= {"provider", "state", "kind", "operation", "outcome", "verdict", "version", "python"}
     assert metric.help.endswith(".")
 
 

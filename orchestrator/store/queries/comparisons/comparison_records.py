@@ -6,16 +6,18 @@ asks, and when it dies, the next one continues. Answers are stored only under th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import case, func, insert, or_, select, tuple_, update
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
+from orchestrator.core.notifications.comparison_notifications import build_comparison_notification
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import notifications
 from orchestrator.store.schema.tables import answers, comparisons
 
 _FIELDS = tuple(field.name for field in fields(Comparison))
@@ -80,6 +82,15 @@ class ProbeSummary:
     answers: int
     distinct: int  # different texts
     unusual: int  # refused, filtered, truncated, empty or failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonTotals:
+    """What all comparisons of the database have done."""
+
+    counts: Mapping[ComparisonState, int] = field(default_factory=dict)
+    requests: int = 0
+    usd: float = 0.0
 
 
 _ANSWER_COLUMNS = tuple(answers.c[field.name] for field in fields(StoredAnswer))
@@ -175,6 +186,16 @@ async def count_answers(connection: StoreConnection, comparison_id: str) -> int:
     return total
 
 
+async def sum_costs(connection: StoreConnection) -> ComparisonTotals:
+    """Sum what all comparisons have sent and cost; unknown prices count as 0."""
+    by_state = select(comparisons.c.state, func.count()).group_by(comparisons.c.state)
+    counts = {ComparisonState(state): count for state, count in await connection.execute(by_state)}
+    usd = func.coalesce(comparisons.c.spent_usd, 0.0) + func.coalesce(comparisons.c.hosting_usd, 0.0)
+    sums = select(func.coalesce(func.sum(comparisons.c.requests), 0), func.coalesce(func.sum(usd), 0.0))
+    requests, total_usd = (await connection.execute(sums)).one()
+    return ComparisonTotals(counts=counts, requests=int(requests), usd=float(total_usd))
+
+
 async def add(tx: Transaction, comparison: Comparison) -> None:
     """Insert a new comparison."""
     await tx.connection.execute(insert(comparisons), [_to_row(comparison)])
@@ -184,6 +205,7 @@ async def add(tx: Transaction, comparison: Comparison) -> None:
             cause=comparison.created_by,
             note="comparison started",
             run_id=comparison.run_id,
+            comparison_id=comparison.id,
             message=f"{len(comparison.probe_ids)} probes, {len(comparison.models)} models",
         )
     )
@@ -235,6 +257,8 @@ async def save_progress(
         .values(
             requests=comparison.requests,
             spent_usd=comparison.spent_usd,
+            hosting_usd=comparison.hosting_usd,
+            models=[each.as_dict() for each in comparison.models],
             first_round_at=comparison.first_round_at,
             claimed_until=claimed_until,
         )
@@ -263,12 +287,14 @@ async def finish(tx: Transaction, comparison: Comparison, *, at: float, cause: s
         await tx.connection.execute(
             update(answers).where(answers.c.comparison_id == comparison.id).values(text=None, message=None)
         )
+    await notifications.publish(tx, build_comparison_notification(ended, at))
     tx.add_events(
         EventData(
             at=at,
             cause=cause,
             note=f"comparison {comparison.state.value}",
             run_id=comparison.run_id,
+            comparison_id=comparison.id,
             message=comparison.message,
         )
     )

@@ -13,10 +13,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Integer, bindparam, func, insert, select, update
+from sqlalchemy import Integer, bindparam, func, insert, or_, select, update
 
 from orchestrator.core.account_state import apply_account_update
-from orchestrator.core.deployment.deployment import Deployment, DeploymentId
+from orchestrator.core.comparison.comparison import ComparisonState
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId, StopReason
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.deployment.transitions import DeploymentOutcome, rebase_on_stop
 from orchestrator.core.notifications.deployment_notifications import (
@@ -29,7 +30,7 @@ from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts, notifications
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row, deployment_to_row
-from orchestrator.store.schema.tables import deployments, events
+from orchestrator.store.schema.tables import comparisons, deployments, events
 
 EXPIRY_NOTE: Final = "deployment ends soon"
 
@@ -82,6 +83,26 @@ async def list_open(connection: StoreConnection, account_names: Collection[str] 
 async def list_all(connection: StoreConnection) -> list[Deployment]:
     """Return all deployments that were ever requested or found."""
     return [deployment_from_row(row) for row in await connection.execute(select(*DEPLOYMENT_COLUMNS))]
+
+
+async def list_by_comparison(connection: StoreConnection, comparison_id: str) -> list[Deployment]:
+    """Return the deployments that the comparison has requested."""
+    query = select(*DEPLOYMENT_COLUMNS).where(deployments.c.comparison_id == comparison_id)
+    return [deployment_from_row(row) for row in await connection.execute(query.order_by(deployments.c.id))]
+
+
+async def list_comparisons_to_stop(connection: StoreConnection) -> list[str]:
+    """Return the ended comparisons with a deployment of their own whose stop was not requested yet."""
+    query = (
+        select(comparisons.c.id)
+        .join(deployments, deployments.c.comparison_id == comparisons.c.id)
+        .where(
+            comparisons.c.state != ComparisonState.ASKING,
+            deployments.c.state.not_in(TERMINAL_DEPLOYMENT_STATES),
+            or_(deployments.c.stop_reason.is_(None), deployments.c.stop_reason == StopReason.CONFLICT),
+        )
+    )
+    return list((await connection.execute(query.distinct())).scalars())
 
 
 async def list_by_account(connection: StoreConnection, account: str) -> list[Deployment]:

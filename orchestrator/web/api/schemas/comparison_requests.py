@@ -39,6 +39,10 @@ class ComparisonOptions(BaseModel):
         None, description="Seconds between the two rounds."
     )
 
+    deploy: StrictBool | None = Field(
+        None, description="Whether models that need a deployment are deployed, and stopped at the end."
+    )
+
     @property
     def settings(self) -> dict[str, Any]:
         """The options that were sent, as fields of ComparisonSettings."""
@@ -71,6 +75,8 @@ class PlannedComparisonSchema(ApiModel):
     probes: Count = Field(description="Number of questions.")
     requests: Count = Field(description="Number of calls, those of base models included.")
     usd: float | None = Field(description="Highest possible price; null if it is unknown.")
+    hosting_usd: float | None = Field(description="The part of it that deployments cost; null if it is unknown.")
+    deployments: list[str] = Field(description="Accounts whose model is deployed, and stopped at the end.")
     left_out: list[LeftOutModelSchema] = Field(description="Models of the run that are not compared.")
 
     @classmethod
@@ -82,6 +88,8 @@ class PlannedComparisonSchema(ApiModel):
             probes=len(planned.comparison.probe_ids),
             requests=planned.requests,
             usd=planned.usd,
+            hosting_usd=planned.hosting_usd,
+            deployments=[model.account for model in planned.comparison.models if model.starts_deployment],
             left_out=[LeftOutModelSchema(account=each.account, reason=each.reason) for each in planned.left_out],
         )
 

@@ -17,7 +17,7 @@ from orchestrator.status import JobView, RunListItem, RunOverview, RunView, form
 
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-EventKind = Literal["job", "deployment", "account", "run", "service"]
+EventKind = Literal["job", "deployment", "comparison", "account", "run", "service"]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -373,6 +373,7 @@ class EventSchema(ApiModel):
     run: str | None
     job: str | None
     deployment: str | None
+    comparison: str | None
     state_before: str | None
     state: str | None = Field(description="State of the job or the deployment after the event.")
     attempt: int | None

@@ -46,6 +46,7 @@ RENAMED_FIELDS = {
     "run_id": "run",
     "job_id": "job",
     "deployment_id": "deployment",
+    "comparison_id": "comparison",
     "state_after": "state",
     "topic": "event",
 }

@@ -1,0 +1,142 @@
+"""The deployments that a comparison waits for, and those that it has started: ready, price, stop."""
+
+# Theory of operation
+#
+# The deployments are requested together with the comparison, in one transaction, as an operator does it: with the
+# budget, the price hold and the expiry of any deployment. The rows carry the id of the comparison, so that whatever
+# happens to the process, the rows state which comparison has to stop which deployments. `ComparisonWorker` stops
+# those of each comparison that has ended; an expiry of about an hour is the last resort.
+#
+# A deployment that somebody else requested is waited for and called, and never stopped.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from orchestrator.control.comparisons import stop_own_deployments
+from orchestrator.core.comparison.comparison import Comparison, ModelToAsk
+from orchestrator.core.deployment.cost import calculate_cost_so_far
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId, StopReason
+from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
+from orchestrator.core.text import format_exact_duration
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries.deployments import deployment_records
+
+MAX_START_SECONDS: Final = 2400.0  # the slowest provider needs half an hour
+MAX_HELD_SECONDS: Final = 900.0  # for an operator to approve a price: the others may be billed meanwhile
+MAX_STOP_SECONDS: Final = 900.0  # then the comparison ends; the service goes on removing
+WAIT_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModels:
+    """The models of a comparison with the addresses of the deployments that are ready."""
+
+    models: tuple[ModelToAsk, ...]
+    waiting: int = 0
+    """How many deployments may still become ready."""
+    unavailable: Mapping[str, str]
+    """Why a model is not callable, by its name."""
+
+    @property
+    def usable(self) -> int:
+        """The number of fine-tuned models that can be called."""
+        return sum(not model.is_base and model.name not in self.unavailable for model in self.models)
+
+
+def resolve_models(
+    models: Sequence[ModelToAsk],
+    deployments: Mapping[DeploymentId, Deployment],
+    *,
+    now: float,
+    requested_at: float,
+) -> ResolvedModels:
+    """Return the models with the addresses of their deployments. What has an address keeps it."""
+    resolved, unavailable, waiting = [], {}, 0
+    for model in models:
+        if model.base_url or model.deployment_id is None:
+            resolved.append(model)
+            continue
+        deployment = deployments.get(DeploymentId(model.deployment_id))
+        if deployment is not None and (address := _find_address(deployment)):
+            resolved.append(replace(model, base_url=address[0], model=address[1]))
+            continue
+        resolved.append(model)
+        reason = _find_obstacle(deployment, now - requested_at)
+        if reason is None:
+            waiting += 1
+        else:
+            unavailable[model.name] = reason
+    addresses = {model.account: model.base_url for model in resolved if model.base_url}
+    for number, model in enumerate(resolved):
+        if model.is_base and not model.base_url:
+            resolved[number] = replace(model, base_url=addresses.get(model.account, ""))
+            if model.account not in addresses:
+                unavailable[model.name] = "no fine-tuned model of its group is deployed"
+    return ResolvedModels(models=tuple(resolved), waiting=waiting, unavailable=unavailable)
+
+
+def _find_address(deployment: Deployment) -> tuple[str, str] | None:
+    """Return the base URL and the model string of a deployment that answers calls; None while it does not."""
+    if deployment.state is not DeploymentState.READY or deployment.stop_reason is not None:
+        return None
+    if not deployment.base_url or not deployment.model_string:
+        return None
+    return deployment.base_url, deployment.model_string
+
+
+def _find_obstacle(deployment: Deployment | None, waited: float) -> str | None:
+    """Return why the deployment is not waited for any more; None if it may still become ready."""
+    if deployment is None:
+        return "its deployment does not exist"
+    why = f": {deployment.failure.message}" if deployment.failure else ""
+    if deployment.state in TERMINAL_DEPLOYMENT_STATES:
+        return f"its deployment is {deployment.state}{why}"
+    if deployment.stop_reason not in {None, StopReason.CONFLICT}:
+        return "its deployment is being stopped"
+    if deployment.hold is not None and waited >= MAX_HELD_SECONDS:
+        return f"its deployment is on hold: {deployment.hold.reason}"
+    if waited >= MAX_START_SECONDS:
+        return f"its deployment was not ready after {format_exact_duration(MAX_START_SECONDS)}{why}"
+    return None
+
+
+class ComparisonDeployments:
+    """The deployments of one comparison, as they were at the last `load`."""
+
+    def __init__(self, database: Database, comparison: Comparison) -> None:
+        self._database = database
+        self._comparison_id = comparison.id
+        self._requested_at = comparison.created_at
+        self._started: list[Deployment] = []
+
+    async def resolve(self, models: Sequence[ModelToAsk], now: float) -> ResolvedModels:
+        """Load the deployments, and return the models with the addresses of those that are ready."""
+        ids = [DeploymentId(model.deployment_id) for model in models if model.deployment_id is not None]
+        async with self._database.read() as connection:
+            self._started = await deployment_records.list_by_comparison(connection, self._comparison_id)
+            found = await deployment_records.get_many(connection, ids)
+        return resolve_models(models, found, now=now, requested_at=self._requested_at)
+
+    async def load(self) -> None:
+        """Load the deployments that the comparison has started."""
+        async with self._database.read() as connection:
+            self._started = await deployment_records.list_by_comparison(connection, self._comparison_id)
+
+    async def stop(self, *, cause: str, now: float) -> None:
+        """Request the stop of the deployments that the comparison has started."""
+        if self._started:
+            await self._database.write(lambda tx: stop_own_deployments(tx, self._comparison_id, by=cause, now=now))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing that the comparison has started can be billed any more."""
+        return all(each.state in TERMINAL_DEPLOYMENT_STATES for each in self._started)
+
+    def calculate_usd(self, now: float) -> float | None:
+        """Return what they cost at most until now; None: the price of one is unknown."""
+        costs = [calculate_cost_so_far(each, now) for each in self._started]
+        known = [usd for usd in costs if usd is not None]
+        return sum(known) if len(known) == len(costs) else None
