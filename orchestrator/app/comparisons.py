@@ -12,6 +12,7 @@ from orchestrator.control.deployment_plan import DeploymentPlan, DeploymentSelec
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
+from orchestrator.core.comparison.model_reply import ModelReply, find_price_obstacle
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice, RequestPlan, estimate_hosting_hours
 from orchestrator.core.deployment.cost import DeploymentPrice
@@ -19,7 +20,7 @@ from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import ConfigError, NothingToDo, ProviderError
-from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress
+from orchestrator.core.inference import ChatQuestion, ModelAddress
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.daemon.comparisons.comparison_asker import MAX_REQUESTS_IN_FLIGHT
@@ -72,22 +73,6 @@ class PreparedComparison:
             left_out=self.left_out,
             deployments=self.deployments,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelReply:
-    """What one model replied to one question, or why it did not."""
-
-    model: ModelToAsk
-    reply: ChatReply | None = None
-    error: str | None = None
-    seconds: float | None = None
-
-    @property
-    def usd(self) -> float | None:
-        """What the question cost; None: the price or the number of tokens is unknown."""
-        reply = self.reply
-        return self.model.calculate_usd(reply.prompt_tokens, reply.output_tokens) if reply is not None else None
 
 
 class ComparisonDesk:
@@ -207,11 +192,17 @@ class ComparisonDesk:
             return await acceptances.add_to_result(connection, comparison)
 
     async def ask(
-        self, run_name: str | None, accounts: Collection[str] | None, question: ChatQuestion, *, cause: str
+        self,
+        run_name: str | None,
+        accounts: Collection[str] | None,
+        question: ChatQuestion,
+        max_usd: float | None,
+        cause: str,
     ) -> list[ModelReply]:
         """Ask the models of a run, or those of some accounts, one question at the same time.
 
-        Nothing is stored but an entry of the history. Raises ConfigError if no model can be called.
+        Nothing is stored but an entry of the history. Without `max_usd` that of `[run.comparison]` is the limit.
+        Raises ConfigError if no model can be called, and if the question may cost more than the limit.
         """
         app = self._app
         await self._load_file()
@@ -228,6 +219,9 @@ class ComparisonDesk:
                 f"run {run.name} has no model that can be called",
                 hint="Wait until the jobs have succeeded, and deploy models that need it with `orchestrator deploy`.",
             )
+        limit = app.loader.get_comparison_settings(run.name).max_usd if max_usd is None else max_usd
+        if obstacle := find_price_obstacle(models, question, limit):
+            raise ConfigError(obstacle, hint="Raise the limit, allow shorter answers, or select fewer accounts.")
         now = app.clock.now()
         entry = EventData(at=now, cause=cause, note="models asked", run_id=run.id, message=f"{len(models)} models")
 

@@ -34,7 +34,7 @@ from orchestrator.store.db.database import Database
 
 if TYPE_CHECKING:
     from orchestrator.metrics import MetricsRecorder
-    from orchestrator.web.backend import PlanComparison, WebBackend
+    from orchestrator.web.backend import AskModels, PlanComparison, WebBackend
 
 MAX_TICK_SILENCE_SECONDS = 30.0  # after it /readyz answers 503: ticks come every second
 P = ParamSpec("P")
@@ -58,6 +58,7 @@ class AppWebBackend:
         get_deployment_tables: GetDeploymentTables = lambda _run: {},
         find_deployment_price: FindDeploymentPrice | None = None,
         plan_comparison: PlanComparison | None = None,
+        ask_models: AskModels | None = None,
     ) -> None:
         self._database = database
         self._environment_tokens = list_environment_tokens(settings)
@@ -74,6 +75,7 @@ class AppWebBackend:
         self._get_deployment_tables = get_deployment_tables
         self._find_deployment_price = find_deployment_price or DeploymentPriceFinder({}, clock.boottime).find_price
         self._plan_comparison = plan_comparison
+        self._ask_models = ask_models
         self._clock = clock
         self._dataset_folder = settings.data_dir / "datasets"
 
@@ -97,6 +99,7 @@ class AppWebBackend:
             get_deployment_tables=self._get_deployment_tables,
             find_deployment_price=self._find_deployment_price,
             plan_comparison=self._plan_comparison,
+            ask_models=self._ask_models,
             find_probes=ProbeReader(self._database, self._dataset_folder).find_probes,
             example_library=ExampleLibrary(self._dataset_folder, self._clock.boottime),
             committed=self._database.committed,

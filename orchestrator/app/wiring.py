@@ -301,6 +301,7 @@ class App:
             get_deployment_tables=self.loader.get_deployment_tables,
             find_deployment_price=self.deployment_prices.find_price,
             plan_comparison=self.comparison_desk.plan,
+            ask_models=self.comparison_desk.ask,
         )
         return WebServer(
             create_app(backend.build(stopping, max_event_streams=min(MAX_EVENT_STREAMS, max_connections // 2))),

@@ -34,6 +34,7 @@ from orchestrator.web.auth.authenticator import Authenticator
 from orchestrator.web.auth.login import LoginRoutes
 from orchestrator.web.auth.middleware import SecurityMiddleware
 from orchestrator.web.backend import WebBackend
+from orchestrator.web.dashboard.comparisons.comparison_action_routes import ComparisonActionRoutes
 from orchestrator.web.dashboard.comparisons.comparison_routes import ComparisonPageRoutes
 from orchestrator.web.dashboard.dataset_routes import DatasetRoutes
 from orchestrator.web.dashboard.deployments.deployment_routes import DeploymentPageRoutes
@@ -70,6 +71,7 @@ def create_app(backend: WebBackend) -> FastAPI:
     app.include_router(DatasetRoutes(backend).router)
     app.include_router(DeploymentPageRoutes(backend).router)
     app.include_router(ComparisonPageRoutes(backend).router)
+    app.include_router(ComparisonActionRoutes(backend).router)
     app.include_router(LoginRoutes(authenticator).router)
     app.include_router(WebhookRoutes(backend).router)
     app.mount("/static", StaticFiles(directory=STATIC_FOLDER))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -12,10 +12,12 @@ from orchestrator.control.deployment_plan import FindDeploymentPrice, GetDeploym
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.account import Account
 from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.spec_choice import find_option_price
+from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.plans.price import Price
 from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health, MetricsSnapshot
@@ -44,6 +46,10 @@ async def _find_no_probes(_comparison: Comparison) -> Mapping[str, Probe]:
     return {}
 
 
+AskModels = Callable[
+    [str | None, Collection[str] | None, ChatQuestion, float | None, str], Awaitable[Sequence[ModelReply]]
+]
+"""Called with run, accounts (None: all), question, limit in US dollars and actor. Raises ConfigError."""
 WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
 """Called with account, headers (names in lower case) and body of a webhook; returns False if it is not authentic."""
 
@@ -80,6 +86,8 @@ class WebBackend:
     """Asks the provider for the price of a deployment."""
     plan_comparison: PlanComparison | None = None
     """Plans a comparison of models; None if this process does not ask them."""
+    ask_models: AskModels | None = None
+    """Asks models one question; None if this process asks none."""
     find_probes: Callable[[Comparison], Awaitable[Mapping[str, Probe]]] = _find_no_probes
     """Returns the probes of a comparison by id; none if the files of its dataset are not on this machine."""
     example_library: ExampleLibrary | None = None

@@ -11,10 +11,14 @@ from browser import ARTIFACTS, PageOpener, WatchedPage, find_accessibility_fault
 from compared_run import ComparedRun, create_compared_run
 from comparison_worlds import World
 from playwright.async_api import expect
-from served_dashboard import ServedDashboard
+from served_dashboard import ServedDashboard, token
 
+from orchestrator.control.comparisons import PlannedComparison
+from orchestrator.core.access_token import Role
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ComparisonState
+from orchestrator.core.comparison.model_reply import ModelReply
+from orchestrator.core.inference import ChatReply
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard")]
 
@@ -106,6 +110,79 @@ async def test_comparison_in_progress_shows_answers_and_cost(
     await expect(page.locator("#asking")).to_contain_text("400 of 760 answers, 52%")
     await expect(page.locator("#asking")).to_contain_text("$0.43 of at most $5.00")
     await expect(page.locator(".account-card")).to_have_count(0)
+
+
+async def test_comparison_is_started_at_the_confirmed_price_and_stopped(
+    dashboard: ServedDashboard, watched: WatchedPage, compared: ComparedRun
+) -> None:
+    await dashboard.show_comparison(compared)
+    new = replace(compared.comparison, id="0" * 16, state=ComparisonState.ASKING, result=None, finished_at=None)
+    dashboard.planned = PlannedComparison(comparison=new, run_name="support-tone", requests=760, usd=0.41)
+    page = watched.page
+    await page.goto(f"{dashboard.url}/comparison")
+    await page.locator("#act-start").click()
+    await expect(page.locator("#confirm .price")).to_contain_text("at most $0.41")
+    await page.locator("#option-probes").fill("33")
+    await page.locator("#calculate").click()
+    await expect(page.locator("#option-probes")).to_have_value("33")
+    assert await find_accessibility_faults(page) == []
+    await page.locator("#yes").click()
+    await expect(page.locator("#asking")).to_contain_text("0 of 760 answers")
+    await expect(page.locator("#summary")).to_contain_text("outlier-1 refuses")  # the earlier result stays
+    await page.locator("#act-stop").click()
+    await page.get_by_role("button", name="Stop the comparison").click()
+    await expect(page.locator("#stopped")).to_contain_text("stopped by an operator")
+    dashboard.planned = None
+    await page.locator("#act-start").click()
+    await expect(page.locator("#confirm [role=alert]")).to_contain_text("no held-out examples")
+    await expect(page.locator("#yes")).to_have_count(0)
+
+
+async def test_prompt_is_tried_at_selected_models_and_replies_stay(
+    dashboard: ServedDashboard, watched: WatchedPage, compared: ComparedRun
+) -> None:
+    await dashboard.show_comparison(compared)
+    models = {each.account: each for each in compared.comparison.models}
+    answer = ChatReply(outcome=AnswerOutcome.ANSWERED, text=HOSTILE, prompt_tokens=10, output_tokens=20)
+    dashboard.replies = [
+        ModelReply(model=models[name], reply=answer, seconds=0.8) for name in ("account-000", "account-001")
+    ]
+    page = watched.page
+    await page.goto(f"{dashboard.url}/comparison")
+    await page.locator("#try-prompt").click()
+    await page.locator("#question").fill("Where is my order?")
+    await page.get_by_text("Select accounts").click()
+    await page.get_by_label("account-001").check()
+    await page.get_by_label("only the selected ones").check()
+    assert await find_accessibility_faults(page) == []
+    await page.locator("#send").click()
+    await expect(page.locator(".answer .said")).to_have_text(HOSTILE)
+    await expect(page.locator(".reply-facts")).to_contain_text("20 tokens, 0.8 s, $0.0000")
+    [(accounts, question, max_usd, by)] = dashboard.questions
+    assert (accounts, question.messages[-1]["content"], max_usd) == (("account-001",), "Where is my order?", None)
+    assert by == "loopback"
+    dashboard.time += 60
+    async with page.expect_response(lambda response: response.url.endswith("/comparison/ask?run=run-1")):
+        await page.evaluate("htmx.trigger('#live', 'refresh')")
+    await expect(page.locator(".answer .said")).to_have_text(HOSTILE)
+    await expect(page.locator("#question")).to_have_value("Where is my order?")
+    assert await find_accessibility_faults(page) == []
+
+
+async def test_reader_can_neither_start_a_comparison_nor_ask(
+    dashboard: ServedDashboard, opener: PageOpener, compared: ComparedRun
+) -> None:
+    await dashboard.show_comparison(compared)
+    dashboard.tokens = [token("reader", "reader-token", Role.READER)]
+    page = await opener.open()
+    headers = {"Authorization": "Bearer reader-token"}
+    shown = await page.request.get(f"{dashboard.url}/comparison", headers=headers)
+    assert (shown.status, "act-start" in await shown.text()) == (200, False)
+    for path in ("/comparison/ask", "/comparison/confirm?verb=start"):
+        assert (await page.request.get(dashboard.url + path, headers=headers)).status == 403
+    for path in ("/comparison/ask", "/comparison/act"):
+        assert (await page.request.post(dashboard.url + path, headers=headers, form={"verb": "start"})).status == 403
+    assert dashboard.questions == []
 
 
 async def test_pages_of_ten_and_a_hundred_accounts_are_accessible_and_fit(

@@ -45,7 +45,7 @@ class Limit:
 TARGETS: dict[str, Limit] = {
     limit.name: limit
     for limit in (
-        Limit("modules", 620, None, "fewer files, each with a subject that its name gives away"),
+        Limit("modules", 630, None, "fewer files, each with a subject that its name gives away"),
         Limit("median lines per module", None, 80, "a median below it means one noun per file"),
         Limit("maximum lines per module", 390, None, "a longer one has two subjects, explanations included"),
         Limit("files of at most 40 lines", 60, None, "only ports, constants and data tables are that short"),

@@ -104,6 +104,7 @@ def ask(
     system: Annotated[str | None, typer.Option(help="System message before the question.")] = None,
     max_output_tokens: Annotated[int, typer.Option(min=1, help="Maximum length of an answer, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0: the most likely answer.")] = 0.0,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Refuse a question that may cost more.")] = None,
     run: ActionRunOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -119,6 +120,6 @@ def ask(
             max_output_tokens=max_output_tokens,
             temperature=temperature,
         )
-        return await handler.ask(app, run, accounts, asked, as_json=json)
+        return await handler.ask(app, run, accounts, asked, max_usd=max_usd, as_json=json)
 
     run_with_app(work)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.app.comparisons import ComparisonDesk, ModelReply, PreparedComparison
+from orchestrator.app.comparisons import ComparisonDesk, PreparedComparison
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.comparison_report import check_report_file, write_report
@@ -17,6 +17,7 @@ from orchestrator.cli.progress import comparison_progress
 from orchestrator.cli.tables import get_table_width, print_output
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.text import format_count, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -102,10 +103,16 @@ def _print(comparison: Comparison, *, as_json: bool, wide: bool) -> ExitCode:
 
 
 async def ask(
-    app: App, run: str | None, accounts: Sequence[str] | None, question: ChatQuestion, *, as_json: bool
+    app: App,
+    run: str | None,
+    accounts: Sequence[str] | None,
+    question: ChatQuestion,
+    *,
+    max_usd: float | None,
+    as_json: bool,
 ) -> ExitCode:
     """Ask the models one question, and print the answers below each other. Returns FAILED if one did not answer."""
-    replies = await ComparisonDesk(app).ask(run, accounts, question, cause=get_operator_name())
+    replies = await ComparisonDesk(app).ask(run, accounts, question, max_usd, get_operator_name())
     if as_json:
         print_json([_reply_to_dict(each) for each in replies])
     else:

@@ -363,7 +363,9 @@ class DashboardRoutes:
 _PAGE_CACHE_CONTROL: Final = "no-store"  # after a logout the browser's back button must not show a page
 
 
-def build_page_response(request: Request, template: str, view: Any, *, status_code: int = 200) -> Response:
+def build_page_response(
+    request: Request, template: str, view: Any, *, status_code: int = 200, **values: Any
+) -> Response:
     """Render a page, or answer 304. The client is part of the entity tag: only operators see the buttons."""
     client, choice = (request.state.principal, request.state.csrf), get_run_choice(request)
     tag = build_etag(f"{ASSETS_FINGERPRINT} {client} {choice!r} {view!r}".encode())
@@ -379,4 +381,5 @@ def build_page_response(request: Request, template: str, view: Any, *, status_co
         choice=choice,
         confirm_href=build_confirm_href,
         deployment_href=build_deployment_href,
+        **values,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import exp
@@ -14,16 +14,19 @@ from compared_run import ComparedRun
 from sqlalchemy import delete, insert
 
 from orchestrator import status
+from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
+from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
-from orchestrator.core.errors import Failure
+from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import Hold
+from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
@@ -77,6 +80,9 @@ class ServedDashboard:
         self.listed: dict[str, Account] = {}
         self.url = ""
         self.probes: Mapping[str, Probe] = {}
+        self.planned: PlannedComparison | None = None
+        self.replies: Sequence[ModelReply] = ()
+        self.questions: list[tuple[Collection[str] | None, ChatQuestion, float | None, str]] = []
         self.deployment_prices: dict[str, float] = {}  # USD per hour by account; others are unknown
         self.datasets = folder / "datasets"
         self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
@@ -96,6 +102,8 @@ class ServedDashboard:
                 get_accounts=lambda: self.listed,
                 find_deployment_price=self._find_deployment_price,
                 find_probes=self._find_probes,
+                plan_comparison=self._plan_comparison,
+                ask_models=self._ask_models,
                 committed=self._database.committed,
                 example_library=ExampleLibrary(self.datasets, lambda: self.time),
             )
@@ -125,6 +133,7 @@ class ServedDashboard:
     ) -> None:
         """This run and nothing else, on a clock and behind a door as in the beginning."""
         self.time, self.tokens, self.listed, self.probes = NOW, [], {}, {}
+        self.planned, self.replies, self.questions = None, (), []
 
         async def change(tx: Transaction) -> None:
             for table in reversed(metadata.sorted_tables):
@@ -257,6 +266,23 @@ class ServedDashboard:
         self, account: str, base_model: str, spec: DeploymentSpec
     ) -> DeploymentPrice | None:
         return DeploymentPrice(kind=spec.kind, usd_per_hour=self.deployment_prices.get(account), source="price page")
+
+    async def _plan_comparison(self, run: str | None, options: Mapping[str, Any]) -> PlannedComparison:
+        if self.planned is None:
+            raise ConfigError("the run has no held-out examples to send", hint="Set `validation_fraction`.")
+        settings = replace(self.planned.comparison.settings, **options)
+        return replace(self.planned, comparison=replace(self.planned.comparison, settings=settings))
+
+    async def _ask_models(
+        self,
+        run: str | None,
+        accounts: Collection[str] | None,
+        question: ChatQuestion,
+        max_usd: float | None,
+        by: str,
+    ) -> Sequence[ModelReply]:
+        self.questions.append((accounts, question, max_usd, by))
+        return [each for each in self.replies if accounts is None or each.model.account in accounts]
 
     async def _find_probes(self, _: Comparison) -> Mapping[str, Probe]:
         return self.probes

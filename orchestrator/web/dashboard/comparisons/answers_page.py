@@ -206,7 +206,7 @@ def _build_card(
     spans: tuple[Span, ...] = (Span(text),) if text else ()
     difference = ""
     if group is not common and {first.outcome, common[0].outcome} <= TEXT_OUTCOMES and number <= MAX_COMPARED_TEXTS:
-        spans, difference = _mark_difference(common[0].text or "", text)
+        spans, difference = mark_difference(common[0].text or "", text)
     head, rest = fold_spans(text, spans)
     is_base = first.model in bases
     return AnswerCard(
@@ -230,7 +230,7 @@ def _build_card(
     )
 
 
-def _mark_difference(common: str, text: str) -> tuple[tuple[Span, ...], str]:
+def mark_difference(common: str, text: str) -> tuple[tuple[Span, ...], str]:
     """Mark the words that the common answer does not have. A text that is marked as a whole would be unreadable."""
     before, after = mark_changed_words(common, text)
     if after and all(span.mark for span in after):

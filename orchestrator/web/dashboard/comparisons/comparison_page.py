@@ -76,6 +76,7 @@ class VerdictChip:
 class ProgressView:
     """The comparison whose models are being asked."""
 
+    id: str
     percent: int
     text: str
     facts: tuple[tuple[str, str], ...]
@@ -160,6 +161,7 @@ def _build_progress(progress: ComparisonProgress, now: float) -> ProgressView:
     cost = format_usd(comparison.spent_usd) + (f" of at most {format_usd(limit)}" if limit is not None else "")
     what = f"{format_count(tuned, 'model')}, {format_count(len(comparison.probe_ids), 'probe')}"
     return ProgressView(
+        id=comparison.id,
         percent=to_percent(min(progress.answered / planned, 1.0)),
         text=f"{format_number(progress.answered)} of {format_number(planned)} answers",
         facts=(

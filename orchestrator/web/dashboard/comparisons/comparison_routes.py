@@ -13,6 +13,7 @@ from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.status import RunComparisons
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard.comparisons import answers_page, comparison_page, report, result_view
+from orchestrator.web.dashboard.comparisons.comparison_dialog import build_comparison_href
 from orchestrator.web.dashboard.comparisons.comparison_page import ComparisonQuery
 from orchestrator.web.dashboard.comparisons.result_view import ANSWERS_PATH, COMPARISON_PATH, ResultView
 from orchestrator.web.dashboard.page_query import reject_nul
@@ -66,7 +67,7 @@ class ComparisonPageRoutes:
         found = await self._find(query)
         result = await self._results.get(found.shown, found.run_name) if found else None
         view = comparison_page.build_comparison_page(found, result, query, self._backend.now())
-        return build_page_response(request, "comparison.html", view)
+        return build_page_response(request, "comparison.html", view, comparison_href=build_comparison_href)
 
     async def render_answers(self, request: Request) -> Response:
         """Render the list of probes, or the answers of all models to one probe."""

@@ -1,0 +1,193 @@
+"""The confirmation dialog that starts or stops a comparison, with its highest possible price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import chain
+from math import isfinite
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, urlencode
+
+from orchestrator.control.comparisons import PlannedComparison
+from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.quality import ScoringMethod
+from orchestrator.core.errors import Failure
+from orchestrator.core.text import format_count, format_list, format_usd
+from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
+from orchestrator.web.dashboard.comparisons.result_view import COMPARISON_PATH
+from orchestrator.web.problem import ProblemError
+
+CONFIRM_PATH: Final = f"{COMPARISON_PATH}/confirm"
+MAX_PROBES: Final = 2000
+_INVALID: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
+_OPTIONS: Final = ("probes", "max_usd", "scoring", "behaviour_probes", "store_answers")
+_FIX: Final = "Correct it, then try again."
+_CHOICES: Final = {"": None, "1": True, "0": False}
+
+
+class ComparisonAction(StrEnum):
+    """What an operator does with comparisons. The values are form values."""
+
+    START = "start"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonActionRequest:
+    """An action requested on the page: parsed from the link that opens the dialog and from the dialog's form."""
+
+    action: ComparisonAction
+    run: str = ""
+    comparison_id: str = ""  # that is stopped
+    options: dict[str, str] = field(default_factory=dict)  # as typed; empty ones are left out
+    back: str = COMPARISON_PATH
+    expect_usd: float | None = None  # price shown in the dialog
+    accepts_unknown_price: bool = False  # the dialog has shown that the price is unknown
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse a query string or form body. Raises ProblemError (422) for an unknown action or malformed value."""
+        fields = parse_qs(text)
+        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL cannot store NUL
+            raise ProblemError(*_INVALID)
+        first = {name: values[0] for name, values in fields.items()}
+        try:
+            action = ComparisonAction(first.get("verb", ""))
+            price = float(first["usd"]) if first.get("usd") else None
+        except ValueError:
+            raise ProblemError(*_INVALID) from None
+        back = first.get("back", "")
+        return cls(
+            action=action,
+            run=first.get("run", ""),
+            comparison_id=first.get("comparison", ""),
+            options={name: first[name].strip()[:100] for name in _OPTIONS if first.get(name, "").strip()},
+            back=back if LOCAL_PATH_PATTERN.fullmatch(back) else COMPARISON_PATH,
+            expect_usd=price if price is not None and isfinite(price) else None,
+            accepts_unknown_price=first.get("unknown_price") == "1",
+        )
+
+    @property
+    def form_fields(self) -> tuple[tuple[str, str], ...]:
+        """Hidden fields of the form, from which `parse` restores this request. The options have visible fields."""
+        values = {"verb": self.action, "run": self.run, "comparison": self.comparison_id, "back": self.back}
+        return tuple((name, value) for name, value in values.items() if value)
+
+    def build_options(self) -> dict[str, Any]:
+        """Build the settings of the comparison. Raises ProblemError (422) for a value that is none."""
+        options: dict[str, Any] = {}
+        if text := self.options.get("probes"):
+            options["probes"] = _parse_probes(text)
+        if text := self.options.get("max_usd"):
+            options["max_usd"] = parse_usd(text)
+        if text := self.options.get("scoring"):
+            if text not in set(ScoringMethod):
+                raise ProblemError(*_INVALID)
+            options["scoring"] = ScoringMethod(text)
+        for name in ("behaviour_probes", "store_answers"):
+            choice = self.options.get(name, "")
+            if choice not in _CHOICES:
+                raise ProblemError(*_INVALID)
+            if (value := _CHOICES[choice]) is not None:
+                options[name] = value
+        return options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonDialog:
+    """View of the dialog."""
+
+    request: ComparisonActionRequest
+    title: str
+    text: str
+    price: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()  # accounts, and why they are not compared
+    button: str | None = None  # None: there is nothing to confirm
+    is_destructive: bool = False
+    has_options: bool = False
+    is_price_unknown: bool = False
+    problem: Failure | None = None
+
+    def with_problem(self, error: ProblemError) -> ComparisonDialog:
+        """Return this dialog with the error of an attempt."""
+        return replace(self, problem=Failure("refused", error.detail, error.hint))
+
+
+def build_start_dialog(request: ComparisonActionRequest, planned: PlannedComparison) -> ComparisonDialog:
+    """Build the dialog that names the highest price of the comparison."""
+    probes = format_count(len(planned.comparison.probe_ids), "probe")
+    is_unknown = planned.usd is None
+    price = "unknown" if is_unknown else f"at most {format_usd(planned.usd)}"
+    return ComparisonDialog(
+        request=replace(request, expect_usd=planned.usd),
+        title=f"Compare {format_count(planned.models, 'model')}?",
+        text=f"Each model receives {probes} in two rounds with a pause between: "
+        f"{format_count(planned.requests, 'request')}. The models may be used meanwhile.",
+        price=price,
+        left_out=_group_left_out(planned),
+        button="Compare at an unknown price" if is_unknown else f"Compare for {price}",
+        has_options=True,
+        is_price_unknown=is_unknown,
+    )
+
+
+def build_unplanned_dialog(request: ComparisonActionRequest, error: ProblemError) -> ComparisonDialog:
+    """Build the dialog of a comparison that cannot be planned with these options."""
+    dialog = ComparisonDialog(
+        request=request,
+        title="Compare the models",
+        text="The models cannot be compared with these options.",
+        has_options=True,
+    )
+    return dialog.with_problem(error)
+
+
+def build_stop_dialog(request: ComparisonActionRequest, comparison: Comparison | None) -> ComparisonDialog:
+    """Build the dialog that stops a comparison."""
+    if comparison is None or comparison.finished_at is not None:
+        return ComparisonDialog(request=request, title="Nothing to stop", text="The comparison has ended.")
+    return ComparisonDialog(
+        request=request,
+        title="Stop the comparison?",
+        text="No further request is sent. The answers so far are kept, but there are no verdicts.",
+        price=f"{format_usd(comparison.spent_usd)} so far",
+        button="Stop the comparison",
+        is_destructive=True,
+    )
+
+
+def build_comparison_href(action: str, run: str, back: str, comparison_id: str = "") -> str:
+    """Return the URL of the dialog for this action."""
+    request = ComparisonActionRequest(
+        action=ComparisonAction(action), run=run, comparison_id=comparison_id, back=back
+    )
+    return f"{CONFIRM_PATH}?{urlencode(request.form_fields)}"
+
+
+def _group_left_out(planned: PlannedComparison) -> tuple[tuple[str, str], ...]:
+    names: dict[str, list[str]] = {}
+    for each in planned.left_out:
+        names.setdefault(each.reason, []).append(each.account)
+    return tuple((format_list(accounts, limit=5), reason) for reason, accounts in names.items())
+
+
+def _parse_probes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7 and 2 <= int(text) <= MAX_PROBES):
+        raise ProblemError(
+            422,
+            f"The number of examples must be from 2 to {MAX_PROBES}, not {text!r}.",
+            _FIX,
+        )
+    return int(text)
+
+
+def parse_usd(text: str) -> float:
+    """Parse a limit in US dollars. Raises ProblemError (422)."""
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        number = -1.0
+    if not isfinite(number) or number < 0:
+        raise ProblemError(422, f"The limit must be a number of US dollars, not {text!r}.", _FIX)
+    return number
