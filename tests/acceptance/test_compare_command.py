@@ -171,6 +171,20 @@ def test_run_without_held_out_examples_cannot_be_compared(site: Site) -> None:
     assert "the run has no held-out examples" in compared.err
     assert "validation_fraction" in compared.err
 
+    chats = [
+        [{"role": "user", "content": f"What is {n} + 1?"}, {"role": "assistant", "content": f"{n + 1}"}]
+        for n in range(30)
+    ]
+    own = site.folder / "own.jsonl"
+    own.write_text("".join(json.dumps({"messages": each}) + "\n" for each in chats) + "no chat\n")
+    compared = site.run("compare", "--yes", "--probes-file", "own.jsonl")
+    assert (compared.code, compared.out) == (2, "")
+    assert "own.jsonl:31: is not JSON" in compared.err
+    own.write_text(own.read_text().replace("no chat\n", ""))
+    compared = site.run("compare", "--probes-file", "own.jsonl", "--no-behaviour")
+    assert compared.code == 1
+    assert "Comparing 2 models, 30 probes: 150 requests" in compared.out
+
 
 def count_questions(sandbox: SandboxProcess) -> int:
     """How many questions were answered."""

@@ -216,6 +216,35 @@ def test_run_without_held_out_examples_cannot_be_compared(bench: ComparisonBench
         load_probes(replace(bench.dataset, validation=None), bench.settings)
 
 
+def test_own_probes_replace_the_held_out_examples(bench: ComparisonBench, tmp_path: Path) -> None:
+    own = write_part(tmp_path, range(500, 540))
+    without = replace(bench.dataset, validation=None)
+    settings = replace(bench.settings, probes_file=str(own.path))
+    probes = load_probes(without, settings)
+    assert len(probes) == 40
+    assert all("are 5" in probe.messages for probe in probes)
+    assert len(load_probes(without, replace(settings, behaviour_probes=True))) == 60
+    with pytest.raises(ConfigError) as few:
+        load_probes(without, replace(settings, probes_file=str(write_part(tmp_path, range(600, 610)).path)))
+    assert "has 10 probes; at least 30 are needed" in few.value.message
+    with pytest.raises(ConfigError) as trained:
+        load_probes(without, replace(settings, probes_file=str(bench.dataset.training.path)))
+    assert trained.value.problems[0].endswith("every model knows its answer; remove the line")
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_probes(without, replace(settings, probes_file=str(tmp_path / "missing.jsonl")))
+
+
+async def test_models_are_asked_own_probes(bench: ComparisonBench, tmp_path: Path) -> None:
+    bench.settings = replace(bench.settings, probes_file=str(write_part(tmp_path, range(500, 540)).path))
+    ended = await bench.run(await bench.plan())
+    assert ended.state is ComparisonState.FINISHED
+    assert any("are 500 and" in each.messages for each in bench.sandbox.questions)
+    async with bench.database.read() as connection:
+        stored = await comparison_records.find(connection, ended.id)
+    assert stored is not None
+    assert stored.settings == bench.settings
+
+
 def test_probes_are_never_examples_of_the_training(bench: ComparisonBench, tmp_path: Path) -> None:
     overlapping = replace(bench.dataset, validation=write_part(tmp_path, range(5, 60)))
     prompts = [probe.messages for probe in load_probes(overlapping, bench.settings)]

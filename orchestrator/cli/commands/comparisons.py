@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 ProbesOption = Annotated[int | None, typer.Option(min=2, help="Number of held-out examples, at most; default: 100.")]
+ProbesFileOption = Annotated[
+    Path | None, typer.Option(help="JSONL file of chats with reference answers, instead of held-out examples.")
+]
 ScoringOption = Annotated[ScoringMethod | None, typer.Option(help="How an answer is scored; default: text.")]
 MaxUsdOption = Annotated[
     float | None, typer.Option(min=0, help="Stop before the questions cost more; confirms the price up to it.")
@@ -48,6 +51,7 @@ LatestOption = Annotated[bool, typer.Option("--latest", help="Show the latest re
 def compare(
     run: ActionRunOption = None,
     probes: ProbesOption = None,
+    probes_file: ProbesFileOption = None,
     scoring: ScoringOption = None,
     max_usd: MaxUsdOption = None,
     yes: YesOption = False,
@@ -69,6 +73,7 @@ def compare(
     """
     options = {
         "probes": probes,
+        "probes_file": str(probes_file.absolute()) if probes_file else None,
         "scoring": scoring,
         "max_usd": max_usd,
         "max_output_tokens": max_output_tokens,

@@ -30,6 +30,7 @@ class ComparisonSettings:
     """What an operator chooses for a comparison."""
 
     probes: int = DEFAULT_HELD_OUT_PROBES  # held-out examples, at most
+    probes_file: str | None = None  # absolute path of the operator's own probes, instead of held-out examples
     behaviour_probes: bool = True  # also the questions that are shipped with the program
     max_output_tokens: int | None = None  # None: from the lengths of the reference answers
     scoring: ScoringMethod = ScoringMethod.TEXT
@@ -47,7 +48,10 @@ class ComparisonSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values."""
-        return asdict(self)
+        values = asdict(self)
+        if self.probes_file is None:
+            del values["probes_file"]  # a replica of an earlier revision would not know it
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -100,6 +100,8 @@ def validate_runs(path: Path, tables: AccountsDocument, problems: ProblemCollect
             name: _validate_deployment((*run.table, name, DEPLOYMENT_TABLE), name, options_of_deployment, problems)
             for name, options_of_deployment in run.deployments.items()
         }
+        table = (*run.table, COMPARISON_TABLE)
+        _check_path(path, run.comparison.get("probes_file"), table, "probes_file", problems)
         comparison = validate_table(ComparisonTable, run.comparison, (*run.table, COMPARISON_TABLE), problems)
         validated.append(ValidatedRun(run, options, blocks, deployments, comparison))
     return validated
@@ -128,9 +130,15 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
         deployments={
             name: DeploymentSpec(**explicit_options(table)) for name, table in validated.deployments.items()
         },
-        comparison=ComparisonSettings(**comparison),
+        comparison=_build_comparison(path, comparison),
         is_entry=validated.document.is_entry,
     )
+
+
+def _build_comparison(path: Path, options: dict[str, Any]) -> ComparisonSettings:
+    if options.get("probes_file") is not None:
+        options = {**options, "probes_file": str(_resolve_path(path, options["probes_file"]))}
+    return ComparisonSettings(**options)
 
 
 def explicit_options(table: Any) -> dict[str, Any]:

@@ -197,6 +197,7 @@ class ComparisonTable(_OptionsTable):
     """`[run.comparison]`: how the models of the run are compared."""
 
     probes: Annotated[int, Field(ge=2, le=2_000)] | None = None
+    probes_file: NonBlankText | None = None
     behaviour_probes: bool | None = None
     max_output_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = None
     scoring: Annotated[ScoringMethod, Field(strict=False)] | None = None

@@ -41,6 +41,11 @@ def test_gate_is_an_option_of_the_run_and_no_part_of_its_identity(tmp_path: Path
     assert (gated.runs[0].comparison, gated.runs[0].specs) == (plain.runs[0].comparison, plain.runs[0].specs)
 
 
+def test_own_probes_are_a_path_beside_the_accounts_file(tmp_path: Path) -> None:
+    file = read(tmp_path, '[run.comparison]\nprobes_file = "own/probes.jsonl"')
+    assert file.runs[0].comparison.probes_file == str(tmp_path / "own" / "probes.jsonl")
+
+
 def test_each_of_several_runs_has_its_own(tmp_path: Path) -> None:
     text = "".join(
         f'[[runs]]\nname = "{name}"\n[runs.openai]\nbase_model = "m"\n[runs.comparison]\nprobes = {probes}\n'
@@ -53,6 +58,7 @@ def test_each_of_several_runs_has_its_own(tmp_path: Path) -> None:
     ("table", "problem"),
     [
         ("[run.comparison]\nprobes = 1", "probes: must be greater than or equal to 2"),
+        ('[run.comparison]\nprobes_file = "a\\u0000b"', "probes_file: "),
         ("[run.comparison]\nprobs = 10", 'probs: is not a known option; did you mean "probes"?'),
         ('[run.comparison]\nscoring = "judge"', "scoring: must be"),
         ('[run.comparison]\ngate = "yes"', "gate: must be a valid boolean"),
