@@ -41,6 +41,8 @@ _MEMBER_PATTERN = re.compile(
     rf"{re.escape(DATABASE_MEMBER)}|{re.escape(ACCOUNTS_MEMBER)}|{DATASETS_MEMBER}/[0-9a-f]{{16}}\.jsonl"
 )
 _OWNER_ONLY_MODE = 0o600
+_TEMPORARY_PREFIX = ".orchestrator-"
+_ABANDONED_SECONDS = 24 * 3600.0  # a backup may run beside another one, but not for so long
 _COMPRESSED_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstd
 MAX_NAME_CHARACTERS = 200  # of a member, in a message
 
@@ -174,9 +176,16 @@ def _compute_sha256(path: Path) -> str:
 
 @contextmanager
 def _temporary_folder_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary private folder beside `path`, on the same disk, so that files can be renamed into place."""
+    """Yield a temporary private folder beside `path`, on the same disk, so that files can be renamed into place.
+
+    Deletes what killed backups and restores have left there, which may be as large as the database.
+    """
     create_private_folder(path.parent)
-    with tempfile.TemporaryDirectory(prefix=".orchestrator-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY_PREFIX, dir=path.parent) as folder:
+        created_at = Path(folder).stat().st_mtime
+        for old in path.parent.glob(f"{_TEMPORARY_PREFIX}*"):
+            if created_at - old.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
         yield Path(folder)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,10 +17,14 @@ from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.engine import make_engine
 from orchestrator.store.db.group_commit import BatchChange, Change, GroupCommitWriter
 from orchestrator.store.db.open_files import OpenFiles
-from orchestrator.store.db.outage import Outage, describe_error, is_outage
+from orchestrator.store.db.outage import Outage, describe_error, is_damaged, is_outage
 from orchestrator.store.db.transaction import EnqueueWakeUps, Transaction
 from orchestrator.store.schema.tables import metadata
 
+_OPENING_HINT: Final = "Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and write permission."
+_DAMAGE_HINT: Final = (
+    "Move the file and its -wal and -shm files away, and restore a backup with `orchestrator restore`."
+)
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -59,7 +63,7 @@ class Database:
             place = format_database_label(self._url)
             raise ConfigError(
                 f"the database {place} cannot be opened: {describe_error(error)}",
-                hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and write permission.",
+                hint=_DAMAGE_HINT if is_damaged(error) else _OPENING_HINT,
             ) from error
 
     async def find_revision(self) -> str | None:

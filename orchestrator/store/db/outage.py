@@ -75,6 +75,16 @@ def is_outage(error: BaseException) -> bool:
     return error.connection_invalidated or (error.orig is not None and _is_driver_outage(error.orig))
 
 
+def is_damaged(error: BaseException) -> bool:
+    """Whether SQLite found that the file is damaged, or not a database."""
+    import sqlite3  # imported here: a service on PostgreSQL does not need it
+
+    while isinstance(error, DatabaseUnavailable | StatementError) and error.__cause__ is not None:
+        error = error.__cause__
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 def describe_error(error: BaseException) -> str:
     """Return the message of the database or its driver, without the statement and its values."""
     while isinstance(error, DatabaseUnavailable | StatementError) and error.__cause__ is not None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 
 from orchestrator.store.db.connection import StoreConnection, decode_json, shield_until_done
 from orchestrator.store.db.open_files import OpenFiles
@@ -24,6 +25,11 @@ BUSY_TIMEOUT_MILLISECONDS: Final = 5000
 BEGIN_WRITE_SQL: Final = "BEGIN IMMEDIATE"
 MAX_LONG_READS: Final = 3
 """Concurrent long reads; fewer than the pool has connections, because waiting for one would block the event loop."""
+
+
+_LASTING_ERRORS: Final = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+)
 
 
 class SqliteEngine:
@@ -37,6 +43,7 @@ class SqliteEngine:
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "connect", self._remember_file)
         event.listen(self._engine, "begin", _begin)
+        event.listen(self._engine, "handle_error", _close_broken_connections)
         self._version_connection: PoolProxiedConnection | None = None
         self._long_read_slots = asyncio.Semaphore(MAX_LONG_READS)
 
@@ -130,6 +137,21 @@ def _configure(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _close_broken_connections(context: ExceptionContext) -> None:
+    """Open new connections after an error that a connection keeps.
+
+    One that was opened while the file was read-only stays read-only, and one keeps pages of a damaged file. In the
+    pool it would refuse every few changes for ever, although the file has been repaired.
+    """
+    code = getattr(context.original_exception, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    if code in _LASTING_ERRORS:
+        if context.connection is not None:
+            # A connection that is closed in its transaction keeps the write lock while any statement refers to it.
+            with suppress(sqlite3.Error):
+                cast(sqlite3.Connection, context.connection.connection.driver_connection).rollback()
+        context.is_disconnect = True
 
 
 def _try_write_lock(connection: Connection) -> bool:

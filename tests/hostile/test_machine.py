@@ -1,0 +1,278 @@
+"""The machine under the service: files that become read-only or damaged, a full disk, kills in the middle of work."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from store_values import NOW
+
+from orchestrator.app.backup import create_backup, restore_backup
+from orchestrator.core.capabilities import WireFormat
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable
+from orchestrator.dataset.browse.index_builder import build_index
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.convert.converted_file import get_converted_file
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.settings import Settings, load_settings
+from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
+
+SMALL_FILE_BYTES = 4_096
+POOL_SIZE = 5
+
+
+async def note(tx: Transaction) -> None:
+    tx.add_events(EventData(at=NOW, cause="test", note="x"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "orchestrator.db"
+
+
+@pytest.fixture
+async def database(file: Path) -> AsyncIterator[Database]:
+    opened = Database(f"sqlite:///{file}")
+    await opened.migrate()
+    await opened.write(note)
+    yield opened
+    await opened.close()
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Take away the right to write, also from root."""
+    everything = [folder, *folder.iterdir()]
+    for parent in [*folder.parents][:-2]:
+        parent.chmod(0o755)
+    for path in everything:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    if os.geteuid() == 0:
+        os.seteuid(65_534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    else:
+        yield
+    for path in everything:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def read_bytes(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Overwrite the file in place."""
+    with file.open("r+b") as opened:
+        opened.write(content)
+
+
+async def count_failed_writes(database: Database, count: int) -> int:
+    failed = 0
+    for _ in range(count):
+        try:
+            await database.write(note)
+        except DatabaseUnavailable:
+            failed += 1
+    return failed
+
+
+async def test_database_that_was_read_only_for_a_while_accepts_changes_again(database: Database, file: Path) -> None:
+    with read_only(file.parent):
+        async with AsyncExitStack() as stack:
+            for _ in range(POOL_SIZE):
+                await stack.enter_async_context(database.read())
+
+    assert await count_failed_writes(database, 2 * POOL_SIZE) <= 1  # the first finds out that its connection is old
+
+
+async def test_damaged_database_is_an_outage_until_its_content_is_put_back(database: Database, file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    intact = read_bytes(file)
+    write_bytes(file, intact[:4_096] + b"\xff" * (len(intact) - 4_096))
+
+    assert await count_failed_writes(database, 3) == 3
+    write_bytes(file, intact)
+
+    assert await count_failed_writes(database, 5) <= 1
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file can become larger than `size`: the write fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def settings_in(folder: Path) -> Settings:
+    return load_settings({"ORCHESTRATOR_DATA_DIR": str(folder)})
+
+
+def write_chats(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(60):
+        messages = [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": "a" * 200}]
+        (folder / f"{number}.json").write_text(json.dumps(messages))
+    return folder
+
+
+def list_files(folder: Path) -> list[str]:
+    names = [str(path.relative_to(folder)) for path in folder.rglob("*")]
+    return sorted(name for name in names if not name.endswith((".lock", "-shm", "-wal")))
+
+
+@pytest.fixture
+async def whole(tmp_path: Path) -> Settings:
+    """Prepare a data folder with a database and a dataset."""
+    settings = settings_in(tmp_path / "whole")
+    opened = Database(settings.database_url)
+    await opened.migrate()
+    await opened.close()
+    build_dataset(write_chats(tmp_path / "chats"), settings.data_dir / "datasets", DatasetRules())
+    return settings
+
+
+async def test_full_disk_leaves_no_half_file(whole: Settings, tmp_path: Path) -> None:
+    datasets = whole.data_dir / "datasets"
+    part = build_dataset(tmp_path / "chats", datasets, DatasetRules()).dataset.training
+    create_backup(whole, tmp_path / "backup.tar")
+    before = list_files(tmp_path)
+    attempts: list[Callable[[], object]] = [
+        lambda: build_dataset(tmp_path / "chats", datasets, DatasetRules(seed=1, validation_fraction=0.2)),
+        lambda: get_converted_file(part, WireFormat.GEMINI),
+        lambda: build_index(part.path, "sandbox-small"),
+        lambda: create_backup(whole, tmp_path / "second.tar"),
+        lambda: restore_backup(settings_in(tmp_path / "elsewhere"), tmp_path / "backup.tar"),
+    ]
+
+    for number, attempt in enumerate(attempts):
+        with full_disk(SMALL_FILE_BYTES if number != 2 else 0), pytest.raises((OSError, ConfigError)):
+            attempt()
+
+    assert [name for name in list_files(tmp_path) if not name.startswith("elsewhere")] == before
+    assert [name for name in list_files(tmp_path) if name.endswith(".db")] == ["whole/orchestrator.db"]
+
+
+KILL_AT = """\
+import os, signal, sys
+from pathlib import Path
+left = int(sys.argv[1])
+def stop_at(function):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+"""
+RESTORE = """\
+from orchestrator.app.backup import restore_backup, create_backup
+from orchestrator.settings import load_settings
+os.fsync, Path.replace, Path.rename = stop_at(os.fsync), stop_at(Path.replace), stop_at(Path.rename)
+settings = load_settings({"ORCHESTRATOR_DATA_DIR": sys.argv[2]})
+{"restore": restore_backup, "backup": create_backup}[sys.argv[3]](settings, Path(sys.argv[4]))
+"""
+MIGRATE = """\
+import asyncio, sqlite3
+from sqlalchemy import event, Engine
+from orchestrator.store.db.database import Database
+event.listen(Engine, "before_cursor_execute", stop_at(lambda *_: None))
+asyncio.run(Database(sys.argv[2]).migrate())
+"""
+
+
+def run_and_kill(script: str, at: int, *arguments: str) -> bool:
+    """Run the script and kill it at this call. Returns whether it was killed."""
+    command = [sys.executable, "-c", KILL_AT + script, str(at), *arguments]
+    code = subprocess.run(command, check=False, capture_output=True).returncode
+    assert code in {0, -signal.SIGKILL}
+    return code != 0
+
+
+async def test_restore_that_was_killed_can_be_repeated(whole: Settings, tmp_path: Path) -> None:
+    create_backup(whole, tmp_path / "backup.tar")
+    target, killed = tmp_path / "restored", 0
+    for at in range(1, 9):
+        if not run_and_kill(RESTORE, at, str(target), "restore", str(tmp_path / "backup.tar")):
+            break
+        killed += 1
+        if (target / "orchestrator.db").exists():
+            shutil.rmtree(target)  # it was whole: the next restore would refuse to replace it
+
+    assert killed >= 4
+    assert (target / "orchestrator.db").exists()
+    assert [name for name in list_files(target) if name[0] != "."] == list_files(whole.data_dir)
+
+
+async def test_what_killed_backups_left_is_deleted_after_a_day(whole: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "backups" / "backup.tar"
+    assert run_and_kill(RESTORE, 1, str(whole.data_dir), "backup", str(target))
+    assert len(list_files(target.parent)) > 1
+    for left in list_folder(target.parent):
+        os.utime(left, (0, 0))
+
+    create_backup(whole, target)
+
+    assert list_files(target.parent) == ["backup.tar"]
+
+
+def list_folder(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_damaged_database_file_is_explained(tmp_path: Path) -> None:
+    write_new_file(tmp_path / "orchestrator.db", b"\xff" * 20_000)
+
+    with pytest.raises(ConfigError, match="file is not a database") as caught:
+        await Database(f"sqlite:///{tmp_path / 'orchestrator.db'}").migrate()
+
+    assert "orchestrator restore" in caught.value.hint
+
+
+def write_new_file(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
+async def test_backup_that_was_killed_leaves_no_half_archive(whole: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "backup.tar"
+    for at in (1, 2):
+        assert run_and_kill(RESTORE, at, str(whole.data_dir), "backup", str(target))
+        assert not target.exists()
+
+    assert not run_and_kill(RESTORE, 9, str(whole.data_dir), "backup", str(target))
+    restore_backup(settings_in(tmp_path / "elsewhere"), target)
+
+
+async def test_migration_that_was_killed_is_repeated(tmp_path: Path) -> None:
+    killed = 0
+    for at in (2, 12, 40, 90):
+        url = f"sqlite:///{tmp_path / f'{at}.db'}"
+        killed += run_and_kill(MIGRATE, at, url)
+        database = Database(url)
+        await database.migrate()
+        await database.write(note)
+        await database.close()
+
+    assert killed >= 2
