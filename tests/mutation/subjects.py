@@ -10,9 +10,8 @@ from mutants import Context
 
 ROOT = Path(__file__).parents[2]
 RECORDER_TESTS = (
-    "store_jobs", "store_losses", "checkpoints", "group_commit", "history", "adoption", "pinned_jobs", "run_costs",
-    "job_slots", "announcements", "uploaded_files", "losses_of_a_finished_job", "stored_texts", "several_runs",
-    "clock_and_intents",
+    "store_jobs", "store_losses", "checkpoints", "group_commit", "history", "adoption", "pinned_jobs", "job_slots",
+    "announcements", "losses_of_a_finished_job", "stored_texts", "deployment_requests",
 )  # fmt: skip
 DIALECT_TESTS = (
     "azure_deployments", "dashscope", "nebius_deployments", "vertex", "google_credentials", "bedrock", "buckets",
@@ -63,7 +62,7 @@ SUBJECTS = {
     "comparison": Subject(("core/comparison/*.py",), ("unit/core/comparison",)),
     "recorder": Subject(
         ("daemon/outcome_recorder.py", "store/queries/outcomes.py"),
-        ("unit/daemon", *(f"integration/test_{name}.py" for name in RECORDER_TESTS)),
+        tuple(f"integration/test_{name}.py" for name in RECORDER_TESTS),
         options=("-k", "not postgresql"),
     ),
     "errors": Subject(

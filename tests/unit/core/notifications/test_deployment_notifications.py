@@ -8,9 +8,9 @@ from deployment_values import a_deployment
 
 from orchestrator.core.deployment.deployment import StopReason
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, DeploymentState
+from orchestrator.core.deployment.remote_state import EXPIRY_NOTICE_SECONDS
 from orchestrator.core.errors import Failure
 from orchestrator.core.notifications.deployment_notifications import (
-    EXPIRY_NOTICE_SECONDS,
     build_deployment_notification,
     build_expiry_notification,
     is_ending_soon,
