@@ -7,7 +7,7 @@ CLIENTS := .venv-clients/.installed
 NODE_CLIENTS := .node-clients/.installed
 CLOCK := .venv-clock/.installed
 
-.PHONY: install first-hour demo test browser lint format unit contract integration hostile acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs images clean
+.PHONY: install first-hour demo test browser lint format unit contract integration hostile acceptance calendar chaos bench rolling mutation lock chart test-container release audit test-pythons docs images clean
 
 install: $(INSTALLED)
 
@@ -102,6 +102,13 @@ ACCOUNTS ?= 200
 rolling: install
 	ROLLING_ACCOUNTS=$(ACCOUNTS) $(BIN)/pytest -q --timeout 600 --durations 1 -s \
 		tests/acceptance/test_replicas.py::test_replicas_replaced_during_a_run_create_each_job_once
+
+# Change the program in small steps and list the changes that no test notices. All mutants take hours, so this takes a
+# SAMPLE of each module in percent; SUBJECTS are core, comparison, recorder, errors and dialects (tests/README.md).
+SUBJECTS ?= core recorder errors dialects comparison
+SAMPLE ?= 15
+mutation: install
+	nice -n 19 $(BIN)/python tests/mutation/mutation_testing.py $(SUBJECTS) --sample $(SAMPLE) --seed $(SEED)
 
 # The short set, each compared with its reference; results as JSON in test-artifacts. Under ten minutes on two cores.
 bench: install

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -129,9 +129,7 @@ def build_model_retirement_notification(job: Job, at: float) -> Notification:
     if job.gone_at is not None or job.retires_on is None:
         kind, text = "model_gone", "is no longer at the provider"
     else:
-        left = days_left(job.retires_on, at)
-        kind = "model_retiring"
-        text = f"is shut down on {job.retires_on}, {format_count(left, 'day')} from now"
+        kind, text = "model_retiring", _format_shutdown(job.retires_on, days_left(job.retires_on, at))
     return Notification(
         topic=Topic.MODEL_RETIRING,
         at=at,
@@ -148,6 +146,12 @@ def build_model_retirement_notification(job: Job, at: float) -> Notification:
             f"`orchestrator rerun {job.run_id} --provider NAME` plans the same dataset at another provider.",
         ),
     )
+
+
+def _format_shutdown(day: date, left: int) -> str:
+    if left < 0:  # nobody was notified in time, because the service was not running
+        return f"was shut down on {day}, {format_count(-left, 'day')} ago"
+    return f"is shut down on {day}, {format_count(left, 'day') + ' from now' if left else 'today'}"
 
 
 def build_account_held_notification(before: AccountState, after: AccountState, at: float) -> Notification | None:

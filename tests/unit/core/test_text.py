@@ -8,6 +8,7 @@ from orchestrator.core.text import (
     format_age,
     format_bytes,
     format_count,
+    format_days_left,
     format_duration,
     format_exact_duration,
     format_list,
@@ -133,3 +134,39 @@ def test_byte_counts_use_the_largest_whole_unit(count: int, text: str) -> None:
 )
 def test_exact_duration_has_two_units(seconds: float, text: str) -> None:
     assert format_exact_duration(seconds) == text
+
+
+def test_amount_that_is_not_positive_has_cents() -> None:
+    assert format_usd(-0.001) == "$-0.00"
+    assert format_usd(0.0001) == "$0.0001"
+    assert format_usd(0.00994) == "$0.0099"
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [(None, "in the past"), (-1, "in the past"), (0, "today"), (1, "in 1 day"), (30, "in 30 days")],
+)
+def test_days_left_are_counted_from_today(days: int | None, text: str) -> None:
+    assert format_days_left(days) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (1, "1 s"), (59, "59 s"), (60, "1 min"), (61, "1 min 1 s"), (3599, "59 min 59 s"),
+        (3660, "1 h 1 min"), (86_399, "23 h 59 min"), (86_400, "1 d"), (90_000, "1 d 1 h"),
+    ],
+)  # fmt: skip
+def test_exact_duration_changes_its_units_at_full_minutes_hours_and_days(seconds: float, text: str) -> None:
+    assert format_exact_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (59, "under a minute"), (60, "about 1 min"), (99.4 * 60, "about 99 min"), (99.6 * 60, "about 2 h"),
+        (47.4 * 3600, "about 47 h"), (47.6 * 3600, "about 2 days"), (72 * 3600, "about 3 days"),
+    ],
+)  # fmt: skip
+def test_remaining_time_changes_its_unit_where_the_number_would_be_long(seconds: float, text: str) -> None:
+    assert format_remaining_time(seconds) == text

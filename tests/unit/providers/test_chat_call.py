@@ -28,7 +28,7 @@ def connect(status: int, body: Any, requests: list[httpx2.Request] | None = None
     def answer(request: httpx2.Request) -> httpx2.Response:
         if requests is not None:
             requests.append(request)
-        return httpx2.Response(status, json=body)
+        return httpx2.Response(status, json=body, headers={"x-request-id": "req-1", "retry-after": "7"})
 
     http = HttpClient(httpx2.MockTransport(answer))
     key = Secret("key-of-acme")
@@ -54,7 +54,9 @@ async def test_deployment_that_is_starting_is_not_ready(status: int) -> None:
         DeploymentNotReady, match=f"slug/tone does not answer yet: {status} routing_error: no"
     ) as caught:
         await call_chat_model(connect(status, error), "slug/tone")
-    assert (caught.value.code, caught.value.account) == ("routing_error", "acme")
+    refusal = caught.value
+    assert (refusal.code, refusal.account) == ("routing_error", "acme")
+    assert (refusal.request_id, refusal.retry_after) == ("req-1", 7.0)
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,31 @@ def test_spec_survives_the_database() -> None:
     spec = replace(HOUR, config="cr_1", min_replicas=0, max_replicas=3)
     assert DeploymentSpec.from_dict(spec.as_dict()) == spec
     assert spec.as_dict().keys() == {"kind", "keep_hours", "config", "min_replicas", "max_replicas"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "spec", "problem"),
+    [
+        (
+            ProviderName.BEDROCK,
+            DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=1),
+            ("kind", 'must be "token" at bedrock'),
+        ),
+        (
+            ProviderName.FIREWORKS,
+            DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=1, min_replicas=2, max_replicas=1),
+            ("min_replicas", "is above max_replicas (1)"),
+        ),
+    ],
+)
+def test_problem_of_an_option_names_the_allowed_values(
+    provider: ProviderName, spec: DeploymentSpec, problem: tuple[str, str]
+) -> None:
+    found = dict(find_spec_problems(provider, spec))
+    assert found[problem[0]].startswith(problem[1])
+
+
+def test_replicas_within_their_limits_are_no_problem() -> None:
+    for low, high in [(1, 1), (1, 2), (None, 1), (1, None)]:
+        spec = DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=1, min_replicas=low, max_replicas=high)
+        assert "min_replicas" not in dict(find_spec_problems(ProviderName.FIREWORKS, spec))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.jobs.loss_summary import MIN_BAND_ACCOUNTS, summarise_curves
+from orchestrator.core.jobs.loss_summary import _MIN_RELATIVE_WIDTH, MIN_BAND_ACCOUNTS, summarise_curves
 
 STEPS = range(1, 21)
 
@@ -67,3 +67,12 @@ def test_no_curves_have_an_empty_summary() -> None:
     summary = summarise_curves({})
     assert (summary.training, summary.validation, summary.outliers) == ((), (), ())
     assert summarise_curves({f"a{n}": [Loss(1, None, 0.5)] for n in range(9)}).training == ()
+
+
+@pytest.mark.parametrize(("relative_distance", "is_outlier"), [(0.5, False), (1.5, True), (-1.5, True)])
+def test_accounts_that_agree_completely_leave_room_for_a_small_share_of_the_loss(
+    relative_distance: float, *, is_outlier: bool
+) -> None:
+    other = [Loss(step, 0.4 * (1 + relative_distance * _MIN_RELATIVE_WIDTH)) for step in STEPS]
+    equal = {f"a{number:02}": [Loss(step, 0.4) for step in STEPS] for number in range(20)}
+    assert bool(summarise_curves(equal | {"other": other}).outliers) is is_outlier

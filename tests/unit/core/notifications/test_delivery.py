@@ -43,3 +43,12 @@ def test_delivery_is_dead_after_eight_attempts_in_about_a_day(jitter: float) -> 
 
 def test_every_topic_has_a_meaning() -> None:
     assert set(TOPIC_DESCRIPTIONS) == set(Topic)
+
+
+def test_status_of_a_delivery_is_named_in_the_words_of_the_glossary() -> None:
+    pending = a_delivery(1)
+    failed = after_attempt(a_delivery(8), "500: no", now=NOW, jitter=0.5)
+    delivered = after_attempt(a_delivery(8), None, now=NOW, jitter=0.5)
+    assert [each.status.label for each in (pending, failed, delivered)] == ["pending", "failed", "delivered"]
+    assert [each.status.value for each in (pending, failed, delivered)] == ["waiting", "dead", "arrived"]
+    assert (failed.error, delivered.error) == ("500: no", None)

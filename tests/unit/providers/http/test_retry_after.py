@@ -42,12 +42,17 @@ def test_retry_time_is_read_from_the_message_without_a_header(message: str, seco
     ("headers", "seconds"),
     [
         ({"retry-after": "30"}, 30.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "0.5"}, 0.5),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "Sat, 28 Nov 2026 23:00:00 GMT", "date": SENT}, 3600.0),
         ({"retry-after": "Sat, 28 Nov 2026 21:00:00 GMT", "date": SENT}, 0.0),
         ({"retry-after": "Sat, 28 Nov 2026 23:00:00 GMT"}, None),  # whose clock?
         ({"retry-after": "soon", "date": SENT}, None),
+        ({"retry-after": "Sun, 29 Nov 2026 00:30:00 +0130", "date": SENT}, 3600.0),
+        ({"retry-after": "Sat, 28 Nov 2026 23:00:00 -0000", "date": SENT}, 3600.0),
+        ({"retry-after": "Sat, 28 Nov 2026 23:00:00", "date": "Sat, 28 Nov 2026 22:00:00 -0000"}, 3600.0),
     ],
 )
 def test_header_takes_precedence_over_the_message(headers: dict[str, str], seconds: float | None) -> None:
