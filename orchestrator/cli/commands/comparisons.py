@@ -88,9 +88,8 @@ def compare(
 
         if latest:
             return await handler.print_latest(app, run, as_json=json, wide=wide, report=report)
-        given = {name: value for name, value in options.items() if value is not None}
         return await handler.compare(
-            app, run, given, is_confirmed=yes or max_usd is not None, as_json=json, wide=wide, report=report
+            app, run, options, is_confirmed=yes or max_usd is not None, as_json=json, wide=wide, report=report
         )
 
     run_with_app(work, for_reading=latest)

@@ -36,11 +36,15 @@ async def compare(
     wide: bool,
     report: Path | None = None,
 ) -> ExitCode:
-    """Compare the models of a run, or continue its interrupted comparison. Raises ConfigError."""
+    """Compare the models of a run, or continue its interrupted comparison. Raises ConfigError.
+
+    An option with the value None is that of the accounts file.
+    """
     if report is not None:
         check_report_file(report)
     desk = ComparisonDesk(app)
-    prepared = await desk.prepare(run, options, cause=get_operator_name())
+    given = {name: value for name, value in options.items() if value is not None}
+    prepared = await desk.prepare(run, given, cause=get_operator_name())
     stream = sys.stderr if as_json else sys.stdout
     stream.write(f"{sanitize_line(_announce(prepared))}\n")
     stream.flush()

@@ -53,7 +53,7 @@ def _choose_own_probes(dataset: Dataset, settings: ComparisonSettings) -> tuple[
 def _choose_held_out_probes(dataset: Dataset, settings: ComparisonSettings) -> tuple[Probe, ...]:
     if dataset.validation is None:
         raise ConfigError(
-            "the run has no held-out examples to ask the models",
+            "the run has no held-out examples to send to the models",
             hint="Set `validation_fraction` (for example 0.1) or `validation` in the run, and train again: examples "
             "that were trained with show nothing, because every model knows their answers. Or name a file of your "
             "own chats with `probes_file` in [run.comparison].",

@@ -80,7 +80,7 @@ async def upload(
         (FAR, "https://[::1]/a", "is in a private network"),
         (FAR, "https://[::ffff:10.0.0.1]/a", "is in a private network"),
         (FAR, "https://10.1.2.3/a", "is in a private network"),
-        (FAR, "https://169.254.169.254/a", "is in a private network"),
+        (FAR, "https://169.254.169.254/a", "is a metadata service"),
         (FAR, "https://100.64.0.1/a", "is in a private network"),
         (FAR, "https://0.0.0.0/a", "is in a private network"),
         (FAR, "https://database/a", "is in a private network"),
