@@ -31,6 +31,17 @@ def test_menu_has_every_format_and_keeps_the_filter_only() -> None:
     assert {link.href for link in links} == {f"/export?format={name}&provider=openai&q=a+b" for name in ExportFormat}
 
 
+@pytest.mark.parametrize("gate", [True, False])
+async def test_menu_states_that_the_gate_is_on(gate: bool) -> None:
+    found = WebServiceDouble()
+    found.status = StatusSnapshot(run=run(gate=gate), jobs=(ready("acme-eu", gated=gate),))
+    async with found.client() as client:
+        assert ("The gate of the run is on" in (await client.get("/")).text) is gate
+        assert (await client.get("/export?format=json")).json() == {
+            "acme-eu": None if gate else "ft:gpt-4.1-mini:acme-eu"
+        }
+
+
 @pytest.mark.parametrize("export_format", ExportFormat)
 async def test_export_is_a_file_with_the_matching_accounts(export_format: ExportFormat) -> None:
     async with service().client() as client:

@@ -11,6 +11,8 @@ from web_values import NOW, REFUSED, WebServiceDouble, job, ready, status
 
 from orchestrator import status as read
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.comparison.gate import ModelComparison
+from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.loss_summary import summarise_curves
@@ -99,6 +101,34 @@ def test_settings_show_requested_and_used_values() -> None:
 )
 def test_only_applicable_actions_are_offered(shown: JobView, verbs: list[str]) -> None:
     assert account_page.build_account_page(account_view(shown), NOW, has_curve=False).actions == tuple(verbs)
+
+
+def comparison(verdict: ComparisonVerdict, **values: Any) -> ModelComparison:
+    return ModelComparison(model="ft:gpt-4.1-mini:acme", verdict=verdict, comparison_id="c1", at=NOW, **values)
+
+
+@pytest.mark.parametrize(
+    ("known", "gated", "offered"),
+    [
+        (None, False, []),
+        (None, True, ["accept"]),
+        (comparison(ComparisonVerdict.ALIKE), True, []),
+        (comparison(ComparisonVerdict.NOT_SURE), False, ["accept"]),
+        (comparison(ComparisonVerdict.DIFFERENT), True, ["accept"]),
+        (comparison(ComparisonVerdict.DIFFERENT, accepted_by="operator:ada"), True, ["revoke_acceptance"]),
+    ],
+)
+async def test_model_that_is_not_alike_can_be_accepted(
+    known: ModelComparison | None, gated: bool, offered: list[str]
+) -> None:
+    view = account_view(ready("acme", comparison=known, gated=gated))
+    actions = account_page.build_account_page(view, NOW, has_curve=False).actions
+    assert [each for each in actions if each != "hold"] == offered
+    service = WebServiceDouble()
+    service.answers[read.find_account] = view
+    page = await html(service, "/accounts/acme")
+    assert [verb for verb in ("accept", "revoke_acceptance") if f"verb={verb}&" in page] == offered
+    assert ("Revoke acceptance" in page) is ("revoke_acceptance" in offered)
 
 
 def test_held_account_whose_job_has_ended_can_be_released() -> None:
