@@ -19,6 +19,7 @@ from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.daemon.comparisons.comparison_result import build_result_request
 from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
@@ -116,6 +117,18 @@ async def test_model_of_another_base_model_is_not_comparable(bench: ComparisonBe
     assert verdicts(ended)["globex"] == "not_comparable"
     assert "another base model" in reasons(ended, "globex")
     assert {verdicts(ended)[name] for name in ("acme-eu", "acme-us")} <= {"alike", "not_sure"}
+
+
+async def test_deployed_model_of_another_base_model_is_not_comparable(bench: ComparisonBench) -> None:
+    """Its id counts, because a deployment has a name of its own."""
+    comparison = await bench.plan()
+    deployed = [
+        replace(model, model=f"deployment-of-{model.account}", fine_tuned_model=f"ft:{base}:{model.account}::x")
+        for model, base in zip(comparison.models, ("small", "small", "large"), strict=False)
+    ]
+    probes = bench.probes
+    request = build_result_request(replace(comparison, models=tuple(deployed)), probes, {})
+    assert [each.serving for each in request.given.models] == ["small", "small", "large"]
 
 
 async def test_account_whose_gateway_adds_a_system_message_is_not_comparable(bench: ComparisonBench) -> None:
