@@ -9,12 +9,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from dialects import BENCHES, connect_to_raw_server
-from provider_bench import TAG, BedrockBench, OpenAIBench, ProviderBench
+from dialects import BENCHES, connect_to_raw_server, order_for
+from provider_bench import BedrockBench, DashScopeBench, OpenAIBench, ProviderBench
 from raw_server import http_answer
 
 from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
-from orchestrator.providers.base import JobOrder
 
 NOT_HTTP = {
     "closed without an answer": b"",
@@ -37,17 +36,13 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> ProviderBench:
     return made
 
 
-def order(bench: ProviderBench) -> JobOrder:
-    return JobOrder(tag=TAG, spec=bench.spec(), training_file="file-1", validation_file=None)
-
-
 async def test_broken_http_never_means_that_nothing_was_created(bench: ProviderBench) -> None:
     for name, answer in NOT_HTTP.items():
         async with connect_to_raw_server(bench, answer) as provider:
             for call, kind in (
                 (provider.get_job("ft-1"), ProviderUnavailable),
-                (provider.find_jobs(order(bench)), ProviderUnavailable),
-                (provider.create_job(order(bench), bench.deadline()), UnknownOutcome),
+                (provider.find_jobs(order_for(bench)), ProviderUnavailable),
+                (provider.create_job(order_for(bench), bench.deadline()), UnknownOutcome),
             ):
                 with pytest.raises(ProviderError) as caught:
                     await call
@@ -80,3 +75,15 @@ async def test_object_without_a_size_is_an_outage(tmp_path: Path, size: str | No
     bench.wire.instead = httpx2.Response(200, headers=headers)
     with pytest.raises(ProviderUnavailable, match="no size"):
         await provider.find_file(bench.file())
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", "1e999", "9" * 64])
+async def test_number_that_cannot_be_stored_stays_a_text(tmp_path: Path, odd: str) -> None:
+    """DashScope shows the numbers of its hyperparameters as texts."""
+    bench = DashScopeBench(tmp_path)
+    provider = bench.provider()
+    job = await bench.job(provider)
+    used = {"learning_rate": odd, "n_epochs": "3"}
+    with bench.changing(lambda _, body: body | {"output": body["output"] | {"hyper_parameters": used}}):
+        found = await provider.get_job(job.id)
+    assert found.hyperparameters == {"learning_rate": odd, "n_epochs": 3}

@@ -157,7 +157,7 @@ class ResourceManager:
             current: Mapping[str, str] | None = query
             while current is not None:
                 async with client.read_call(), asyncio.timeout(limits.seconds_left):
-                    page = await client.get_decoded(decoder, self.resource.path + path, **current)
+                    page = await client.get_page(limits, decoder, self.resource.path + path, **current)
                     items += page.value
                     current = None
                     if page.next_link:

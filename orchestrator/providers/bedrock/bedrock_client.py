@@ -52,13 +52,13 @@ class BedrockClient(ApiClient):
         super().__init__(http, base_url, account_name=signer.account, redact=redact, error_codes=ERROR_CODES)
         self._signer = signer
 
-    async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
-        """Send a GET and decode the response. Raises UnsuccessfulResponse and MalformedResponse."""
+    async def get(self, path: str, **query: str) -> HttpResponse:
+        """Send a signed GET. Raises UnsuccessfulResponse."""
         url_path = f"{path}?{urlencode(query)}" if query else path
         response = await self._send("GET", url_path, b"")
         if response.status != httpx2.codes.OK:  # 206, for example, is a success, but part of a list is not the list
             raise UnsuccessfulResponse(response.status, response.headers, response.content, path)
-        return self.decode(decoder, response.content, path)
+        return response
 
     async def post_decoded(
         self, decoder: msgspec.json.Decoder[Decoded], path: str, body: Mapping[str, Any]

@@ -219,7 +219,7 @@ class BedrockDeployments:
         found: list[BedrockDeploymentSummary] = []
         while True:
             async with self._client.read_call(), asyncio.timeout(limits.seconds_left):
-                page = await self._client.get_decoded(PAGE_DECODER, DEPLOYMENTS_PATH, **query)
+                page = await self._client.get_page(limits, PAGE_DECODER, DEPLOYMENTS_PATH, **query)
                 found += page.model_deployment_summaries
                 if not page.next_token:
                     return found

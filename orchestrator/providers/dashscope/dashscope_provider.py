@@ -58,10 +58,10 @@ from orchestrator.providers.dashscope.training_log import parse_losses
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import (
+    ListLimits,
     check_id,
-    count_or_none,
     name_or_none,
-    parse_hyperparameters,
+    number_or_none,
     text_or_none,
 )
 from orchestrator.providers.http.rest_client import RestClient
@@ -245,19 +245,21 @@ class DashScopeProvider(DashScopeDeployments, ProviderDefaults):
                     raise _to_missing_file(refusal) from None
 
     async def _list_files(self) -> list[DashScopeFile]:
-        async def read_page(number: int) -> DashScopeFilePage:
+        async def read_page(number: int, limits: ListLimits) -> DashScopeFilePage:
             async with self._client.read_call():
                 query = {"page_no": str(number), "page_size": str(PAGE_SIZE)}
-                return (await self._client.get_decoded(FILE_PAGE_DECODER, "/files", **query)).data
+                page = await self._client.get_page(limits, FILE_PAGE_DECODER, "/files", **query)
+                return page.data
 
         async with self._client.read_call(LIST_SECONDS):
             return await NumberedPageReader("/files", read_page, asyncio.get_running_loop().time).read()
 
     async def _list_jobs(self) -> list[DashScopeJob]:
-        async def read_page(number: int) -> DashScopeJobPage:
+        async def read_page(number: int, limits: ListLimits) -> DashScopeJobPage:
             async with self._client.read_call():
                 query = {"page_no": str(number), "page_size": str(PAGE_SIZE)}
-                return (await self._client.get_decoded(JOB_PAGE_DECODER, "/fine-tunes", **query)).output
+                page = await self._client.get_page(limits, JOB_PAGE_DECODER, "/fine-tunes", **query)
+                return page.output
 
         async with self._client.read_call(LIST_SECONDS):
             return await NumberedPageReader("/fine-tunes", read_page, asyncio.get_running_loop().time).read()
@@ -277,9 +279,9 @@ class DashScopeProvider(DashScopeDeployments, ProviderDefaults):
             base_model=job.model or job.base_model or "",
             fine_tuned_model=(job.finetuned_output or None) if status is RemoteJobStatus.SUCCEEDED else None,
             servable=self.capabilities.servable,
-            error_code=text_or_none(job.code) if failed else None,
-            error_message=text_or_none(job.message) if failed else None,
-            trained_tokens=_count_tokens(job.usage),
+            error_code=job.code if failed else None,
+            error_message=job.message if failed else None,
+            trained_tokens=job.usage or None,  # 0 before they were counted
             hyperparameters=_parse_hyperparameters(job.hyper_parameters),
             request_id=name_or_none(request_id),
         )
@@ -334,20 +336,15 @@ def _build_hyperparameters(spec: TrainingSpec) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, "auto")}
 
 
-def _parse_hyperparameters(raw: object) -> dict[str, Any]:
+def _parse_hyperparameters(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyperparameters with their numbers, which may come back as texts."""
-    return {name: _to_number(value) for name, value in parse_hyperparameters(raw).items()}
+    return {name: _to_number(value) for name, value in raw.items()}
 
 
 def _to_number(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     for parse in (int, float):
-        with suppress(ValueError):
-            return parse(value)
+        with suppress(ValueError):  # a number that cannot be stored, such as "nan", stays a text
+            return value if number_or_none(number := parse(value)) is None else number
     return value
-
-
-def _count_tokens(usage: object) -> int | None:
-    """Return the billed tokens: a number, or an object with it. 0 before they were counted."""
-    return count_or_none(usage.get("total_tokens") if isinstance(usage, dict) else usage) or None

@@ -45,7 +45,13 @@ from orchestrator.providers.dashscope.deployment_responses import (
 from orchestrator.providers.dashscope.numbered_pages import PAGE_SIZE, NumberedPageReader
 from orchestrator.providers.deployment_names import parse_deployment_name
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
-from orchestrator.providers.http.response_decoder import check_id, count_or_none, name_or_none, text_or_none
+from orchestrator.providers.http.response_decoder import (
+    ListLimits,
+    check_id,
+    count_or_none,
+    name_or_none,
+    text_or_none,
+)
 from orchestrator.providers.http.rest_client import RestClient
 
 STATUS_BY_WORD: Final[Mapping[str, RemoteDeploymentStatus]] = {
@@ -193,10 +199,11 @@ class DashScopeDeployments:
         return 1
 
     async def _list_deployments(self) -> list[DashScopeDeployment]:
-        async def read_page(number: int) -> DashScopeDeploymentPage:
+        async def read_page(number: int, limits: ListLimits) -> DashScopeDeploymentPage:
             async with self._client.read_call():
                 query = {"page_no": str(number), "page_size": str(PAGE_SIZE)}
-                return (await self._client.get_decoded(DEPLOYMENT_PAGE_DECODER, "/deployments", **query)).output
+                page = await self._client.get_page(limits, DEPLOYMENT_PAGE_DECODER, "/deployments", **query)
+                return page.output
 
         async with self._client.read_call(LIST_SECONDS):
             return await NumberedPageReader("/deployments", read_page, asyncio.get_running_loop().time).read()
@@ -205,7 +212,7 @@ class DashScopeDeployments:
         """Return the models that can be deployed: the provider's (`base`) or the account's (`custom`)."""
         path = "/deployments/models"
 
-        async def read_page(number: int) -> DashScopeDeployableModelPage:
+        async def read_page(number: int, limits: ListLimits) -> DashScopeDeployableModelPage:
             async with self._client.read_call():
                 query = {
                     "page_no": str(number),
@@ -213,7 +220,8 @@ class DashScopeDeployments:
                     "version": "v1.0",
                     "model_source": source,
                 }
-                return (await self._client.get_decoded(DEPLOYABLE_MODEL_PAGE_DECODER, path, **query)).output
+                page = await self._client.get_page(limits, DEPLOYABLE_MODEL_PAGE_DECODER, path, **query)
+                return page.output
 
         async with self._client.read_call(LIST_SECONDS):
             return await NumberedPageReader(path, read_page, asyncio.get_running_loop().time).read()

@@ -32,8 +32,8 @@ class NumberedPage(Protocol[Item]):
     def total(self) -> int | None: ...
 
 
-ReadPage = Callable[[int], Awaitable[NumberedPage[Item]]]
-"""Reads the page with this number, from 1, of PAGE_SIZE items."""
+ReadPage = Callable[[int, ListLimits], Awaitable[NumberedPage[Item]]]
+"""Reads the page with this number, from 1, of PAGE_SIZE items, and counts its bytes."""
 
 
 class NumberedPageReader(Generic[Item]):
@@ -62,7 +62,7 @@ class NumberedPageReader(Generic[Item]):
         totals: set[int | None] = set()
         number = 1
         while True:
-            page = await self._read_page(number)
+            page = await self._read_page(number, limits)
             items = page.items
             self._items.update(items)
             ids += [identity for identity, _ in items]

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from orchestrator.providers.http.response_decoder import RemoteId, RemoteIdOrEmpty, StatusWord
+from orchestrator.providers.http.response_decoder import (
+    RemoteId,
+    RemoteIdOrEmpty,
+    StatusWord,
+    count_or_none,
+    parse_hyperparameters,
+    text_or_none,
+)
 
 
 class DashScopeEnvelope(msgspec.Struct):
@@ -76,6 +83,12 @@ class DashScopeJob(msgspec.Struct):
     usage: Any = None
     code: Any = None
     message: Any = None
+
+    def __post_init__(self) -> None:
+        """Keep of the fields of any type only what is used: a list keeps its jobs until its last page is read."""
+        self.hyper_parameters = parse_hyperparameters(self.hyper_parameters)
+        self.usage = count_or_none(self.usage.get("total_tokens") if isinstance(self.usage, dict) else self.usage)
+        self.code, self.message = text_or_none(self.code), text_or_none(self.message)
 
 
 class DashScopeJobPage(msgspec.Struct):

@@ -126,7 +126,7 @@ class FireworksDeployments:
         while True:
             async with self._client.read_call(), asyncio.timeout(limits.seconds_left):
                 path = f"/{self._account_path}/deployments"
-                page = await self._client.get_decoded(DEPLOYMENT_PAGE_DECODER, path, **query)
+                page = await self._client.get_page(limits, DEPLOYMENT_PAGE_DECODER, path, **query)
                 found += [each for each in page.deployments if each.state != DELETED_STATE]
                 if not page.next_page_token:
                     break

@@ -31,7 +31,8 @@
 # Limits
 # ------
 # Whatever a server does, one call is bounded in three ways:
-#   * size: MAX_RESPONSE_BYTES, counted after decompression, because a small body may unfold into gigabytes;
+#   * size: MAX_RESPONSE_BYTES, counted after decompression, because a small body may unfold into gigabytes, and
+#     MAX_RESPONSE_VALUES, because a small text may become many objects;
 #   * time: `_ResponseTimer` runs from the last byte sent to the last byte received. The socket's own timeout is not
 #     enough, since it starts again with every byte; a limit on the whole call would interrupt long uploads;
 #   * connections: `max_connections` to one server, TOTAL_CONNECTIONS_FACTOR times as many in all, so that one slow
@@ -69,6 +70,7 @@ from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.transport_errors import (
     MAX_RESPONSE_BYTES,
     ResponseTooLarge,
+    check_value_count,
     httpx_error_from_aiohttp,
 )
 
@@ -298,7 +300,9 @@ async def _read_content(response: aiohttp.ClientResponse) -> bytes:
             response.close()  # not `release`: the rest must not be read to save the connection
             raise ResponseTooLarge
         parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    content = parts[0] if len(parts) == 1 else b"".join(parts)
+    check_value_count(content)
+    return content
 
 
 def _create_session(max_connections: int, context: ssl.SSLContext, **options: Any) -> aiohttp.ClientSession:

@@ -21,7 +21,13 @@ from orchestrator.providers.base import Deadline
 from orchestrator.providers.http.client import HttpClient, encode_base_url
 from orchestrator.providers.http.deadline import send_deadline
 from orchestrator.providers.http.response import HttpResponse
-from orchestrator.providers.http.response_decoder import DECODE_ERRORS, Decoded, MalformedResponse, decode_response
+from orchestrator.providers.http.response_decoder import (
+    DECODE_ERRORS,
+    Decoded,
+    ListLimits,
+    MalformedResponse,
+    decode_response,
+)
 from orchestrator.providers.http.status_errors import ErrorCodes, provider_error_from_response
 from orchestrator.providers.http.transport_errors import provider_error_from_transport
 
@@ -94,6 +100,14 @@ class ApiClient:
     async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
         """Send a GET and decode the response. Raises UnsuccessfulResponse and MalformedResponse."""
         return self.decode(decoder, (await self.get(path, **query)).content, path)
+
+    async def get_page(
+        self, limits: ListLimits, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str
+    ) -> Decoded:
+        """Read and decode one page of a list. Raises UnsuccessfulResponse and MalformedResponse."""
+        content = (await self.get(path, **query)).content
+        limits.count_bytes(len(content))
+        return self.decode(decoder, content, path)
 
     async def post_to(self, url: str, body: Mapping[str, Any], *, timeout_seconds: float) -> HttpResponse:
         """Send a POST of JSON to a URL that is not below the base URL. Raises UnsuccessfulResponse.

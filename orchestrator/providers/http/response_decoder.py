@@ -25,6 +25,7 @@ EXCERPT_SOURCE_BYTES: Final = 4_000  # bytes of it that are searched for keys fi
 MAX_LIST_PAGES: Final = 1_000
 MAX_LIST_ITEMS: Final = 100_000
 MAX_LIST_SECONDS: Final = 180.0
+MAX_LIST_BYTES: Final = 64 * 1024 * 1024  # of all its pages: 50,000 jobs, as OpenAI shows them
 
 MAX_NAME_LENGTH: Final = 256
 MAX_INTEGER: Final = 2**63 - 1  # of a database column
@@ -77,7 +78,7 @@ class ListLimits:
         self._path = path
         self._clock = clock
         self._until = clock() + MAX_LIST_SECONDS
-        self._pages = self._items = 0
+        self._pages = self._items = self._bytes = 0
         self._cursors: set[str] = set()
 
     @property
@@ -99,6 +100,12 @@ class ListLimits:
             raise self._exceeded(f"has more than {MAX_LIST_PAGES:,} pages")
         if self._items >= MAX_LIST_ITEMS:
             raise self._exceeded(f"has more than {MAX_LIST_ITEMS:,} items")
+
+    def count_bytes(self, size: int) -> None:
+        """Count the bytes of a page before it is decoded. Raises MalformedResponse."""
+        self._bytes += size
+        if self._bytes > MAX_LIST_BYTES:
+            raise self._exceeded(f"is larger than {MAX_LIST_BYTES >> 20} MiB")
 
     def _exceeded(self, how: str) -> MalformedResponse:
         return MalformedResponse(

@@ -21,6 +21,8 @@ from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor
 
 MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024  # after decompression
+MAX_RESPONSE_VALUES: Final = 1_000_000
+"""In the JSON of a response. A value may take a hundred times the memory of its text: 16 MiB of `[],` take 400 MB."""
 
 # OpenSSL's verification codes (X509_V_ERR_…), because its messages differ between versions.
 UNKNOWN_AUTHORITY_CODES: Final = frozenset({2, 18, 19, 20, 21, 27})
@@ -47,15 +49,15 @@ HTTPX_ERROR_CLASSES: Final[tuple[tuple[type[Exception], type[httpx2.TransportErr
 
 
 class ResponseTooLarge(httpx2.RemoteProtocolError):
-    """The response is larger than any response of a provider's API. The rest of it is not read."""
+    """The response is larger than any response of a provider's API. What is left of it is not read."""
 
     hint: Final = (
         "The call is retried automatically. Check that `base_url` is the provider's API and not a page or a file; "
         "if it does, report it to the provider."
     )
 
-    def __init__(self) -> None:
-        super().__init__(f"the response is larger than {MAX_RESPONSE_BYTES >> 20} MiB")
+    def __init__(self, what: str = f"is larger than {MAX_RESPONSE_BYTES >> 20} MiB") -> None:
+        super().__init__(f"the response {what}")
 
 
 class UnexpectedHttp2(httpx2.RemoteProtocolError):
@@ -81,6 +83,13 @@ class BadCertificate(ConnectionFailed):
 
 class ProxyDenied(ConnectionFailed):
     """The proxy refuses to connect this client."""
+
+
+def check_value_count(content: bytes) -> None:
+    """Raise ResponseTooLarge for JSON that would take too much memory when it is decoded, here or in an SDK."""
+    # Every value follows one of these characters. Those inside of texts count, too; a short content is not searched.
+    if len(content) > MAX_RESPONSE_VALUES and sum(map(content.count, (b",", b"[", b"{"))) > MAX_RESPONSE_VALUES:
+        raise ResponseTooLarge(f"has more than {MAX_RESPONSE_VALUES:,} values")
 
 
 def httpx_error_from_aiohttp(

@@ -131,7 +131,7 @@ class OpenAIClient(ApiClient):
         while more:
             async with self.read_call():
                 async with asyncio.timeout(limits.seconds_left):
-                    page = await self.get_decoded(decoder, path, **query)
+                    page = await self.get_page(limits, decoder, path, **query)
                 items = [item for item in page.data if item.id not in seen]
                 more = page.has_more is True if usually_single_page else page.has_next(len(items))
                 if more:

@@ -174,17 +174,21 @@ class OpenAIProvider(ProviderDefaults):
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
         # the server is asked for all jobs, since a filter on what it does not keep would hide ours.
         query = {f"metadata[{TAG_METADATA_KEY}]": order.tag} if self._dialect.needs_metadata else {}
-        listed = [job async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, query)]
-        tagged = [to_remote_job(job, self._dialect) for job in listed if metadata_has_tag(job, order)]
+        show_tag = self._build_tag_getter(order)
+        # Converted at once: what a job has besides is not kept until the last page is read.
+        listed = [
+            (to_remote_job(job, self._dialect), metadata_has_tag(job, order), show_tag(job))
+            async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, query)
+        ]
+        tagged = [job for job, has_tag, _ in listed if has_tag]
         if self.capabilities.has_file_per_job:
             own_files = await self._list_own_files(order)
             if order.training_file in own_files or await self._is_own_file(order):
-                others = [to_remote_job(job, self._dialect) for job in listed if not metadata_has_tag(job, order)]
+                others = [job for job, has_tag, _ in listed if not has_tag]
                 return [*tagged, *select_jobs_by_file(others, order, own_files)]
         if tagged:
             return tagged
-        show_tag = self._build_tag_getter(order)
-        return select_tagged_jobs([(to_remote_job(job, self._dialect), show_tag(job)) for job in listed], order)
+        return select_tagged_jobs([(job, shown) for job, _, shown in listed], order)
 
     async def _list_own_files(self, order: JobOrder) -> set[str]:
         """Return the ids of the files that were uploaded for the order alone."""

@@ -23,7 +23,7 @@ async def list_cursor_items(
     after: dict[str, Any] = {}
     while True:
         async with client.read_call(), asyncio.timeout(limits.seconds_left):
-            page = await client.get_decoded(decoder, path, limit=str(PAGE_SIZE), **query, **after)
+            page = await client.get_page(limits, decoder, path, limit=str(PAGE_SIZE), **query, **after)
             items += page.data
             if not page.next_cursor:
                 return items

@@ -141,11 +141,11 @@ class VertexProvider(BucketFiles, ProviderDefaults):
         label = f'labels.{LABEL}="{short_tag(order.tag)}"'
         found: list[RemoteJob] = []
         try:
-            found = self._select_jobs(await self._list_jobs(label), order)
+            found = select_tagged_jobs(await self._list_jobs(order, label), order)
         except RequestRejected as refusal:
             if isinstance(refusal, RemoteNotFound):
                 raise
-        return found or self._select_jobs(await self._list_jobs(), order)
+        return found or select_tagged_jobs(await self._list_jobs(order), order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         body = build_job_body(order)
@@ -198,22 +198,19 @@ class VertexProvider(BucketFiles, ProviderDefaults):
                 check_id(remote_job_id, job.name, path)
             return job
 
-    async def _list_jobs(self, label: str | None = None) -> list[VertexJob]:
-        """Return all jobs, to the last page: their order is not documented."""
+    async def _list_jobs(self, order: JobOrder, label: str | None = None) -> list[tuple[RemoteJob, str | None]]:
+        """Return all jobs with what shows their tag, to the last page: their order is not documented."""
         limits = ListLimits(self._jobs_path, asyncio.get_running_loop().time)
         query = {"pageSize": str(PAGE_SIZE)} | ({"filter": label} if label else {})
-        jobs: list[VertexJob] = []
+        jobs: list[tuple[RemoteJob, str | None]] = []
         while True:
             async with self._client.read_call(), asyncio.timeout(limits.seconds_left):
-                page = await self._client.get_decoded(JOB_PAGE_DECODER, self._jobs_path, **query)
-                jobs += page.tuning_jobs
+                page = await self._client.get_page(limits, JOB_PAGE_DECODER, self._jobs_path, **query)
+                jobs += [(self._to_remote_job(job), find_tag(job, order)) for job in page.tuning_jobs]
                 if not page.next_page_token:
                     return jobs
                 limits.count_page(len(page.tuning_jobs), page.next_page_token)
             query["pageToken"] = page.next_page_token
-
-    def _select_jobs(self, jobs: list[VertexJob], order: JobOrder) -> list[RemoteJob]:
-        return select_tagged_jobs(((self._to_remote_job(job), find_tag(job, order)) for job in jobs), order)
 
     def _to_remote_job(self, job: VertexJob) -> RemoteJob:
         return to_remote_job(job, servable=self.capabilities.servable)

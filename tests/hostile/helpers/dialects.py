@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from provider_bench import (
+    TAG,
     AzureBench,
     BedrockBench,
     CompatibleBench,
@@ -21,7 +22,7 @@ from provider_bench import (
 )
 from raw_server import RawAnswer, http_answer, serve_raw
 
-from orchestrator.providers.base import Provider
+from orchestrator.providers.base import JobOrder, Provider
 from orchestrator.providers.http.client import create_http_client
 
 BENCHES: list[type[ProviderBench]] = [
@@ -44,3 +45,8 @@ async def connect_to_raw_server(bench: ProviderBench, answer: RawAnswer) -> Asyn
         bench.account_options = changed  # type: ignore[misc]
         bench.connect = bench.connector()(http, bench.redact)
         yield bench.provider()
+
+
+def order_for(bench: ProviderBench) -> JobOrder:
+    """Return an order on a file that nobody has uploaded."""
+    return JobOrder(tag=TAG, spec=bench.spec(), training_file="file-1", validation_file=None)

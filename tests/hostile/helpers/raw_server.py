@@ -47,4 +47,4 @@ def http_answer(
 ) -> bytes:
     """A whole response. `length` is the length that its header claims."""
     claimed = len(body) if length is None else length
-    return f"HTTP/1.1 {status}\r\ncontent-length: {claimed}\r\n{headers}\r\n".encode() + body
+    return f"HTTP/1.1 {status}\r\ncontent-length: {claimed}\r\nconnection: close\r\n{headers}\r\n".encode() + body

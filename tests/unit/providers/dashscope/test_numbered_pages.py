@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from orchestrator.providers.dashscope.numbered_pages import MAX_PASSES, NumberedPageReader
-from orchestrator.providers.http.response_decoder import MalformedResponse
+from orchestrator.providers.http.response_decoder import ListLimits, MalformedResponse
 
 SIZE = 2
 
@@ -30,7 +30,7 @@ class ChangingList:
     pages_read: int = 0
     numbers: list[int] = field(default_factory=list)
 
-    async def read_page(self, number: int) -> Page:
+    async def read_page(self, number: int, limits: ListLimits) -> Page:
         shown = self.names[(number - 1) * SIZE : number * SIZE]
         page = Page([(name, name.upper()) for name in shown], len(self.names) if self.shows_total else None)
         self.numbers.append(number)
@@ -75,7 +75,7 @@ async def test_item_that_a_deletion_moved_to_a_page_before_is_found(*, shows_tot
 
 
 async def test_server_that_ignores_the_number_is_an_error() -> None:
-    async def read_page(number: int) -> Page:
+    async def read_page(number: int, limits: ListLimits) -> Page:
         return Page([("a", "A"), ("b", "B")], 1000)
 
     with pytest.raises(MalformedResponse, match="repeats itself"):
@@ -98,8 +98,8 @@ async def test_page_size_of_the_server_decides_where_the_list_ends() -> None:
     """A server with smaller pages than requested."""
     jobs = ChangingList(list("abcde"))
 
-    async def read_page(number: int) -> Page:
-        page = await jobs.read_page(number)
+    async def read_page(number: int, limits: ListLimits) -> Page:
+        page = await jobs.read_page(number, limits)
         page.page_size = None if number > 3 else SIZE
         return page
 
