@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fuzzing import FUZZING, IS_CAMPAIGN
 from hostile_inputs import ACCOUNTS_FILES, RULES, VALID_FILE, chat_folders, use_accounts_file, use_chats
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from orchestrator.app.backup import restore_backup
 from orchestrator.core.errors import ConfigError
@@ -25,11 +26,11 @@ from orchestrator.dataset.rules import DatasetRules
 from orchestrator.inputs.accounts_file.loader import load_accounts_file
 from orchestrator.settings import Settings, load_settings
 
-SHORT = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+FEW = settings(FUZZING, max_examples=FUZZING.max_examples if IS_CAMPAIGN else 25)  # one takes a tenth of a second
 CHAT = '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'
 
 
-@settings(SHORT, max_examples=60)
+@FUZZING
 @given(ACCOUNTS_FILES)
 def test_any_accounts_file_is_used_or_refused_with_a_message(text: str) -> None:
     use_accounts_file(text)
@@ -39,7 +40,7 @@ def test_generated_accounts_files_start_from_a_valid_one() -> None:
     assert use_accounts_file(VALID_FILE)
 
 
-@settings(SHORT, max_examples=25)
+@FEW
 @given(chat_folders(), RULES)
 def test_any_chats_are_used_or_refused_with_a_finding(files: dict[str, bytes], rules: DatasetRules) -> None:
     use_chats(files, rules)

@@ -15,6 +15,8 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
+from processes import PROGRAM, Site, eventually
 from store_values import NOW
 
 from orchestrator.app.backup import create_backup, restore_backup
@@ -276,3 +278,55 @@ async def test_migration_that_was_killed_is_repeated(tmp_path: Path) -> None:
         await database.close()
 
     assert killed >= 2
+
+
+UNKNOWN_USER = 61_234
+KEEP_READING = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")  # the program may be root's
+
+
+@pytest.fixture
+def strange_site(tmp_path: Path) -> Iterator[Site]:
+    """A deployment whose provider does not answer, and whose user has no name and no home."""
+    site = Site(tmp_path, "http://127.0.0.1:9/v1")
+    site.write_accounts("acme")
+    if os.geteuid() == 0:
+        for parent in [*tmp_path.parents][:-2]:
+            parent.chmod(0o755)
+        for path in [tmp_path, *tmp_path.rglob("*")]:
+            os.chown(path, UNKNOWN_USER, UNKNOWN_USER)
+    yield site
+    site.close()
+
+
+def start_service(site: Site, redirects: str) -> subprocess.Popen[bytes]:
+    """Start the service without a home and, as root, as a user without a name; its streams lead elsewhere."""
+    user = ["setpriv", "--reuid", str(UNKNOWN_USER), "--clear-groups", *KEEP_READING] if os.geteuid() == 0 else []
+    command = ["sh", "-c", f'exec "$@" {redirects}', "sh", *user, *PROGRAM, "serve"]
+    environ = {name: value for name, value in site.environ.items() if name not in {"HOME", "USER", "LOGNAME"}}
+    with (site.folder / "log").open("ab") as log_file:
+        return subprocess.Popen(
+            command,
+            cwd=site.folder,
+            env=environ | {"ORCHESTRATOR_PORT": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            stderr=log_file,
+        )
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_service_without_home_user_and_streams_ends_after_two_signals(strange_site: Site) -> None:
+    log_file = strange_site.folder / "log"
+    serving = start_service(strange_site, "<&- >&-")
+    try:
+        eventually(lambda: "service.ready" in log_file.read_text(), "the service is ready")
+        second = start_service(strange_site, "</dev/null >/dev/null")
+        assert second.wait(scale_seconds(60)) == 2  # the first one has the database
+        serving.send_signal(signal.SIGTERM)
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(scale_seconds(60)) in {0, 130}
+    finally:
+        serving.kill()
+        serving.wait()
+
+    text = log_file.read_text()
+    assert "Traceback" not in text
+    assert "another orchestrator process is using data/orchestrator.db" in text
