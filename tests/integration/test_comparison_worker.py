@@ -101,7 +101,8 @@ async def test_comparison_of_a_killed_process_is_continued(bench: ComparisonBenc
     bench.sandbox.now += 1_000
     ended = await work_until_ended(bench, comparison, worker)
     assert ended.state is ComparisonState.FINISHED
-    assert len(bench.sandbox.questions) - REQUESTS == 150 - len(stored)
+    # A batch that was being committed at the kill may have been stored later.
+    assert len(bench.sandbox.questions) - REQUESTS <= 150 - len(stored)
 
 
 async def test_stopped_process_leaves_its_comparison_to_the_next_one_at_once(bench: ComparisonBench) -> None:
