@@ -42,6 +42,7 @@ MARK = "executed"  # the file that an attack would create
 MODEL = f"=ft:\"';$(touch {MARK})`touch {MARK}`\n<script>alert(1)</script>{{{{7*7}}}}${{X}}%s \\ é #x: - @!"
 PAYLOAD_LINE = "q-zzz succeeded ft:forged"
 OWN_WORDS = {
+    "verdict",
     "provider",
     "operation",
     "outcome",
