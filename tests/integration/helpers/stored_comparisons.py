@@ -40,6 +40,8 @@ def build_result(verdicts: Mapping[str, str]) -> dict[str, Any]:
         "probes": 2,
         "requests": 8,
         "usd": 0.01,
+        "token_usd": 0.01,
+        "hosting_usd": 0.0,
         "measure": "text",
         "groups": [],
         "accounts": accounts,
