@@ -97,7 +97,7 @@ async def test_comparisons_of_a_run_are_listed(client: httpx2.AsyncClient, datab
 async def test_comparison_has_its_progress_cost_and_result(client: httpx2.AsyncClient) -> None:
     found = await get(client, "comparisons/c1")
     assert (found["state"], found["requests"], found["usd"], found["run"]) == ("finished", 8, 0.01, RUN.id)
-    assert (found["answered"], found["planned"]) == (10, 8)
+    assert (found["answered"], found["planned"], found["hosting_usd"]) == (10, 8, 0.0)
     assert found["models"][1] == {
         "name": "acme-us",
         "account": "acme-us",

@@ -65,6 +65,7 @@ COMPARISON_REQUEST_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "answered": 840,
         "planned": 840,
         "usd": 0.38,
+        "hosting_usd": 0.0,
         "result": _RESULT,
     },
     "AnswerPageSchema": {

@@ -63,7 +63,10 @@ class ComparisonSchema(ComparisonLineSchema):
     requests: Count = Field(description="Number of requests that were sent, failed ones included.")
     answered: Count = Field(description="Number of stored answers.")
     planned: Count = Field(description="Number of answers when it is complete.")
-    usd: float | None = Field(description="Cost so far in US dollars; null if a price is unknown.")
+    usd: float | None = Field(
+        description="Cost so far in US dollars, deployments that it started included; null if a price is unknown."
+    )
+    hosting_usd: float | None = Field(description="Cost of these deployments; null if a price is unknown.")
     result: dict[str, Any] | None = Field(
         description="Result document, as of `orchestrator compare --json`: verdict, reasons and measurements of each "
         "account, and who accepted its model; null until the comparison has finished."
@@ -85,7 +88,8 @@ class ComparisonSchema(ComparisonLineSchema):
             requests=comparison.requests,
             answered=progress.answered,
             planned=progress.planned,
-            usd=comparison.spent_usd,
+            usd=comparison.total_usd,
+            hosting_usd=comparison.hosting_usd,
             result=dict(comparison.result) if comparison.result is not None else None,
         )
 
