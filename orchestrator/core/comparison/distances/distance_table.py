@@ -14,8 +14,8 @@ from itertools import combinations
 from statistics import fmean, median
 
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
-from orchestrator.core.comparison.distance import DistanceMeasure
-from orchestrator.core.comparison.probe_column import ProbeColumn, ProbeDistance
+from orchestrator.core.comparison.distances.distance import DistanceMeasure
+from orchestrator.core.comparison.distances.probe_column import ProbeColumn, ProbeDistance
 
 ProbeValues = Sequence[float | None]
 """One value for each probe, in the order of the probes; None where an answer is missing."""
