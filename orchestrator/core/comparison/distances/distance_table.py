@@ -105,7 +105,10 @@ def _split_row(row: Sequence[ProbeDistance]) -> tuple[ProbeValues, ProbeValues]:
 
 
 def _sum_squares(row: Sequence[ProbeDistance]) -> float:
-    return sum(each.squares for each in row)
+    total = 0.0
+    for each in row:
+        total += each.squares  # not `sum`, which since Python 3.12 rounds in another way than 3.11
+    return total
 
 
 def _explain_variation(within: float, between: float, models: Sequence[ModelAnswers]) -> float | None:
