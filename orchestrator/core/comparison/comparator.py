@@ -16,8 +16,8 @@ from typing import Final
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
 from orchestrator.core.comparison.behaviour import BehaviourProfile, measure_behaviour
 from orchestrator.core.comparison.comparability import find_obstacles
-from orchestrator.core.comparison.distance import DistanceMeasure, choose_measure
-from orchestrator.core.comparison.distance_table import (
+from orchestrator.core.comparison.distances.distance import DistanceMeasure, choose_measure
+from orchestrator.core.comparison.distances.distance_table import (
     DistanceTable,
     GroupDistances,
     build_group_distances,

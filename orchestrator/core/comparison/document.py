@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from orchestrator.core.comparison.comparability import Obstacle
 from orchestrator.core.comparison.comparator import ComparisonResult, GroupSummary
-from orchestrator.core.comparison.distance import DistanceMeasure
+from orchestrator.core.comparison.distances.distance import DistanceMeasure
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
 

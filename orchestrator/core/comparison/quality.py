@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Final
 
 from orchestrator.core.comparison.answer import AnswerOutcome, AnswerRound, ModelAnswer
-from orchestrator.core.comparison.distance import DistanceMeasure, DistanceMeter
+from orchestrator.core.comparison.distances.distance import DistanceMeasure, DistanceMeter
 
 _NUMBER: Final = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?|-?\.\d+")
 _NUMBER_TOLERANCE: Final = 1e-6

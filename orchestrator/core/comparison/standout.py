@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
-from orchestrator.core.comparison.distance_table import (
+from orchestrator.core.comparison.distances.distance_table import (
     DistanceTable,
     GroupDistances,
     ProbeValues,

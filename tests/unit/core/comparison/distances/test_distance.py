@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
-from orchestrator.core.comparison.distance import DistanceMeasure, DistanceMeter, choose_measure
+from orchestrator.core.comparison.distances.distance import DistanceMeasure, DistanceMeter, choose_measure
 
 TEXT, FIELD, EXACT = (
     DistanceMeter(each) for each in (DistanceMeasure.TEXT, DistanceMeasure.FIELD, DistanceMeasure.EXACT)

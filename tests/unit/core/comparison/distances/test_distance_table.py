@@ -13,8 +13,8 @@ from comparison_worlds import World, create_input
 
 from orchestrator.core.comparison.answer import TEXT_OUTCOMES, AnswerOutcome, ModelAnswer, ModelAnswers
 from orchestrator.core.comparison.comparator import ComparisonInput
-from orchestrator.core.comparison.distance import DistanceMeasure
-from orchestrator.core.comparison.distance_table import (
+from orchestrator.core.comparison.distances.distance import DistanceMeasure
+from orchestrator.core.comparison.distances.distance_table import (
     GroupDistances,
     build_group_distances,
     list_own_distances,

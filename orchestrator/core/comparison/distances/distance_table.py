@@ -14,8 +14,8 @@ from itertools import combinations
 from statistics import fmean, median
 
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
-from orchestrator.core.comparison.distance import DistanceMeasure
-from orchestrator.core.comparison.probe_column import ProbeColumn, ProbeDistance
+from orchestrator.core.comparison.distances.distance import DistanceMeasure
+from orchestrator.core.comparison.distances.probe_column import ProbeColumn, ProbeDistance
 
 ProbeValues = Sequence[float | None]
 """One value for each probe, in the order of the probes; None where an answer is missing."""
@@ -105,7 +105,10 @@ def _split_row(row: Sequence[ProbeDistance]) -> tuple[ProbeValues, ProbeValues]:
 
 
 def _sum_squares(row: Sequence[ProbeDistance]) -> float:
-    return sum(each.squares for each in row)
+    total = 0.0
+    for each in row:
+        total += each.squares  # not `sum`, which since Python 3.12 rounds in another way than 3.11
+    return total
 
 
 def _explain_variation(within: float, between: float, models: Sequence[ModelAnswers]) -> float | None:

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Final
 
 from orchestrator.core.comparison.answer import AnswerOutcome, AnswerRound, ModelAnswer
-from orchestrator.core.comparison.distance import DistanceMeasure, DistanceMeter
+from orchestrator.core.comparison.distances.distance import DistanceMeasure, DistanceMeter
 from orchestrator.core.comparison.measurement import list_top_probes
 
 DRIFT_LEVEL: Final = 0.01  # chance that any of the unchanged models is called changed

@@ -9,8 +9,8 @@ from statistics import fmean
 import pytest
 
 from orchestrator.core.comparison.answer import AnswerOutcome, AnswerRound, ModelAnswer
-from orchestrator.core.comparison.distance import DistanceMeasure
-from orchestrator.core.comparison.drift import DRIFT_LEVEL, DriftConclusion, list_rejected, measure_drift
+from orchestrator.core.comparison.distances.distance import DistanceMeasure
+from orchestrator.core.comparison.distances.drift import DRIFT_LEVEL, DriftConclusion, list_rejected, measure_drift
 
 CHANGED, UNCHANGED = DriftConclusion.CHANGED, DriftConclusion.NO_CHANGE_FOUND
 PROBES = [f"p{number:03}" for number in range(60)]

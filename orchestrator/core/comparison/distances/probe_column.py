@@ -12,7 +12,7 @@ from itertools import combinations, product
 from typing import Final, NamedTuple
 
 from orchestrator.core.comparison.answer import TEXT_OUTCOMES, AnswerOutcome, ModelAnswer
-from orchestrator.core.comparison.distance import DistanceMeasure, DistanceMeter
+from orchestrator.core.comparison.distances.distance import DistanceMeasure, DistanceMeter
 
 CHANGED_DISTANCE: Final = 0.1  # beyond it, an answer counts as changed: more than a comma or a blank
 
