@@ -1,7 +1,7 @@
 """The heat map of the distances between the accounts of one group, and the same figures as a table.
 
 The map is an SVG drawing with one path for each shade, because 100 accounts have 10,000 cells. Neighbours are alike
-and outliers come last (core/comparison/distance_order.py). The script of the page names the cell at the pointer.
+and outliers come last (distance_order.py). The script of the page names the cell at the pointer.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
 
-from orchestrator.core.comparison.distance_order import order_accounts
 from orchestrator.core.text import format_count, format_list
+from orchestrator.web.dashboard.comparisons.distance_order import order_accounts
 
 MAX_DRAWN_ACCOUNTS: Final = 150
 MAX_NUMBERED_ACCOUNTS: Final = 16  # with more, the cells are too small for their numbers

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from orchestrator.core.comparison.distance_order import order_accounts
+from orchestrator.web.dashboard.comparisons.distance_order import order_accounts
 
 
 def distances_of(places: dict[str, float]) -> dict[tuple[str, str], float]:
