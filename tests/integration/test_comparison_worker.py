@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from comparison_bench import ComparisonBench, KilledProcess
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
@@ -20,8 +21,13 @@ from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.daemon.comparisons.comparison_result import ResultRequest
 from orchestrator.daemon.comparisons.comparison_worker import MAX_FAILURES, ComparisonWorker
+from orchestrator.metrics import MetricsRecorder
+from orchestrator.status.metrics_snapshot import get_metrics_snapshot
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
 from orchestrator.store.queries.comparisons import comparison_records
+from orchestrator.store.schema.tables import announcements
+from orchestrator.web.api.events import build_event
 
 REQUESTS = 40 * (3 * 2 + 1)
 
@@ -162,3 +168,26 @@ async def test_clock_that_disagrees_claims_nothing(bench: ComparisonBench) -> No
     await create_worker(bench, "one", clock_agrees=lambda: False).tick()
     await asyncio.sleep(0)
     assert (await find(bench, comparison)).claimed_by is None
+
+
+async def test_end_is_announced_and_counted_and_no_text_of_an_answer_leaves(bench: ComparisonBench) -> None:
+    comparison = await bench.plan()
+    ended = await work_until_ended(bench, comparison, create_worker(bench, "one"))
+    texts = {each.text for each in await bench.list_answers(comparison)}
+    async with bench.database.read() as connection:
+        announced = list(await connection.execute(select(announcements.c.topic, announcements.c.payload)))
+        history = await events.list_after(connection, 0, limit=500)
+    [payload] = [each.payload for each in announced if each.topic == "comparison.finished"]
+    assert payload["data"]["comparison"] == comparison.id
+    assert sum(payload["data"]["verdicts"].values()) == 3
+    assert not any(text and text in json.dumps(payload) for text in texts)
+    kinds = [build_event(each).kind for each in history if each.comparison_id == comparison.id]
+    assert kinds == ["comparison", "comparison"]
+    snapshot = await get_metrics_snapshot(bench.database, bench.now)
+    assert snapshot.comparisons.counts == {ComparisonState.FINISHED: 1}
+    assert snapshot.comparisons.requests == REQUESTS
+    assert snapshot.comparisons.usd == pytest.approx(ended.total_usd)
+    assert snapshot.compared_models == payload["data"]["verdicts"]
+    page = MetricsRecorder("1").render(snapshot).decode()
+    assert f"orchestrator_comparison_requests {REQUESTS}.0" in page
+    assert 'orchestrator_comparisons{state="finished"} 1.0' in page
