@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterable
 
 from orchestrator.core.dataset import short_tag
 from orchestrator.core.errors import AmbiguousRemoteJob
-from orchestrator.core.jobs.remote_state import format_adopt_commands
+from orchestrator.core.jobs.remote_state import MAX_NAMED_CANDIDATES, format_adopt_commands
 from orchestrator.core.remote import RemoteJob, is_same_model
 from orchestrator.providers.base import JobOrder
 
@@ -76,7 +76,7 @@ def select_jobs_by_file(
 
 
 def _ambiguous_error(unclear: list[RemoteJob], order: JobOrder, missing: str) -> AmbiguousRemoteJob:
-    listed = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear)
+    listed = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear[:MAX_NAMED_CANDIDATES])
     return AmbiguousRemoteJob(
         f"remote job {listed} trains {unclear[0].base_model} on file "
         f"{unclear[0].training_file or '(not shown)'}, "

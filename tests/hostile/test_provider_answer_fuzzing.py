@@ -53,7 +53,7 @@ def check_storable(value: Any, place: str = "") -> int:
         return 1
     if isinstance(value, int | float):
         assert isfinite(value), place
-        assert -MAX_INTEGER <= value < MAX_INTEGER, place
+        assert isinstance(value, float) or -MAX_INTEGER <= value < MAX_INTEGER, place
         return 1
     if is_dataclass(value):
         parts: Any = [(field.name, getattr(value, field.name)) for field in fields(value)]
@@ -68,12 +68,18 @@ def check_storable(value: Any, place: str = "") -> int:
 
 
 def check_error(error: ProviderError) -> None:
-    assert error.account == "acme" or isinstance(error, AmbiguousRemoteJob)
+    assert error.account in ("acme", "")
     assert len(error.message) <= MAX_TEXT
+    assert len(error.hint) <= MAX_TEXT
     for text in (error.message, error.hint, error.code or "", error.request_id or ""):
         text.encode()
     assert len(error.code or "") <= MAX_TEXT
     assert error.retry_after is None or 0 <= error.retry_after < float("inf")
+
+
+def check_ambiguity(call: str, error: AmbiguousRemoteJob) -> None:
+    assert call == "find_jobs"
+    assert len(error.message) + len(error.hint) <= 2 * MAX_TEXT
 
 
 def check_failure(call: str, error: ProviderError, replay: Replay) -> None:
@@ -105,6 +111,8 @@ def test_any_answer_is_a_storable_value_or_an_error(
         found = dialect.run(call, mutation)
     except ProviderError as error:
         check_failure(call, error, dialect.replay)
+    except AmbiguousRemoteJob as error:
+        check_ambiguity(call, error)
     else:
         assert call != "create_job" or found.id
         check_result(call, found, dialect.replay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 from dialects import BENCHES, connect_to_raw_server, order_for
-from provider_bench import BedrockBench, DashScopeBench, OpenAIBench, ProviderBench
-from raw_server import http_answer
+from provider_bench import BedrockBench, CompatibleBench, DashScopeBench, OpenAIBench, ProviderBench
+from raw_server import http_answer, serve_raw
 
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import AmbiguousRemoteJob, ProviderError, ProviderUnavailable, UnknownOutcome
 
 NOT_HTTP = {
     "closed without an answer": b"",
@@ -87,3 +88,40 @@ async def test_number_that_cannot_be_stored_stays_a_text(tmp_path: Path, odd: st
     with bench.changing(lambda _, body: body | {"output": body["output"] | {"hyper_parameters": used}}):
         found = await provider.get_job(job.id)
     assert found.hyperparameters == {"learning_rate": odd, "n_epochs": 3}
+
+
+async def test_message_about_thousands_of_unclear_jobs_is_short(tmp_path: Path) -> None:
+    bench = CompatibleBench(tmp_path)
+    provider = bench.provider()
+    order = order_for(bench)
+    shown = {"status": "running", "model": bench.base_model, "training_file": order.training_file}
+    jobs = [{"id": f"ftjob-{number}", **shown} for number in range(5_000)]
+    with bench.answering({"data": jobs, "has_more": False}), pytest.raises(AmbiguousRemoteJob) as caught:
+        await provider.find_jobs(order)
+    assert "`orchestrator adopt 0123456789abcdef ftjob-0` or" in caught.value.hint
+    assert "with the id of one of 4,995 others" in caught.value.hint
+    assert len(caught.value.message) + len(caught.value.hint) < 2_000
+
+
+STOLEN = "http://{host}/stolen"
+NO_ANSWERS = [(204, ""), (205, ""), (301, STOLEN), (302, STOLEN), (303, ""), (304, ""), (307, STOLEN), (308, STOLEN)]
+
+
+async def test_redirect_is_not_followed_and_no_content_is_no_answer(bench: ProviderBench) -> None:
+    reached: list[str] = []
+
+    async def note(writer: asyncio.StreamWriter) -> None:
+        reached.append(str(writer.get_extra_info("peername")))
+
+    async with serve_raw(note) as other:
+        for status, location in NO_ANSWERS:
+            target = f"location: {location.format(host=other.removeprefix('http://'))}\r\n" if location else ""
+            answer = f"HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n{target}\r\n".encode()
+            async with connect_to_raw_server(bench, answer) as provider:
+                with pytest.raises(ProviderUnavailable):
+                    await provider.get_job("ft-1")
+                with pytest.raises(ProviderUnavailable):
+                    await provider.find_jobs(order_for(bench))
+                with pytest.raises(UnknownOutcome):
+                    await provider.create_job(order_for(bench), bench.deadline())
+    assert reached == []

@@ -50,6 +50,7 @@ from orchestrator.core.text import format_duration
 
 REMOTE_MISSING_KIND = "remote_missing"
 LOSSES_READ_SHARE: Final = 4  # losses are read after a quarter of the time for which the job trains
+MAX_NAMED_CANDIDATES: Final = 5  # remote jobs that a message names: a server may list a hundred thousand
 MODEL_ID_TIMEOUT_SECONDS = 900.0  # how long a succeeded job may lack its model id
 FILE_STATUS_TIMEOUT_SECONDS = 600.0  # how long a provider may report a file as uploaded and no more
 SLOW_FILE_SECONDS = 1800.0  # how long a provider may check a file before the job gets a warning
@@ -236,7 +237,9 @@ def select_remote_job(job: Job, candidates: list[RemoteJob]) -> RemoteJob | None
     was trained on another file.
     """
     if len(candidates) > 1:
-        shown = ", ".join(f"{candidate.id} ({candidate.raw_status})" for candidate in candidates)
+        shown = ", ".join(
+            f"{candidate.id} ({candidate.raw_status})" for candidate in candidates[:MAX_NAMED_CANDIDATES]
+        )
         raise AmbiguousRemoteJob(
             f"{len(candidates)} remote jobs carry the tag {job.tag}: {shown}",
             hint=f"Compare them in the provider's console and choose: {format_adopt_commands(job.tag, candidates)}. "
@@ -273,9 +276,11 @@ def check_created(job: Job, remote: RemoteJob) -> RemoteJob:
 
 
 def format_adopt_commands(tag: str, candidates: Iterable[RemoteJob]) -> str:
-    """Format the commands that adopt one of the candidates for the job with this tag."""
-    job_id = tag.partition(".")[0]
-    return " or ".join(f"`orchestrator adopt {job_id} {candidate.id}`" for candidate in candidates)
+    """Format the commands that adopt one of the candidates for the job with this tag; of many the first ones."""
+    job_id, found = tag.partition(".")[0], list(candidates)
+    commands = [f"`orchestrator adopt {job_id} {candidate.id}`" for candidate in found[:MAX_NAMED_CANDIDATES]]
+    more = len(found) - len(commands)
+    return " or ".join([*commands, *([f"with the id of one of {more:,} others"] if more else [])])
 
 
 def confirm_adoption(job: Job, remote: RemoteJob, tagged: Sequence[str], *, now: float) -> Outcome:
