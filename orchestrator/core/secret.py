@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect
 from collections.abc import Iterator
 from hashlib import sha256
@@ -35,8 +36,8 @@ PRODUCT_NAME: Final = "orchestrator"
 """Parts of a key that begins with it are not recognised: file names, hints and tags contain the name, and a changed
 tag would no longer find its remote job."""
 
-SANDBOX_KEY_PREFIX: Final = "sandbox-"
-"""The end of a key that begins with it is not recognised: by convention it is the account's name, and no secret."""
+_SANDBOX_KEY = re.compile(r"sandbox-[a-z0-9-]+")
+"""A key of the sandbox without a secret part. Its end is not recognised: it is the account's name."""
 
 KEY_PART: Final = "[part of a key]"
 KEY_IN_BASE64: Final = "[key in base64]"
@@ -224,7 +225,7 @@ class Redactor:
 
 
 def _has_secret_end(value: str) -> bool:
-    return not value.startswith(SANDBOX_KEY_PREFIX)
+    return not _SANDBOX_KEY.fullmatch(value)
 
 
 def _to_lower_case(text: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +14,7 @@ from secrets import token_hex
 
 import httpx2
 import pytest
+from key_encodings import ENCODINGS
 from machine_speed import scale_seconds
 from processes import HTTP, SandboxProcess, Site, eventually
 from receiver import RecordingWebhookServer, run_receiver
@@ -90,6 +93,53 @@ def test_no_key_is_shown_or_stored(site: Site, sandbox: SandboxProcess, canary: 
     assert find_leaks(site, canary) == []
 
 
+def test_no_form_of_a_key_reaches_any_surface(site: Site, sandbox: SandboxProcess) -> None:
+    """A job fails in each account, and its message has the account's key in a few forms."""
+    forms = list(ENCODINGS.items())
+    names = [f"acme-{number}" for number in range(4)]
+    expected: dict[str, str] = {}
+    rules = []
+    for number, name in enumerate(names):
+        key = f"sandbox-{name}_{token_hex(8)}-Xq{token_hex(8)}"
+        site.write_key(name, key)
+        texts = {form: encode(key) for form, encode in forms[number :: len(names)]}
+        expected |= texts
+        rules.append({"kind": "fail_job", "accounts": [name], "message": " | ".join(texts.values())})
+    site.write_accounts(*names)
+    sandbox.set_faults(*rules)
+    assert site.run("run", **DEBUG).code == 1
+    messages = [job["error"]["message"] for job in site.status()["jobs"]]
+    assert sum(message.count("|") for message in messages) >= len(forms) - len(names), "all of them arrived"
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_LOG_FORMAT="console", **DEBUG)
+    url = service.wait_for_output(r"(http://\S+)/status")
+    answers = dict(list_answers(url))
+    if sys.platform == "linux":
+        limits = Path(f"/proc/{service.pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 ", limits), "a core dump would have the keys"
+    for command in ("backup backup.tar", "config --json", "doctor", "history acme-1", "accounts", "events --json"):
+        site.run(*command.split(), **DEBUG)
+    assert (site.folder / "backup.tar").exists()
+    service.stop()
+    shown = [
+        (form, place)
+        for form, text in expected.items()
+        for place in [
+            *(path for path, answer in answers.items() if holds(answer.encode(), text)),
+            *find_files(site, text),
+        ]
+    ]
+    assert shown == []
+
+
+def find_files(site: Site, text: str) -> list[str]:
+    """The files, outputs and command lines that contain the text, in whatever case."""
+    return [str(path) for path in list_visible_files(site) if holds(read_content(path), text)]
+
+
+def holds(content: bytes, text: str) -> bool:
+    return any(form.lower().encode() in content.lower() for form in (text, json.dumps(text)[1:-1]))
+
+
 def test_token_text_is_stored_nowhere(site: Site) -> None:
     """Made, used by a program and a browser, mistaken, revoked: it is in no table, no log and no answer."""
     site.write_accounts("acme")
@@ -134,6 +184,7 @@ def list_answers(url: str, headers: dict[str, str] | None = None) -> Iterator[tu
             "job": [job["job"] for job in status["jobs"]],
             "account": [job["account"] for job in status["jobs"]],
             "sha256": [status["run"]["dataset_sha256"]],
+            "comparison": ["none"],
         }
         paths = ["/", "/metrics", "/api/v1/openapi.json", "/nowhere"]
         paths += [

@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from orchestrator.daemon.comparisons.comparison_result import ResultRequest, compute_document
+from orchestrator.system.child_environment import build_child_environment
 from orchestrator.system.hardening import die_with_parent, forbid_core_dumps
 
 RESULT_PROCESS_COMMAND = (sys.executable, "-P", "-m", __name__)
@@ -32,8 +33,7 @@ async def compute_in_process(request: ResultRequest) -> dict[str, Any]:
         *RESULT_PROCESS_COMMAND,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        # -P and this path: the child imports the modules of the parent, not those of the current folder
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=build_child_environment(os.environ),
         process_group=0,  # Ctrl-C reaches only the parent, which then stops the child in order
     )
     try:
