@@ -215,16 +215,12 @@ def run_and_kill(script: str, at: int, *arguments: str) -> bool:
 
 async def test_restore_that_was_killed_can_be_repeated(whole: Settings, tmp_path: Path) -> None:
     create_backup(whole, tmp_path / "backup.tar")
-    target, killed = tmp_path / "restored", 0
-    for at in range(1, 9):
-        if not run_and_kill(RESTORE, at, str(target), "restore", str(tmp_path / "backup.tar")):
-            break
-        killed += 1
-        if (target / "orchestrator.db").exists():
-            shutil.rmtree(target)  # it was whole: the next restore would refuse to replace it
+    target = tmp_path / "restored"
+    for at in (2, 4):  # after the extraction, and between the last dataset and the database
+        assert run_and_kill(RESTORE, at, str(target), "restore", str(tmp_path / "backup.tar"))
+        assert not (target / "orchestrator.db").exists()
 
-    assert killed >= 4
-    assert (target / "orchestrator.db").exists()
+    restore_backup(settings_in(target), tmp_path / "backup.tar")
     assert [name for name in list_files(target) if name[0] != "."] == list_files(whole.data_dir)
 
 
@@ -259,25 +255,21 @@ def write_new_file(file: Path, content: bytes) -> None:
 
 async def test_backup_that_was_killed_leaves_no_half_archive(whole: Settings, tmp_path: Path) -> None:
     target = tmp_path / "backup.tar"
-    for at in (1, 2):
-        assert run_and_kill(RESTORE, at, str(whole.data_dir), "backup", str(target))
-        assert not target.exists()
+    assert run_and_kill(RESTORE, 2, str(whole.data_dir), "backup", str(target))
+    assert not target.exists()
 
-    assert not run_and_kill(RESTORE, 9, str(whole.data_dir), "backup", str(target))
+    create_backup(whole, target)
     restore_backup(settings_in(tmp_path / "elsewhere"), target)
 
 
 async def test_migration_that_was_killed_is_repeated(tmp_path: Path) -> None:
-    killed = 0
-    for at in (2, 12, 40, 90):
+    for at in (12, 40):
         url = f"sqlite:///{tmp_path / f'{at}.db'}"
-        killed += run_and_kill(MIGRATE, at, url)
+        assert run_and_kill(MIGRATE, at, url)
         database = Database(url)
         await database.migrate()
         await database.write(note)
         await database.close()
-
-    assert killed >= 2
 
 
 UNKNOWN_USER = 61_234
@@ -318,8 +310,6 @@ def test_service_without_home_user_and_streams_ends_after_two_signals(strange_si
     serving = start_service(strange_site, "<&- >&-")
     try:
         eventually(lambda: "service.ready" in log_file.read_text(), "the service is ready")
-        second = start_service(strange_site, "</dev/null >/dev/null")
-        assert second.wait(scale_seconds(60)) == 2  # the first one has the database
         serving.send_signal(signal.SIGTERM)
         serving.send_signal(signal.SIGINT)
         assert serving.wait(scale_seconds(60)) in {0, 130}
@@ -327,6 +317,27 @@ def test_service_without_home_user_and_streams_ends_after_two_signals(strange_si
         serving.kill()
         serving.wait()
 
-    text = log_file.read_text()
-    assert "Traceback" not in text
-    assert "another orchestrator process is using data/orchestrator.db" in text
+    assert "Traceback" not in log_file.read_text()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None,
+    reason="a network of its own needs root, unshare and ip",
+)
+def test_service_works_without_ipv4(tmp_path: Path) -> None:
+    site = Site(tmp_path, "http://[::1]:9/v1")
+    site.write_accounts("acme")
+    without_ipv4 = 'ip link set lo up && ip addr del 127.0.0.1/8 dev lo && exec "$@"'
+    command = ["unshare", "--net", "sh", "-c", without_ipv4, "sh", *PROGRAM, "serve"]
+
+    environ = site.environ | {"ORCHESTRATOR_HOST": "::1", "ORCHESTRATOR_PORT": "0"}
+
+    with (tmp_path / "log").open("ab") as output:
+        serving = subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=output)
+    try:
+        eventually(lambda: "service.ready" in (tmp_path / "log").read_text(), "the service is ready")
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(scale_seconds(60)) == 0
+    finally:
+        serving.kill()
+        serving.wait()

@@ -21,6 +21,7 @@ import structlog
 import yaml
 from export_values import account as an_account
 from export_values import job as an_exported_job
+from hostile_inputs import StrictPage
 from processes import clean_environ
 from terminal import Terminal
 from web_values import WebServiceDouble, job, status
@@ -32,6 +33,8 @@ from orchestrator.core.notifications.notification import Notification, Topic
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_sarif
+from orchestrator.dataset.output.html_report import to_html
+from orchestrator.dataset.output.report_examples import ReportExamples
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.exports import ExportFormat, ModelSet, export, select_models
 from orchestrator.metrics.definitions import ALL_METRICS, MetricDefinition
@@ -166,6 +169,23 @@ def test_finding_is_no_link_in_a_sarif_viewer(tmp_path: Path) -> None:
     texts = [result["message"]["text"] for result in document["runs"][0]["results"]]
     assert [text for text in texts if r"[fix\](https://evil.example)" in text]
     assert not [text for text in texts if role in text]
+
+
+def test_report_lets_the_browser_execute_and_load_nothing(tmp_path: Path) -> None:
+    hostile = "<script src=https://evil.example/x.js></script><img src=https://evil.example/y onerror=alert(1)>"
+    for name in (f"{hostile.replace('/', '_')}.json", "a.json"):
+        (tmp_path / name).write_text(json.dumps([{"role": hostile, "content": hostile}]))
+    (tmp_path / "good.json").write_text(
+        json.dumps([{"role": "user", "content": hostile}, {"role": "assistant", "content": hostile}])
+    )
+    examples = ReportExamples()
+    result = check_dataset(tmp_path, DatasetRules(minimum_examples=0), observer=examples)
+
+    html = to_html(result, title=hostile, examples=examples)
+
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in html
+    assert html.index("Content-Security-Policy") < html.index("<title>")
+    StrictPage(convert_charrefs=True).feed(html)
 
 
 async def test_page_shows_marks_that_reverse_the_text() -> None:
