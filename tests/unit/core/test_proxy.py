@@ -54,6 +54,8 @@ def test_the_usual_variables_are_understood(environ: dict[str, str], https: str 
         ("10.0.0.0/8", "https://10.1.2.3/v1"),
         ("10.1.2.3", "https://10.1.2.3/v1"),
         ("fd00::/8", "https://[fd00::1]/v1"),
+        ("box", "https://api.box/v1"),
+        ("api.box", "https://api.box./v1"),
         ("fd00::1", "https://[fd00::1]/v1"),
         ("[fd00::1]:443", "https://[fd00::1]/v1"),
     ],

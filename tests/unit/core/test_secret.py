@@ -347,3 +347,11 @@ def test_removed_key_is_no_longer_replaced_and_hides_no_other() -> None:
     redact.remove(other.fingerprint)
     assert redact(old.reveal()) == old.reveal()
     redact.remove("00000000")
+
+
+def test_short_key_is_found_in_base64_whatever_other_keys_are_known() -> None:
+    for order in (["s3cr3t-a", "0123456789abcdefghij"], ["0123456789abcdefghij", "s3cr3t-a"]):
+        redact = Redactor()
+        for key in order:
+            redact.add(Secret(key))
+        assert b64encode(b"s3cr3t-a").decode() not in redact(f"sent {b64encode(b's3cr3t-a').decode()} there")

@@ -15,6 +15,7 @@ from orchestrator.core.deployment.remote_deployment import (
     select_remote_deployment,
 )
 from orchestrator.core.deployment.remote_state import (
+    EXPIRY_NOTICE_SECONDS,
     MAX_CONFLICT_ROUND,
     get_next_poll,
     interpret_deployment_error,
@@ -216,3 +217,16 @@ def test_refusal_of_a_deployment_is_the_reason_of_its_removal() -> None:
     assert (after.state, after.stop_reason) == ("stopping", StopReason.FAILED)
     assert after.failure is not None
     assert (after.failure.message, after.failure.request_id) == ("400: no", "req-7")
+
+
+@pytest.mark.parametrize(
+    ("left", "delay"),
+    [(2 * EXPIRY_NOTICE_SECONDS, EXPIRY_NOTICE_SECONDS), (EXPIRY_NOTICE_SECONDS, 3600), (60, 3600), (1e6, 3600)],
+)
+def test_deployment_is_polled_when_its_end_has_to_be_announced(left: float, delay: float) -> None:
+    ready = a_deployment(DeploymentState.READY, state_since=NOW - 90_000, expires_at=NOW + left)
+    assert get_next_poll(ready, NOW, 0.5) == NOW + delay
+
+
+def test_deployment_without_an_expiry_is_polled_at_its_own_pace() -> None:
+    assert get_next_poll(a_deployment(expires_at=None), NOW, 0.5) == NOW + 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 from core_values import NOW, PERMANENT_HOLD, a_job, a_run, an_account_state
@@ -23,6 +24,7 @@ from orchestrator.core.jobs.next_action import (
     UploadFiles,
     VerifyAccount,
     Wait,
+    can_use_slot,
     list_job_holds,
     next_action,
 )
@@ -113,3 +115,27 @@ def test_holds_suspend_a_job(state: JobState) -> None:
 @pytest.mark.parametrize("state", JobState)
 def test_job_without_holds_is_not_suspended(state: JobState) -> None:
     assert list_job_holds(a_job(state), a_run(), an_account_state()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "run_changes", "uses_slot"),
+    [
+        ({}, {}, True),
+        ({"wake_at": NOW + 60}, {}, True),  # it sleeps because the slot is taken
+        ({"attempts": 1, "wake_at": NOW + 60}, {}, False),
+        ({"attempts": 1, "wake_at": NOW}, {}, True),
+        ({"attempts": 1, "wake_at": None}, {}, True),
+        ({"cancel_asked": True}, {}, False),
+        ({"hold": PERMANENT_HOLD}, {}, False),
+        ({"hold": Hold("x", "y", "z", until=NOW)}, {}, True),
+        ({"state": JobState.PROCESSING}, {}, False),
+        ({}, {"started_at": None}, False),
+        ({}, {"current": False}, False),
+        ({}, {"hold": PERMANENT_HOLD}, False),
+    ],
+)
+def test_only_a_job_that_would_be_submitted_now_keeps_a_slot_from_later_runs(
+    changes: dict[str, Any], run_changes: dict[str, Any], *, uses_slot: bool
+) -> None:
+    job = a_job(**({"state": JobState.READY} | changes))
+    assert can_use_slot(job, a_run(**({"started_at": NOW} | run_changes)), NOW) is uses_slot

@@ -22,7 +22,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import CommittedSpend
 from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan
-from orchestrator.core.plans.price import Quote
+from orchestrator.core.plans.price import Quote, UnknownPriceReason
 from orchestrator.core.spec import RunOptions, TrainingSpec
 
 OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
@@ -377,3 +377,31 @@ def test_larger_of_the_two_files_decides_about_the_size_limit() -> None:
 
 def test_total_is_rounded_to_hundredths_of_a_cent() -> None:
     assert plan(prices={OPENAI: 0.123449}).total_usd == 0.1234
+
+
+WHY = UnknownPriceReason
+
+
+@pytest.mark.parametrize(
+    ("reasons", "hint"),
+    [
+        ((), "Give n_epochs as a number and a price in the prices file, set `allow_unknown_price"),
+        ((WHY.NOT_LISTED,), "Add its price to a prices file, set `allow_unknown_price"),
+        ((WHY.NOT_LISTED, WHY.AUTO_EPOCHS), "Add its price to a prices file, give n_epochs as a number, set"),
+        ((WHY.DPO_NOT_LISTED,), "Set `allow_unknown_price"),
+        ((WHY.DPO_NOT_LISTED, WHY.NOT_LISTED), "Set `allow_unknown_price"),  # the price would stay unknown
+    ],
+)
+def test_hint_of_an_unknown_price_names_only_steps_that_make_it_known(
+    reasons: tuple[UnknownPriceReason, ...], hint: str
+) -> None:
+    made = build_plan(
+        (an_account(),),
+        SPECS,
+        DATASET,
+        RunOptions(name="support"),
+        prices={OPENAI: Quote(None, unknown_price_reasons=reasons)},
+        database_state=DatabaseState(jobs={}, account_states={}, committed_usd={}, run=None),
+    )
+    assert made.hold is not None
+    assert made.hold.hint.startswith(hint)

@@ -80,3 +80,10 @@ def test_seed_is_reported_where_the_provider_has_none() -> None:
     assert "fireworks has no seed" in rerun(fireworks, seed=42).notes
     assert "fireworks has no seed" not in rerun(fireworks, seed=None).notes
     assert "together has no seed" not in rerun(seed=42).notes
+
+
+def test_validation_file_is_reported_as_not_sent_only_where_there_is_one() -> None:
+    held_out = replace(DATASET, validation=DATASET.training)
+    for dataset, is_noted in [(DATASET, False), (held_out, True)]:
+        plan = plan_rerun(a_run(moderation=PASSED), dataset, TOGETHER, "qwen", (THERE,))
+        assert any("the validation file is not sent" in note for note in plan.notes) is is_noted
