@@ -194,6 +194,8 @@ def list_answers(url: str, headers: dict[str, str] | None = None) -> Iterator[tu
             "/deliveries",
             "/runs",
             "/timeline",
+            "/comparison",
+            "/deployments",
             f"/datasets/{places['sha256'][0]}",
             "/confirm?verb=retry",
         ]
