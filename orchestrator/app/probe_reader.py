@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from orchestrator.core.comparison.behaviour_probes import list_behaviour_probes
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.probe import Probe, parse_probe
-from orchestrator.core.dataset import Dataset
 from orchestrator.core.jobs.job import RunId
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs
@@ -33,7 +33,10 @@ class ProbeReader:
         async with self._database.read() as connection:
             run = await runs.get(connection, RunId(comparison.run_id))
             dataset = await runs.get_dataset(connection, run.dataset_sha256, self._dataset_folder)
-        probes = await asyncio.to_thread(_read_probes, dataset, frozenset(comparison.probe_ids))
+        own_file = comparison.settings.probes_file
+        files = [Path(own_file)] if own_file else []
+        files += [dataset.validation.path] if dataset.validation else []
+        probes = await asyncio.to_thread(_read_probes, files, frozenset(comparison.probe_ids))
         if len(probes) == len(comparison.probe_ids):  # else the file may appear later
             while len(self._cache) >= MAX_CACHED_COMPARISONS:
                 self._cache.pop(next(iter(self._cache)))
@@ -41,14 +44,20 @@ class ProbeReader:
         return probes
 
 
-def _read_probes(dataset: Dataset, probe_ids: Collection[str]) -> dict[str, Probe]:
+def _read_probes(files: Iterable[Path], probe_ids: Collection[str]) -> dict[str, Probe]:
     """Read the probes with these ids. Unlike for the choice of probes, the training file is not needed."""
     found = {probe.probe_id: probe for probe in list_behaviour_probes() if probe.probe_id in probe_ids}
-    if dataset.validation is None or not dataset.validation.path.is_file():
-        return found
-    with dataset.validation.path.open("rb") as file:
-        for line in file:
-            probe = parse_probe(line)
-            if probe is not None and probe.probe_id in probe_ids:
-                found[probe.probe_id] = probe
+    for path in files:
+        with suppress(OSError), path.open("rb") as file:  # the file is on another machine, or was moved
+            for line in file:
+                if (probe := _parse_line(line)) is not None and probe.probe_id in probe_ids:
+                    found[probe.probe_id] = probe
     return found
+
+
+def _parse_line(line: bytes) -> Probe | None:
+    """Parse a line; None if it is no probe. The operator's own file may have changed since the comparison."""
+    try:
+        return parse_probe(line)
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return None

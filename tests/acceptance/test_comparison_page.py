@@ -169,6 +169,27 @@ async def test_prompt_is_tried_at_selected_models_and_replies_stay(
     assert await find_accessibility_faults(page) == []
 
 
+async def test_accepted_model_is_named_on_both_pages(
+    dashboard: ServedDashboard, watched: WatchedPage, compared: ComparedRun
+) -> None:
+    await dashboard.show_comparison(compared)
+    page = watched.page
+    await page.goto(f"{dashboard.url}/comparison?q=outlier-1")
+    card = page.locator("#verdict-outlier-1")
+    await expect(card).to_contain_text("refuses")
+    await expect(card).not_to_contain_text("Accepted by")
+    await page.get_by_role("link", name="Page of the account").click()
+    await expect(page.locator("#verdict")).to_contain_text("different")
+    await expect(page.locator("#verdict")).to_contain_text("refuses")
+    assert await find_accessibility_faults(page) == []
+    await page.locator("#act-accept").click()
+    await page.locator("#reason").fill("Refusals are wanted here.")
+    await page.locator("#yes").click()
+    await expect(page.locator("#verdict")).to_contain_text("accepted by loopback: Refusals are wanted here.")
+    await page.get_by_role("link", name="Comparison of").click()
+    await expect(card).to_contain_text("Accepted by loopback.")
+
+
 async def test_reader_can_neither_start_a_comparison_nor_ask(
     dashboard: ServedDashboard, opener: PageOpener, compared: ComparedRun
 ) -> None:

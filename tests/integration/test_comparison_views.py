@@ -99,5 +99,9 @@ async def test_texts_of_probes_are_read_from_the_held_out_file(database: Databas
     (tmp_path / local_filename(digest)).write_bytes(content)
     found = await reader.find_probes(comparison)
     assert found == {probe.probe_id: probe for probe in (*probes, behaviour)}
+    own = tmp_path / "own.jsonl"
+    own.write_bytes(content + b"not JSON\n[]\n\n")
+    named = replace(comparison, probe_set="own", settings=replace(comparison.settings, probes_file=str(own)))
     (tmp_path / local_filename(digest)).unlink()
+    assert await reader.find_probes(named) == found  # those of the operator's own file
     assert await reader.find_probes(comparison) is found

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from orchestrator.core.account import Account
-from orchestrator.core.comparison.verdict import ComparisonVerdict
+from orchestrator.core.comparison.verdict import VERDICT_DESCRIPTIONS, ComparisonVerdict
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
@@ -16,8 +17,9 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
 from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
 from orchestrator.core.providers import ConsoleResource, find_console_url
-from orchestrator.core.text import format_days_left, format_number, format_timestamp, format_usd
+from orchestrator.core.text import format_days_left, format_number, format_time, format_timestamp, format_usd
 from orchestrator.status import NOT_DEPLOYED, AccountView, DeploymentView, EventData, JobView, RunJob
+from orchestrator.web.dashboard.comparisons.result_view import COMPARISON_PATH, VERDICT_TONES, VERDICT_WORDS
 from orchestrator.web.dashboard.deployments.deployments_page import DeploymentTableRow
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.page_query import PageQuery
@@ -67,6 +69,19 @@ class ResourceId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictNote:
+    """What the latest comparison and the operators say about the model of the account."""
+
+    word: str
+    tone: str
+    meaning: str
+    reasons: tuple[str, ...]
+    at: str
+    accepted: str  # by whom and why, if an operator accepted the model
+    href: str  # of the comparison; empty: the model was accepted without one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPage:
     """View of the page. `facts` and `cost` are pairs of a label and a value."""
 
@@ -88,6 +103,7 @@ class AccountPage:
     query: PageQuery  # selects the run in actions if there are several
     has_curve: bool
     deployments: tuple[DeploymentTableRow, ...]  # those that have not ended
+    verdict: VerdictNote | None  # of the latest comparison on the model of the job
     can_deploy: bool  # whether the model of the job needs a deployment and has none
 
 
@@ -131,7 +147,26 @@ def build_account_page(
         query=PageQuery(run=newest.run_name if newest and newest.current and run else ""),
         has_curve=has_curve,
         deployments=tuple(DeploymentTableRow.from_view(view, now) for view in deployments),
+        verdict=_build_verdict(newest) if newest else None,
         can_deploy=newest is not None and newest.current and _lacks_deployment(newest.job),
+    )
+
+
+def _build_verdict(newest: RunJob) -> VerdictNote | None:
+    comparison = newest.job.comparison
+    if comparison is None:
+        return None
+    accepted = f"accepted by {comparison.accepted_by}: {comparison.accepted_reason}" if comparison.accepted_by else ""
+    verdict, compared = comparison.verdict, comparison.comparison_id
+    selected = urlencode({"run": newest.run, "id": compared, "q": newest.job.account}) if compared else ""
+    return VerdictNote(
+        word=VERDICT_WORDS[verdict] if verdict else "not compared",
+        tone=VERDICT_TONES[verdict] if verdict else "off",
+        meaning=VERDICT_DESCRIPTIONS[verdict][0] if verdict else "The model has not been compared.",
+        reasons=comparison.reasons,
+        at=format_time(comparison.at) if comparison.at is not None else "",
+        accepted=accepted,
+        href=f"{COMPARISON_PATH}?{selected}" if selected else "",
     )
 
 

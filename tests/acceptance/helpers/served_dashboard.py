@@ -211,11 +211,12 @@ class ServedDashboard:
 
     async def show_comparison(self, compared: ComparedRun) -> None:
         """A run with this comparison and nothing else."""
-        names = [each.account for each in compared.comparison.models if not each.is_base]
+        models = {each.account: each.model for each in compared.comparison.models if not each.is_base}
         jobs = [
-            succeeded_job(name, "CZk4QpX1", f"8Kq2vWmZr0aXcT4nYb{number:06}") for number, name in enumerate(names)
+            succeeded_job(name, "", f"8Kq2vWmZr0aXcT4nYb{number:06}", fine_tuned_model=model)
+            for number, (name, model) in enumerate(models.items())
         ]
-        await self.replace_run(jobs, [standing(name, "eu") for name in names])
+        await self.replace_run(jobs, [standing(name, "eu") for name in models])
         self.probes = compared.probes
         ended = compared.comparison
         opened = replace(ended, state=ComparisonState.ASKING, result=None, finished_at=None, claimed_by="one")

@@ -21,7 +21,7 @@ from orchestrator.web.problem import ProblemError
 CONFIRM_PATH: Final = f"{COMPARISON_PATH}/confirm"
 MAX_PROBES: Final = 2000
 _INVALID: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
-_OPTIONS: Final = ("probes", "max_usd", "scoring", "behaviour_probes", "store_answers")
+_OPTIONS: Final = ("probes", "max_usd", "scoring", "behaviour_probes", "store_answers", "deploy")
 _FIX: Final = "Correct it, then try again."
 _CHOICES: Final = {"": None, "1": True, "0": False}
 
@@ -85,7 +85,7 @@ class ComparisonActionRequest:
             if text not in set(ScoringMethod):
                 raise ProblemError(*_INVALID)
             options["scoring"] = ScoringMethod(text)
-        for name in ("behaviour_probes", "store_answers"):
+        for name in ("behaviour_probes", "store_answers", "deploy"):
             choice = self.options.get(name, "")
             if choice not in _CHOICES:
                 raise ProblemError(*_INVALID)
@@ -102,6 +102,7 @@ class ComparisonDialog:
     title: str
     text: str
     price: str = ""
+    price_note: str = ""
     left_out: tuple[tuple[str, str], ...] = ()  # accounts, and why they are not compared
     button: str | None = None  # None: there is nothing to confirm
     is_destructive: bool = False
@@ -125,6 +126,7 @@ def build_start_dialog(request: ComparisonActionRequest, planned: PlannedCompari
         text=f"Each model receives {probes} in two rounds with a pause between: "
         f"{format_count(planned.requests, 'request')}. The models may be used meanwhile.",
         price=price,
+        price_note=_format_price_note(planned),
         left_out=_group_left_out(planned),
         button="Compare at an unknown price" if is_unknown else f"Compare for {price}",
         has_options=True,
@@ -151,7 +153,7 @@ def build_stop_dialog(request: ComparisonActionRequest, comparison: Comparison |
         request=request,
         title="Stop the comparison?",
         text="No further request is sent. The answers so far are kept, but there are no verdicts.",
-        price=f"{format_usd(comparison.spent_usd)} so far",
+        price=f"{format_usd(comparison.total_usd)} so far",
         button="Stop the comparison",
         is_destructive=True,
     )
@@ -163,6 +165,15 @@ def build_comparison_href(action: str, run: str, back: str, comparison_id: str =
         action=ComparisonAction(action), run=run, comparison_id=comparison_id, back=back
     )
     return f"{CONFIRM_PATH}?{urlencode(request.form_fields)}"
+
+
+def _format_price_note(planned: PlannedComparison) -> str:
+    deployed = [model.account for model in planned.comparison.models if model.starts_deployment]
+    text = "Every answer is counted with its maximum length."
+    if not deployed:
+        return text
+    names, hosting = format_list(deployed, limit=5), format_usd(planned.hosting_usd)
+    return f"{text} {hosting} of it are for deployments of {names}, which end with the comparison."
 
 
 def _group_left_out(planned: PlannedComparison) -> tuple[tuple[str, str], ...]:

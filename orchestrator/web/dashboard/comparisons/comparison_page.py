@@ -158,7 +158,7 @@ def _build_progress(progress: ComparisonProgress, now: float) -> ProgressView:
     wait = (comparison.first_round_at or 0.0) + comparison.settings.round_gap_seconds - now
     is_waiting = comparison.first_round_at is not None and wait > 0
     limit = comparison.settings.max_usd
-    cost = format_usd(comparison.spent_usd) + (f" of at most {format_usd(limit)}" if limit is not None else "")
+    cost = format_usd(comparison.total_usd) + (f" of at most {format_usd(limit)}" if limit is not None else "")
     what = f"{format_count(tuned, 'model')}, {format_count(len(comparison.probe_ids), 'probe')}"
     return ProgressView(
         id=comparison.id,

@@ -30,20 +30,22 @@ class ResultViewCache:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self._views: dict[str, ResultView] = {}
+        self._views: dict[tuple[str | None, ...], ResultView] = {}
 
     async def get(self, comparison: Comparison | None, run_name: str) -> ResultView | None:
         """Return the view of the comparison; None if it has no result."""
         if comparison is None or comparison.result is None:
             return None
-        if (known := self._views.get(comparison.id)) is not None:
+        # An operator may accept a model, or revoke that, after the end of the comparison.
+        key = (comparison.id, run_name, *(each["accepted_by"] for each in comparison.result["accounts"]))
+        if (known := self._views.get(key)) is not None:
             return known
         probes = await self._backend.find_probes(comparison)
         view = await asyncio.to_thread(result_view.build_result_view, comparison, run_name, probes)
         if len(probes) == len(comparison.probe_ids):
             while len(self._views) >= MAX_KEPT_RESULTS:
                 self._views.pop(next(iter(self._views)))
-            self._views[comparison.id] = view
+            self._views[key] = view
         return view
 
 
