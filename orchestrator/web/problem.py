@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.web.headers import NO_STORE, SECURITY_HEADERS
@@ -17,6 +18,7 @@ from orchestrator.web.page_renderer import render_page
 _JSON_ONLY_PREFIXES = ("/api/", "/webhooks/")  # paths that answer in JSON even to a browser
 _MAX_VALIDATION_ERRORS = 10  # reported for one request
 _OPENAPI_HINT = "`/api/v1/openapi.json` documents the parameters of this path."
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _DETAILS_BY_STATUS = {404: "There is nothing at this URL.", 405: "This URL does not support the request method."}
 _HINTS_BY_STATUS = {
     404: "The dashboard is at /, the status document at /status, and /api/v1/openapi.json documents the API.",
@@ -100,7 +102,17 @@ def _handle_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code
     # Starlette's own errors say no more than the reason phrase, which is the title already.
     detail = _DETAILS_BY_STATUS.get(status, error.detail)
-    return error_response(request, status, detail, _HINTS_BY_STATUS.get(status, _OPENAPI_HINT), headers=error.headers)
+    headers = {"Allow": _list_methods(request)} if status == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return error_response(request, status, detail, _HINTS_BY_STATUS.get(status, _OPENAPI_HINT), headers=headers)
+
+
+def _list_methods(request: Request) -> str:
+    """List the methods of all routes with this path. Starlette names those of the first one only."""
+    return ", ".join(
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    )
 
 
 def _handle_problem_error(request: Request, error: Exception) -> Response:

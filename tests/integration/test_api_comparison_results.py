@@ -174,6 +174,13 @@ async def test_export_of_the_api_lists_what_it_leaves_out(client: httpx2.AsyncCl
     )
 
 
+async def test_path_with_several_methods_names_all_of_them(client: httpx2.AsyncClient) -> None:
+    answer = await client.options("/api/v1/comparisons")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert (await client.options("/api/v1/comparisons/c1")).headers["allow"] == "GET"
+    assert (await client.options("/api/v1/actions/accept")).headers["allow"] == "POST"
+
+
 async def test_unauthenticated_clients_read_nothing(served: ServedApp) -> None:
     async with served.client() as client:
         for path in ("comparisons", "comparisons/c1", "comparisons/c1/answers"):
