@@ -1,0 +1,55 @@
+"""The deployments that a comparison plans: who creates them, how long they last, and where their price comes from."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from deployment_actions import TABLES, a_finished_job, fill_finished, find_no_price, find_price
+from store_values import NOW, RUN
+
+from orchestrator.app.comparisons import ComparisonDesk
+from orchestrator.core.comparison.request_plan import InferencePrice
+from orchestrator.core.errors import ConfigError
+from orchestrator.store.db.database import Database
+
+LISTED = InferencePrice(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0, usd_per_hour=7.5)
+HOURS = 1.25
+
+
+def create_desk(database: Database, find_deployment_price: Any, *, is_service: bool) -> ComparisonDesk:
+    app = SimpleNamespace(
+        database=database,
+        clock=SimpleNamespace(now=lambda: NOW),
+        loader=SimpleNamespace(get_deployment_tables=lambda _run: TABLES),
+        deployment_prices=SimpleNamespace(find_price=find_deployment_price),
+    )
+    return ComparisonDesk(cast(Any, app), reads_file=not is_service)
+
+
+async def test_command_needs_a_running_service_to_deploy(database: Database) -> None:
+    await fill_finished(database, "fw-1")
+    desk = create_desk(database, find_price, is_service=False)
+    with pytest.raises(ConfigError, match="no service runs") as refused:
+        await desk._plan_deployments(RUN, [a_finished_job("fw-1")], HOURS, lambda *_: LISTED)
+    assert "orchestrator serve" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("find_deployment_price", "listed", "usd_per_hour"),
+    [(find_price, LISTED, 2.9), (find_no_price, LISTED, 7.5), (find_no_price, None, None)],
+    ids=["of the provider", "of the price file", "unknown"],
+)
+async def test_price_of_the_provider_comes_before_that_of_the_price_file(
+    database: Database, find_deployment_price: Any, listed: InferencePrice | None, usd_per_hour: float | None
+) -> None:
+    await fill_finished(database, "fw-1")
+    desk = create_desk(database, find_deployment_price, is_service=True)
+    plan = await desk._plan_deployments(RUN, [a_finished_job("fw-1")], HOURS, lambda *_: listed)
+    [line] = plan.accepted
+    assert line.spec is not None
+    assert (line.spec.keep_hours, line.spec.max_replicas) == (HOURS, 2)  # the run's table has 8 hours
+    assert line.price is not None
+    assert line.price.usd_per_hour == usd_per_hour
+    assert line.usd == (None if usd_per_hour is None else pytest.approx(usd_per_hour * HOURS * 2))
