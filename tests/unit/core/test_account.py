@@ -1,23 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from core_values import NOW, PERMANENT_HOLD, an_account, an_account_state
+from core_values import an_account
 
 from orchestrator.core.account import AccountIdentity
-from orchestrator.core.account_state import AccountHeld, AccountVerified, apply_account_update
 from orchestrator.core.errors import WrongOrganization
-
-
-def test_verified_account_has_the_owner_that_the_provider_names() -> None:
-    before = an_account_state(verified_at=None, hold=PERMANENT_HOLD)
-    after = apply_account_update(before, AccountVerified("org-1", "proj-1", NOW))
-    assert (after.organization, after.project, after.verified_at) == ("org-1", "proj-1", NOW)
-    assert after.hold == PERMANENT_HOLD
-
-
-def test_held_account_is_verified_again_after_its_release() -> None:
-    after = apply_account_update(an_account_state(organization="org-1"), AccountHeld(PERMANENT_HOLD))
-    assert (after.hold, after.verified_at, after.organization) == (PERMANENT_HOLD, None, "org-1")
 
 
 @pytest.mark.parametrize(
