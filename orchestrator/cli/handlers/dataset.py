@@ -260,13 +260,20 @@ def _format_summary(counts: Counter[str], into: Path | None) -> str:
     return f"{total:,} files: {details}. Nothing was written; use --into FOLDER to write the result."
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a list of names is longer than the name of a file may be
+        return False
+
+
 def parse_names(argument: str | None) -> tuple[str, ...]:
     """Parse the value of --names: a comma-separated list, or the path of a file with one name per line."""
     if argument is None:
         return ()
     path = Path(argument)
     try:
-        rows = read_regular_file(path).decode("utf-8-sig").splitlines() if path.exists() else argument.split(",")
+        rows = read_regular_file(path).decode("utf-8-sig").splitlines() if _exists(path) else argument.split(",")
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"--names: {path} is no text file", hint="Write one name per line, in UTF-8.") from None
     if not (names := tuple(name for row in rows if (name := row.strip()))):

@@ -30,6 +30,7 @@ api_key = "env:ONE"
 def test_user_names_come_from_a_list_or_a_file(tmp_path: Path) -> None:
     assert parse_names(None) == ()
     assert parse_names(" Ana, Chloé ,,Bo") == ("Ana", "Chloé", "Bo")
+    assert parse_names(",".join(["Ana"] * 2_000)) == ("Ana",) * 2_000
     (tmp_path / "names.txt").write_bytes("\ufeffAna\r\n\r\nVan der Berg, Jo\n".encode())
     assert parse_names(str(tmp_path / "names.txt")) == ("Ana", "Van der Berg, Jo")
 
