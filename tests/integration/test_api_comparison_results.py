@@ -178,6 +178,8 @@ async def test_path_with_several_methods_names_all_of_them(client: httpx2.AsyncC
     answer = await client.options("/api/v1/comparisons")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
     assert (await client.options("/api/v1/comparisons/c1")).headers["allow"] == "GET"
+    assert (await client.options("/api/v1/comparisons/plan")).headers["allow"] == "POST"
+    assert (await client.get("/api/v1/comparisons/planned")).status_code == 404
     assert (await client.options("/api/v1/actions/accept")).headers["allow"] == "POST"
 
 

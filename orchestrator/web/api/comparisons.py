@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from orchestrator import status
 from orchestrator.web.api.comparison_requests import ComparisonIdParameter
@@ -25,6 +26,15 @@ ProbeParameter = Annotated[ShortText, Query(description="Only answers to this pr
 ModelParameter = Annotated[ShortText, Query(description="Only answers of this model: `name` in the comparison.")]
 
 
+class ComparisonIdConvertor(StringConvertor):
+    """Matches comparison ids in paths. `/comparisons/plan` is a path of its own, which has no GET."""
+
+    regex = r"(?!plan$)[^/]+"
+
+
+register_url_convertor("comparison_id", ComparisonIdConvertor())
+
+
 class ComparisonRoutes:
     """Routes under `/api/v1/comparisons` that change nothing."""
 
@@ -33,7 +43,7 @@ class ComparisonRoutes:
         self.router = APIRouter(prefix="/comparisons", tags=["comparisons"])
         add = self.router.add_api_route
         add("", self.list_comparisons, methods=["GET"], operation_id="list_comparisons")
-        add("/{comparison}", self.get_comparison, methods=["GET"], operation_id="get_comparison")
+        add("/{comparison:comparison_id}", self.get_comparison, methods=["GET"], operation_id="get_comparison")
         add("/{comparison}/answers", self.list_answers, methods=["GET"], operation_id="list_comparison_answers")
 
     async def list_comparisons(self, run: RunParameter = "") -> ComparisonListSchema:
