@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -112,8 +112,11 @@ class RestClient(ApiClient):
 
 
 def epoch_from_iso(text: object) -> float | None:
-    """Parse an ISO 8601 time to epoch seconds. None for anything else: the time is only information."""
+    """Parse an ISO 8601 time to epoch seconds; without a zone it is UTC. None for anything else."""
+    if not isinstance(text, str):
+        return None
     try:
-        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) and text else None
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
