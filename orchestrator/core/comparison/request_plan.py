@@ -157,9 +157,13 @@ def build_request_plan(
     limits: RequestLimits | None = None,
     hosting_hours: float = 0.0,
     seed: int = 0,
+    max_output_tokens: int | None = None,
 ) -> RequestPlan:
-    """Plan the requests. `hosting_hours` is how long deployments that are paid by the hour are expected to run."""
-    maximum = calculate_max_output_tokens(probes)
+    """Plan the requests. `hosting_hours` is how long deployments that are paid by the hour are expected to run.
+
+    Without `max_output_tokens` the maximum follows from the lengths of the references.
+    """
+    maximum = max_output_tokens or calculate_max_output_tokens(probes)
     input_tokens = sum(estimate_tokens(probe.messages) + _MESSAGE_TOKENS for probe in probes)
     estimates = []
     for model in models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from uuid import uuid4
 
 from orchestrator.control.comparisons import LeftOutModel
@@ -215,10 +214,10 @@ def build_plan(comparison: Comparison, probes: list[Probe]) -> RequestPlan:
         )
         for model in comparison.models
     ]
-    plan = build_request_plan(
+    return build_request_plan(
         models,
         probes,
         limits=RequestLimits(max_usd=comparison.settings.max_usd),
         seed=comparison.settings.seed,
+        max_output_tokens=comparison.max_output_tokens,
     )
-    return replace(plan, max_output_tokens=comparison.max_output_tokens)
