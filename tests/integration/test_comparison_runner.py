@@ -15,11 +15,16 @@ from comparison_bench import ComparisonBench, KilledProcess
 from sqlalchemy import select
 from store_values import RUN
 
+from orchestrator.control.comparisons import stop_comparison
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import ConfigError, NothingToDo
-from orchestrator.daemon.comparisons.comparison_result import build_result_request
+from orchestrator.daemon.comparisons.comparison_result import (
+    ResultRequest,
+    build_result_request,
+    compute_document,
+)
 from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
@@ -212,6 +217,22 @@ async def test_texts_are_deleted_at_the_end_if_the_run_forbids_to_store_them(ben
     answers = await bench.list_answers(ended)
     assert {answer.text for answer in answers} == {None}
     assert len({answer.text_sha256 for answer in answers}) > 10
+
+
+async def test_result_that_comes_after_a_stop_is_not_returned(bench: ComparisonBench) -> None:
+    """The command must not print verdicts that the database does not have."""
+    comparison = await bench.plan()
+
+    async def compute_after_stop(request: ResultRequest) -> dict[str, Any]:
+        await stop_comparison(bench.database, comparison.id, by="operator:bob", now=bench.now)
+        return compute_document(request)
+
+    with pytest.raises(NothingToDo, match="has ended"):
+        await bench.create_runner(compute=compute_after_stop).run(comparison.id, bench.probes, cause="operator:ada")
+    async with bench.database.read() as connection:
+        stored = await comparison_records.find(connection, comparison.id)
+    assert stored is not None
+    assert (stored.state, stored.message) == (ComparisonState.STOPPED, "stopped by an operator")
 
 
 async def test_comparison_is_in_the_history(bench: ComparisonBench) -> None:

@@ -187,16 +187,20 @@ class ComparisonRunner:
     async def _end(
         self, comparison: Comparison, cause: str, state: ComparisonState, message: str | None
     ) -> Comparison:
+        """Store the end. Raises NothingToDo if it has ended before, for example because an operator stopped it."""
         now = self.now()
         ended = replace(
             comparison, state=state, message=message, finished_at=now, claimed_by=None, claimed_until=None
         )
 
-        async def finish(tx: Transaction) -> None:
-            if await comparison_records.finish(tx, ended, at=now, cause=cause):
+        async def finish(tx: Transaction) -> bool:
+            is_first = await comparison_records.finish(tx, ended, at=now, cause=cause)
+            if is_first:
                 await stop_own_deployments(tx, ended.id, by=cause, now=now)
+            return is_first
 
-        await self._database.write(finish)
+        if not await self._database.write(finish):
+            raise NothingToDo(f"comparison {comparison.id} has ended already")
         return ended
 
     def create_asker(self, comparison: Comparison, model: ModelToAsk) -> ModelAsker:
