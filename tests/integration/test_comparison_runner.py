@@ -211,6 +211,22 @@ async def test_account_that_cannot_be_asked_is_not_comparable_and_not_asked_on(b
     assert "globex" not in {each.account for each in bench.sandbox.questions}
 
 
+async def test_account_that_is_removed_meanwhile_is_not_asked_on(
+    bench: ComparisonBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison, sleep = await bench.plan(), bench.sleep
+
+    async def remove_and_sleep(seconds: float) -> None:
+        bench.connections.pop("globex", None)
+        await sleep(seconds)
+
+    monkeypatch.setattr(bench, "sleep", remove_and_sleep)
+    ended = await bench.run(comparison)
+    assert Counter(each.account for each in bench.sandbox.questions)["globex"] == 40  # of the first round
+    messages = {each.message for each in await bench.list_answers(ended) if (each.model, each.round) == ("globex", 2)}
+    assert messages == {"account globex is not connected: it is not listed, or its key is missing"}
+
+
 async def test_texts_are_deleted_at_the_end_if_the_run_forbids_to_store_them(bench: ComparisonBench) -> None:
     bench.settings = replace(bench.settings, store_answers=False)
     ended = await bench.run(await bench.plan())

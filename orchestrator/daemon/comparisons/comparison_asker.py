@@ -104,6 +104,7 @@ class ComparisonAsker:
     async def _ask_next(self, asker: ModelAsker, queue: list[ProbeRequest], *, is_first: bool = False) -> None:
         request = queue.pop()
         probe = self._probes[request.probe_id]
+        self._runner.connect(asker)
         if asker.unavailable is None:
             hosting_usd = self._deployments.calculate_usd(self._runner.now()) or 0.0
             if not self._meter.acquire_request(request, hosting_usd):

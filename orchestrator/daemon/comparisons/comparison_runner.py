@@ -205,19 +205,25 @@ class ComparisonRunner:
 
     def create_asker(self, comparison: Comparison, model: ModelToAsk) -> ModelAsker:
         """Create the asker of a model. It is unavailable if the accounts file no longer lists its account."""
-        connection = self._connections.get(model.account)
-        provider = cast(ChatProvider, connection.provider) if connection else None
         asker = ModelAsker(
             model=model,
-            provider=cast(ChatProvider, provider),
+            provider=cast(ChatProvider, None),
             max_output_tokens=comparison.max_output_tokens,
             now=self.now,
             sleep=self._sleep,
             seed=comparison.settings.seed,
         )
-        if provider is None:
-            asker.unavailable = f"account {model.account} is not connected: it is not listed, or its key is missing"
+        self.connect(asker)
         return asker
+
+    def connect(self, asker: ModelAsker) -> None:
+        """Use the account's present connection: the accounts file may have changed since the last question."""
+        account = asker.model.account
+        connection = self._connections.get(account)
+        if connection is not None:
+            asker.provider = cast(ChatProvider, connection.provider)
+        elif asker.unavailable is None:
+            asker.unavailable = f"account {account} is not connected: it is not listed, or its key is missing"
 
     async def save(self, comparison: Comparison, answers: list[StoredAnswer]) -> None:
         """Store a batch of answers. Raises NothingToDo if the claim was lost."""
