@@ -116,6 +116,7 @@ class AccountsFileApplier:
             [_build_checked_plan(each) for each in planned.runs],
             accounts=[account.name for account in inputs.accounts_file.accounts],
             unchanged=[name for name in names if name not in applied_names],
+            gates={run.options.name: run.options.gate for run in inputs.accounts_file.runs},
             start=start,
             now=now,
             cause=cause,

@@ -88,6 +88,7 @@ async def apply_plans(
     *,
     accounts: Collection[str],
     unchanged: Collection[str] = (),
+    gates: Mapping[str, bool] | None = None,
     start: bool,
     now: float,
     cause: str,
@@ -96,11 +97,12 @@ async def apply_plans(
 
     Their jobs are created, due now unless held. `accounts` are all accounts of the file; others are marked as
     removed. `unchanged` names runs whose current version stays as it is: their dataset was refused, for example.
+    `gates` are the gates of the file by run name: they also apply to these runs, whose models exist.
     Raises ConfigError, and changes nothing, when two of these runs describe the same work.
     """
     async with database.transaction() as tx:
         previous = await run_queries.list_current(tx.connection)
-        kept = [run for run in previous if run.name in unchanged]
+        kept = [await _apply_gate(tx, run, gates or {}) for run in previous if run.name in unchanged]
         check_distinct_work(
             [*[await _load_work(tx.connection, run) for run in kept], *[Work.from_plan(each.plan) for each in plans]]
         )
@@ -121,6 +123,16 @@ async def apply_plans(
                     names |= set(accounts) - {line.account for line in checked.plan.lines}
                 await notifications.publish_run_end_after_removal(tx, names, before.id, run.id, now)
         return runs
+
+
+async def _apply_gate(tx: Transaction, run: Run, gates: Mapping[str, bool]) -> Run:
+    """Return the run with the gate of the accounts file, which is stored."""
+    gate = gates.get(run.name, run.gate)
+    if gate == run.gate:
+        return run
+    changed = replace(run, gate=gate)
+    await run_queries.save(tx, changed)
+    return changed
 
 
 async def _load_work(connection: StoreConnection, run: Run) -> Work:

@@ -51,6 +51,17 @@ async def test_run_whose_dataset_was_refused_stays_as_it_is(database: Database) 
         assert not (await runs.get(connection, tone.run_id)).current
 
 
+async def test_gate_of_a_run_whose_dataset_was_refused_is_applied(database: Database) -> None:
+    """Its models exist, and exports must not hold what the accounts file forbids."""
+    tone, facts = a_plan("tone", 1), a_plan("facts", 2)
+    await apply(database, tone, facts)
+    for gate in (True, False):
+        await apply(database, tone, unchanged=["facts"], gates={"facts": gate, "tone": gate})
+        async with database.read() as connection:
+            assert (await runs.get(connection, facts.run_id)).gate is gate
+    assert sorted(await list_current(database)) == ["facts", "tone"]
+
+
 async def test_job_of_an_account_that_the_run_no_longer_selects_is_held(database: Database) -> None:
     tone, facts = a_plan("tone", 1), a_plan("facts", 2)
     await apply(database, tone, facts)

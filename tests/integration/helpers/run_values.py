@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from store_values import DATASET, NOW, SPEC
@@ -36,11 +36,22 @@ def a_line(account: str, spec: TrainingSpec) -> PlanLine:
 
 
 async def apply(
-    database: Database, *plans: Plan, accounts: Collection[str] = ACCOUNTS, unchanged: Collection[str] = ()
+    database: Database,
+    *plans: Plan,
+    accounts: Collection[str] = ACCOUNTS,
+    unchanged: Collection[str] = (),
+    gates: Mapping[str, bool] | None = None,
 ) -> None:
     listed = [Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY") for name in accounts]
     await control.sync_accounts(database, [control.ListedAccount(one, "12345678") for one in listed], now=NOW)
     checked = [control.CheckedPlan(plan=plan) for plan in plans]
     await control.apply_plans(
-        database, checked, accounts=accounts, unchanged=unchanged, start=True, now=NOW, cause="service"
+        database,
+        checked,
+        accounts=accounts,
+        unchanged=unchanged,
+        gates=gates,
+        start=True,
+        now=NOW,
+        cause="service",
     )
