@@ -112,7 +112,8 @@ async def find_open(connection: StoreConnection, run_id: str) -> Comparison | No
 async def find_latest_finished(connection: StoreConnection, run_id: str) -> Comparison | None:
     """Return the latest finished comparison of the run; None if there is none."""
     query = select(*_COLUMNS).where(comparisons.c.run_id == run_id, comparisons.c.state == ComparisonState.FINISHED)
-    row = (await connection.execute(query.order_by(comparisons.c.finished_at.desc()).limit(1))).one_or_none()
+    latest = query.order_by(comparisons.c.finished_at.desc(), comparisons.c.id).limit(1)
+    row = (await connection.execute(latest)).one_or_none()
     return _from_row(row) if row else None
 
 
