@@ -91,8 +91,9 @@ class ServedDoor:
 def list_routes(app: Any) -> Iterator[tuple[str, str]]:
     """Yield method and path of every route of the application; static files are one route."""
     for context in iter_route_contexts(app.routes):
+        path = re.sub(r"{(\w+):\w+}", r"{\1}", str(context.path))  # the document does not name converters
         for method in sorted(context.methods or {"GET"}):
-            yield method, f"{context.path}" if context.methods else f"{context.path}/{{file}}"
+            yield method, path if context.methods else f"{path}/{{file}}"
 
 
 def build_document(app: Any) -> dict[str, Any]:
