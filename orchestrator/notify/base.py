@@ -68,8 +68,8 @@ def format_body(payload: Mapping[str, Any]) -> str:
     data = payload["data"]
     error = data["error"] or {}
     called_as = data.get("model_string") or data["fine_tuned_model"]  # the first only of deployments
-    result = data.get("summary")  # of comparisons only
-    lines = [called_as, data.get("base_url"), result, error.get("message"), error.get("hint")]
+    result = (data.get("summary"), data.get("drift"))  # of comparisons only
+    lines = [called_as, data.get("base_url"), *result, error.get("message"), error.get("hint")]
     if data["fine_tuned_model"] and data["servable"] is False:
         lines.append("It cannot be called before it is deployed.")
     return "\n".join(_disarm(line) for line in lines if line) or "Every account has its model."

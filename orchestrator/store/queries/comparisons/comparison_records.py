@@ -132,12 +132,21 @@ async def list_by_run(connection: StoreConnection, run_id: str, limit: int) -> l
 
 
 async def list_answers(
-    connection: StoreConnection, comparison_id: str, probe_ids: Collection[str] | None = None
+    connection: StoreConnection,
+    comparison_id: str,
+    probe_ids: Collection[str] | None = None,
+    *,
+    models: Collection[str] | None = None,
 ) -> list[StoredAnswer]:
-    """Return the answers of a comparison, to all probes or to these, by model, probe and round."""
+    """Return the answers of a comparison, to all probes or to these, by model, probe and round.
+
+    `models` are the names of the models; None: all.
+    """
     query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id)
     if probe_ids is not None:
         query = query.where(answers.c.probe_id.in_(probe_ids))
+    if models is not None:
+        query = query.where(answers.c.model.in_(models))
     rows = await connection.execute(query.order_by(answers.c.model, answers.c.probe_id, answers.c.round))
     return [_answer_from_row(row) for row in rows]
 
