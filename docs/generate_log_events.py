@@ -43,6 +43,8 @@ MEANINGS: Final = {
     "database.unreachable": "The database does not accept changes. Logged once per outage.",
     "comparison.failed": "A comparison failed by a defect of the program; it is continued, three times at most.",
     "comparison.finished": "The models of a run were compared; `message` is the verdict.",
+    "comparison.not_started": "A scheduled comparison was not started; `message` states the reason. The next one is "
+    "started at its time.",
     "comparison.stopped": "A comparison was stopped before its end; `message` states the reason.",
     "dataset.changed": "The chats have changed; the dataset is built again.",
     "dataset.converted": "The dataset was converted to the `format` that a provider reads; `sha256` and `bytes` are "

@@ -131,6 +131,7 @@ class AccountsFileApplier:
             runs=names,
             schedules={each.plan.name: each.desired.run.options.schedule for each in planned.runs},
             refusals=planned.refusals,
+            comparison_schedules={each.plan.name: each.desired.run.comparison_schedule for each in planned.runs},
         )
 
     async def _plan_runs(self, inputs: LoadedInputs, now: float, *, with_moderation: bool) -> PlannedFile:

@@ -36,6 +36,7 @@ from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.observer import ServiceObserver
 from orchestrator.core.secret import Redactor
+from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter
 from orchestrator.daemon.comparisons.comparison_worker import ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
@@ -123,6 +124,7 @@ def build_service(
         reconciler=_build_reconciler(parts, observer, clock_agrees),
         deployment_worker=_build_deployment_worker(parts, clock_agrees, creates=deploys),
         comparison_worker=_build_comparison_worker(parts, clock_agrees),
+        comparison_starter=_build_comparison_starter(parts),
         heartbeat=heartbeat,
         delivery_worker=DeliveryWorker(
             parts.database,
@@ -227,6 +229,15 @@ def _build_comparison_worker(parts: ServiceParts, clock_agrees: Callable[[], boo
         now=parts.clock.now,
         log=parts.log,
         clock_agrees=clock_agrees,
+    )
+
+
+def _build_comparison_starter(parts: ServiceParts) -> ComparisonStarter | None:
+    desk = parts.comparison_desk
+    if desk is None:
+        return None
+    return ComparisonStarter(
+        parts.database, plan=lambda run_name: desk.plan(run_name, {}), now=parts.clock.now, log=parts.log
     )
 
 

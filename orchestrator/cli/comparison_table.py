@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.cli.tables import Column, Output, fit_table
+from orchestrator.core.comparison.distances.account_drift import format_drift
 from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.text import format_count, format_number, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -55,6 +56,8 @@ def _iter_notes(account: Mapping[str, Any]) -> Iterator[str]:
         yield "no other account has the same provider and base model, so distances were not measured"
     if account["accepted_by"] is not None:
         yield f"accepted by {account['accepted_by']}"
+    if (account.get("drift") or {}).get("changed") and (drift := format_drift(account)):
+        yield drift
 
 
 def _iter_group_lines(group: Mapping[str, Any]) -> Iterator[str]:

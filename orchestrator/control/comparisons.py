@@ -57,14 +57,17 @@ async def start_comparison(
 ) -> Comparison:
     """Store a comparison. With `claimed_until` the process that `claimed_by` names asks; otherwise the service does.
 
-    Raises ConfigError if the models of the run are being compared already.
+    Raises ConfigError if the models of the run are being compared already, and NothingToDo if this comparison is
+    stored already, because another replica started it.
     """
     comparison = replace(planned.comparison, created_at=now, created_by=by, claimed_until=claimed_until)
     async with database.transaction() as tx:
+        await comparison_records.lock_run(tx, comparison.run_id)
         running = await comparison_records.find_open(tx.connection, comparison.run_id)
         if running is not None:
             raise create_running_error(planned.run_name, running)
-        await comparison_records.add(tx, comparison)
+        if not await comparison_records.add(tx, comparison):
+            raise NothingToDo(f"comparison {comparison.id} was started already", hint="Wait until it ends.")
         if planned.deployments is not None:
             await request_deployments(tx, planned.deployments, by=by, now=now, comparison_id=comparison.id)
     return comparison

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -44,6 +45,16 @@ CRON_CHECK_SECONDS: Final = 60.0
 CRON_GRACE_SECONDS: Final = 3600  # cron work that is late by less is still done, for example after a suspend
 CLOCK_STEP_SECONDS: Final = 2.0
 """A wall clock that moves by more than this against the boot clock was set; a time service corrects by less."""
+
+
+def find_last_due_time(expression: str, now: float) -> float | None:
+    """Return the latest time of a cron line (UTC), at most CRON_GRACE_SECONDS ago; None if there is none."""
+    trigger, latest = CronTrigger.from_crontab(expression, timezone="UTC"), None
+    end = datetime.fromtimestamp(now, UTC)
+    due = trigger.get_next_fire_time(None, end - timedelta(seconds=CRON_GRACE_SECONDS))
+    while due is not None and due <= end:
+        latest, due = due, trigger.get_next_fire_time(due, due + timedelta(seconds=1))
+    return latest.timestamp() if latest else None
 
 
 class Scheduler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from structlog.stdlib import BoundLogger
@@ -13,6 +13,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.config_refusal import ConfigRefusal, build_refusal, merge_refusals
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter
 from orchestrator.daemon.comparisons.comparison_worker import WORKER_INTERVAL_SECONDS, ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
@@ -37,6 +38,7 @@ class AppliedFile:
     runs: Sequence[str]  # the names of all runs of the file
     schedules: Mapping[str, str | None]  # the cron line of each run that was applied, by name
     refusals: Mapping[str, OrchestratorError]  # runs whose previous version stays in force, by name
+    comparison_schedules: Mapping[str, str | None] = field(default_factory=dict)  # as `schedules`, of comparisons
 
 
 Converge = Callable[[Collection[str] | None], Awaitable[AppliedFile]]
@@ -67,6 +69,7 @@ class Service:
         moderation_pool: ModerationPool | None = None,
         deployment_worker: DeploymentWorker | None = None,
         comparison_worker: ComparisonWorker | None = None,
+        comparison_starter: ComparisonStarter | None = None,
     ) -> None:
         self._file_refusal: ConfigRefusal | None = None  # an error that concerns every run
         self._run_refusals: dict[str, ConfigRefusal] = {}  # by name of the run
@@ -77,6 +80,7 @@ class Service:
         self._moderation_pool = moderation_pool
         self._deployment_worker = deployment_worker
         self._comparison_worker = comparison_worker
+        self._comparison_starter = comparison_starter
         self._last_signature: Hashable = None  # of the accounts file at the last reload
         self._must_reload = False  # a database outage interrupted the last reload
         self._dispatch = dispatch
@@ -206,14 +210,17 @@ class Service:
             self._log.error("run.refused", name=name, error=error)
             self._run_refusals[name] = build_refusal(error, at=self._now(), redact=self._redact)
         for name in self._scheduled_runs - set(applied.runs):
-            self._schedule_run(name, None)
+            self._schedule_run(name, None, None)
         for name, expression in applied.schedules.items():
-            self._schedule_run(name, expression)
+            self._schedule_run(name, expression, applied.comparison_schedules.get(name))
 
-    def _schedule_run(self, name: str, expression: str | None) -> None:
-        """Reload the run at the times of the cron line; None ends that."""
+    def _schedule_run(self, name: str, expression: str | None, comparison: str | None) -> None:
+        """Reload the run at the times of `expression`, and compare its models at those of `comparison`."""
         self._scheduler.schedule_cron(expression, f"schedule {name}", partial(self.reload, [name]))
-        (self._scheduled_runs.add if expression else self._scheduled_runs.discard)(name)
+        if self._comparison_starter is not None:
+            start = partial(self._comparison_starter.start, name, comparison or "")
+            self._scheduler.schedule_cron(comparison, f"comparison {name}", start)
+        (self._scheduled_runs.add if expression or comparison else self._scheduled_runs.discard)(name)
 
     async def _store_problem(self) -> None:
         """Store the problem for `orchestrator status`; None removes it."""

@@ -50,6 +50,7 @@ TITLE_TEMPLATES: Final[Mapping[str, str]] = {  # by the type of the payload
     Topic.DEPLOYMENT_EXPIRING: "{account}: the deployment is stopped soon",
     Topic.DEPLOYMENT_FAILED: "{account}: the deployment has failed",
     Topic.DEPLOYMENT_GONE: "{account}: the provider removed the deployment",
+    Topic.COMPARISON_FINISHED: "run {run}: the comparison of its models has ended",
 }
 
 
@@ -63,11 +64,12 @@ def format_title(payload: Mapping[str, Any]) -> str:
 
 
 def format_body(payload: Mapping[str, Any]) -> str:
-    """Return the body of an alert: the model id, or the error and what to do next."""
+    """Return the body of an alert: the model id, the result, or the error and what to do next."""
     data = payload["data"]
     error = data["error"] or {}
     called_as = data.get("model_string") or data["fine_tuned_model"]  # the first only of deployments
-    lines = [called_as, data.get("base_url"), error.get("message"), error.get("hint")]
+    result = (data.get("summary"), data.get("drift"))  # of comparisons only
+    lines = [called_as, data.get("base_url"), *result, error.get("message"), error.get("hint")]
     if data["fine_tuned_model"] and data["servable"] is False:
         lines.append("It cannot be called before it is deployed.")
     return "\n".join(_disarm(line) for line in lines if line) or "Every account has its model."

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from orchestrator.core.comparison.comparability import Obstacle
 from orchestrator.core.comparison.comparator import ComparisonResult, GroupSummary
+from orchestrator.core.comparison.distances.account_drift import AccountDrift
 from orchestrator.core.comparison.distances.distance import DistanceMeasure
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
@@ -36,8 +37,10 @@ class ComparisonFacts:
         return None if self.usd is None or self.hosting_usd is None else self.usd + self.hosting_usd
 
 
-def build_document(result: ComparisonResult, facts: ComparisonFacts) -> dict[str, Any]:
-    """Build the JSON document of a result."""
+def build_document(
+    result: ComparisonResult, facts: ComparisonFacts, drift: Mapping[str, AccountDrift] | None = None
+) -> dict[str, Any]:
+    """Build the JSON document of a result. `drift` has the change of the models with earlier answers, by account."""
     return {
         "schema": DOCUMENT_SCHEMA_VERSION,
         "run": facts.run_id,
@@ -51,7 +54,7 @@ def build_document(result: ComparisonResult, facts: ComparisonFacts) -> dict[str
         "hosting_usd": _round_usd(facts.hosting_usd),
         "measure": result.measure.value,
         "groups": [_build_group(each) for each in result.groups],
-        "accounts": [_build_account(each) for each in result.gate.verdicts],
+        "accounts": [_build_account(each, (drift or {}).get(each.account)) for each in result.gate.verdicts],
         "distances": [
             {"accounts": list(pair), "distance": _round(value)} for pair, value in sorted(result.distances.items())
         ],
@@ -70,7 +73,7 @@ def _build_group(group: GroupSummary) -> dict[str, Any]:
     }
 
 
-def _build_account(verdict: AccountVerdict) -> dict[str, Any]:
+def _build_account(verdict: AccountVerdict, drift: AccountDrift | None) -> dict[str, Any]:
     return {
         "account": verdict.account,
         "verdict": verdict.verdict.value,
@@ -80,6 +83,7 @@ def _build_account(verdict: AccountVerdict) -> dict[str, Any]:
         "alone": verdict.is_alone,
         "needed_probes": verdict.needed_probes,
         "accepted_by": verdict.accepted_by,
+        "drift": drift.as_dict() if drift else None,
         "measurements": [_build_measurement(each) for each in verdict.measurements],
     }
 
@@ -107,11 +111,11 @@ def _round_usd(usd: float | None) -> float | None:
     return None if usd is None else round(usd, 6)
 
 
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the schema of an object that has exactly these fields."""
+def _object(properties: Mapping[str, Any], later: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Build the schema of an object that has exactly these fields; `later` ones are absent in older documents."""
     return {
         "type": "object",
-        "properties": dict(properties),
+        "properties": {**properties, **(later or {})},
         "required": list(properties),
         "additionalProperties": False,
     }
@@ -143,6 +147,17 @@ _MEASUREMENT: Final = _object(
         "probes": {**_array(_STRING), "maxItems": 3},
     }
 )
+_DRIFT: Final = _object(
+    {
+        "comparison": _STRING,
+        "at": {**_STRING, "format": "date-time"},
+        "changed": {"type": ["boolean", "null"]},
+        "p_value": {**_NUMBER, "minimum": 0, "maximum": 1},
+        "distance": _NUMBER,
+        "probes": _COUNT,
+        "changed_most": {**_array(_STRING), "maxItems": 3},
+    }
+)
 _ACCOUNT: Final = _object(
     {
         "account": _STRING,
@@ -154,7 +169,8 @@ _ACCOUNT: Final = _object(
         "needed_probes": {"type": ["integer", "null"]},
         "accepted_by": {"type": ["string", "null"]},
         "measurements": _array(_MEASUREMENT),
-    }
+    },
+    later={"drift": {"anyOf": [_DRIFT, {"type": "null"}]}},
 )
 _GROUP: Final = _object(
     {

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any, Final
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
+from orchestrator.core.comparison.distances.account_drift import list_changed_accounts
 from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.errors import Failure
 from orchestrator.core.notifications.notification import Notification, Topic
@@ -19,6 +20,7 @@ def build_comparison_notification(comparison: Comparison, at: float) -> Notifica
     is_finished = comparison.state is ComparisonState.FINISHED
     result = comparison.result or {}
     message = comparison.message or ""
+    changed = list_changed_accounts(result)
     return Notification(
         topic=Topic.COMPARISON_FINISHED,
         at=at,
@@ -30,6 +32,8 @@ def build_comparison_notification(comparison: Comparison, at: float) -> Notifica
             "passed": result.get("passed"),
             "summary": result.get("summary"),
             "verdicts": count_verdicts(comparison) if is_finished else {},
+            "changed": changed,
+            "drift": f"model changed since an earlier comparison: {', '.join(changed)}" if changed else None,
             "requests": comparison.requests,
             "usd": comparison.total_usd,
         },

@@ -52,7 +52,9 @@ TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
     "reason.",
     Topic.DEPLOYMENT_GONE: "The provider has removed a deployment, for example after a time without calls.",
     Topic.COMPARISON_FINISHED: "The models of a run were compared: `summary` is the verdict in one sentence and "
-    "`verdicts` the number of accounts by verdict. `error` contains the reason if the comparison was stopped.",
+    "`verdicts` the number of accounts by verdict; `changed` lists the accounts whose model has changed since an "
+    "earlier comparison, and `drift` is a sentence with their names. `error` contains the reason if the comparison "
+    "was stopped.",
 }
 
 

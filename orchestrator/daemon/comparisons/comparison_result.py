@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
 from orchestrator.core.comparison.comparator import ComparisonInput, compare_models
 from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.distances.account_drift import EarlierAnswers, measure_account_drift
 from orchestrator.core.comparison.document import ComparisonFacts, build_document
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import ROUNDS
@@ -24,6 +26,7 @@ class ResultRequest:
 
     given: ComparisonInput
     facts: ComparisonFacts
+    earlier: Mapping[str, EarlierAnswers] = field(default_factory=dict)  # of the same models, by account
 
 
 ComputeResult = Callable[[ResultRequest], Awaitable[dict[str, Any]]]
@@ -32,18 +35,20 @@ ComputeResult = Callable[[ResultRequest], Awaitable[dict[str, Any]]]
 
 def compute_document(request: ResultRequest) -> dict[str, Any]:
     """Compute the verdicts. Takes seconds of CPU for a hundred accounts, so it must not block the event loop."""
-    return build_document(compare_models(request.given), request.facts)
+    given = request.given
+    result = compare_models(given)
+    drift = measure_account_drift(given.models, request.earlier, given.probe_ids, result.measure)
+    return build_document(result, request.facts, drift)
 
 
 def build_result_request(
-    comparison: Comparison, probes: Mapping[str, Probe], answers: Mapping[tuple[str, str, int], StoredAnswer]
+    comparison: Comparison,
+    probes: Mapping[str, Probe],
+    answers: Mapping[tuple[str, str, int], StoredAnswer],
+    earlier: Mapping[str, EarlierAnswers] | None = None,
 ) -> ResultRequest:
     """Collect the answers by model and round. `answers` has them by the key of their request."""
-    rounds: dict[str, list[dict[str, ModelAnswer]]] = {
-        model.name: [{} for _ in range(1 if model.is_base else ROUNDS)] for model in comparison.models
-    }
-    for (name, probe_id, number), answer in sorted(answers.items()):
-        rounds[name][number - 1][probe_id] = answer.to_answer()
+    rounds = collect_rounds([answer for _, answer in sorted(answers.items())])
     tuned = [model for model in comparison.models if not model.is_base]
     bases = {model.group: rounds[model.name][0] for model in comparison.models if model.is_base}
     references = {
@@ -75,7 +80,15 @@ def build_result_request(
         usd=comparison.spent_usd,
         hosting_usd=comparison.hosting_usd,
     )
-    return ResultRequest(given=given, facts=facts)
+    return ResultRequest(given=given, facts=facts, earlier=earlier or {})
+
+
+def collect_rounds(answers: Iterable[StoredAnswer]) -> defaultdict[str, list[dict[str, ModelAnswer]]]:
+    """Collect the answers by model and round; a model without answers has two empty rounds."""
+    rounds: defaultdict[str, list[dict[str, ModelAnswer]]] = defaultdict(lambda: [{} for _ in range(ROUNDS)])
+    for answer in answers:
+        rounds[answer.model][answer.round - 1][answer.probe_id] = answer.to_answer()
+    return rounds
 
 
 def _is_answered(answers: Mapping[str, ModelAnswer]) -> bool:

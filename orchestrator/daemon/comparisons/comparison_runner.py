@@ -35,6 +35,7 @@ from orchestrator.daemon.comparisons.comparison_deployments import (
     ResolvedModels,
 )
 from orchestrator.daemon.comparisons.comparison_result import ComputeResult, build_result_request
+from orchestrator.daemon.comparisons.earlier_comparisons import load_earlier_answers
 from orchestrator.daemon.comparisons.model_asker import ModelAsker
 from orchestrator.daemon.comparisons.result_process import compute_in_process
 from orchestrator.providers.base import ChatProvider, ProviderConnection
@@ -156,7 +157,9 @@ class ComparisonRunner:
         answers: Mapping[tuple[str, str, int], StoredAnswer],
     ) -> Mapping[str, object]:
         """Compute the document, and keep the claim meanwhile."""
-        computing = asyncio.ensure_future(self._compute(build_result_request(comparison, probes, answers)))
+        earlier = await load_earlier_answers(self._database, comparison)
+        request = build_result_request(comparison, probes, answers, earlier)
+        computing = asyncio.ensure_future(self._compute(request))
         try:
             while not (await asyncio.wait([computing], timeout=_CLAIM_RENEWAL_SECONDS))[0]:
                 await self.save(comparison, [])

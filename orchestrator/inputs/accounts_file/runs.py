@@ -49,6 +49,7 @@ class RunDefinition:
     tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
     deployments: Mapping[ProviderName, DeploymentSpec] = field(default_factory=dict)  # none without an explicit table
     comparison: ComparisonSettings = field(default_factory=ComparisonSettings)
+    comparison_schedule: str | None = None  # cron line at whose times the service compares the models
     is_entry: bool = False  # whether it is a [[runs]] entry, not [run]
 
     @property
@@ -102,7 +103,10 @@ def validate_runs(path: Path, tables: AccountsDocument, problems: ProblemCollect
         }
         table = (*run.table, COMPARISON_TABLE)
         _check_path(path, run.comparison.get("probes_file"), table, "probes_file", problems)
-        comparison = validate_table(ComparisonTable, run.comparison, (*run.table, COMPARISON_TABLE), problems)
+        comparison = validate_table(ComparisonTable, run.comparison, table, problems)
+        if comparison is not None and comparison.schedule is not None and comparison.max_usd is None:
+            why = "needs max_usd in the same table: nobody confirms the price when the service starts a comparison"
+            problems.add(table, "schedule", why)
         validated.append(ValidatedRun(run, options, blocks, deployments, comparison))
     return validated
 
@@ -115,7 +119,7 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
     options_by_provider = {name: explicit_options(block) for name, block in validated.blocks.items()}
     files = {name: block.pop("tokenizer", None) for name, block in options_by_provider.items()}
     comparison = explicit_options(validated.comparison)
-    gate = comparison.pop("gate", False)
+    gate, schedule = comparison.pop("gate", False), comparison.pop("schedule", None)
     pinning = frozenset(name for name, block in options_by_provider.items() if block.pop("pin_auto", False))
     return RunDefinition(
         options=replace(options, pin_auto=pinning, gate=gate),
@@ -131,6 +135,7 @@ def build_run(path: Path, validated: ValidatedRun, accounts: tuple[Account, ...]
             name: DeploymentSpec(**explicit_options(table)) for name, table in validated.deployments.items()
         },
         comparison=_build_comparison(path, comparison),
+        comparison_schedule=schedule,
         is_entry=validated.document.is_entry,
     )
 

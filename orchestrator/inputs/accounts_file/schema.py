@@ -206,6 +206,7 @@ class ComparisonTable(_OptionsTable):
     store_answers: bool | None = None
     gate: bool | None = None
     deploy: bool | None = None
+    schedule: Annotated[str, AfterValidator(cron.normalise_cron_line)] | None = None
 
 
 class AccountTable(_OptionsTable):

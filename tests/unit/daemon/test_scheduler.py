@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.daemon import scheduler as module
-from orchestrator.daemon.scheduler import Scheduler
+from orchestrator.daemon.scheduler import Scheduler, find_last_due_time
 
 HOUR = 3600.0
 LIMIT = 60  # seconds that a test waits at most
@@ -292,3 +292,18 @@ def make_due(scheduler: Scheduler) -> None:
     """As if the time of each cron line had come."""
     for job in scheduler._cron.get_jobs():
         job.modify(next_run_time=datetime.now(UTC))  # noqa: TID251 - APScheduler reads the same clock
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-11-30T06:00:00.2", "2026-11-30T06:00:00"),
+        ("2026-11-30T06:59:00", "2026-11-30T06:30:00"),
+        ("2026-11-30T05:59:59", None),
+        ("2026-11-30T08:00:00", None),
+    ],
+)
+def test_last_due_time_of_a_cron_line(now: str, due: str | None) -> None:
+    seconds = datetime.fromisoformat(f"{now}+00:00").timestamp()
+    expected = None if due is None else datetime.fromisoformat(f"{due}+00:00").timestamp()
+    assert find_last_due_time("0,30 6 * * mon", seconds) == expected

@@ -16,6 +16,16 @@ from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import AppliedFile, Service
 
 
+class RecordingStarter:
+    """Receives what the schedule of comparisons calls."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str]] = []
+
+    async def start(self, run_name: str, expression: str) -> None:
+        self.started.append((run_name, expression))
+
+
 def applied(*runs: str, **refusals: OrchestratorError) -> AppliedFile:
     """Return what becomes of a file with these runs, each with a cron line, of which some are refused."""
     names = runs or ("tone",)
@@ -34,6 +44,7 @@ class Stage:
         self._outcomes = list(outcomes)
         self.requested: list[Collection[str] | None] = []
         self.crons: dict[str, Any] = {}  # the work by the name of the task
+        self.starter = RecordingStarter()
         nothing = cast(Any, SimpleNamespace(schedule_cron=self._schedule_cron, wake=lambda: None))
         self.service = Service(
             converge=self._converge,
@@ -46,6 +57,7 @@ class Stage:
             now=lambda: 100.0,
             redact=Redactor(),
             log=structlog.get_logger("test"),
+            comparison_starter=cast(Any, self.starter),
         )
 
     async def _converge(self, only: Collection[str] | None) -> AppliedFile:
@@ -169,3 +181,26 @@ async def test_start_with_nothing_but_refused_runs_raises() -> None:
 
 async def _do_nothing() -> None:
     pass
+
+
+async def test_comparisons_are_started_at_the_times_of_their_schedule() -> None:
+    line = "0 6 * * mon"
+    first = AppliedFile(runs=["tone"], schedules={"tone": None}, refusals={}, comparison_schedules={"tone": line})
+    removed = AppliedFile(runs=["tone"], schedules={"tone": None}, refusals={}, comparison_schedules={"tone": None})
+    stage = Stage(first, removed)
+    await stage.service.reload()
+    assert list(stage.crons) == ["comparison tone"]
+    await stage.crons["comparison tone"]()
+    assert stage.starter.started == [("tone", line)]
+    await stage.service.reload()
+    assert not stage.crons
+
+
+async def test_comparisons_of_a_removed_run_are_not_started() -> None:
+    first = AppliedFile(
+        runs=["tone"], schedules={"tone": None}, refusals={}, comparison_schedules={"tone": "0 6 * * mon"}
+    )
+    stage = Stage(first, AppliedFile(runs=["other"], schedules={"other": None}, refusals={}))
+    await stage.service.reload()
+    await stage.service.reload()
+    assert not stage.crons

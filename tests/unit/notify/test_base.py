@@ -29,6 +29,17 @@ def test_title_names_the_account_and_the_event(topic: Topic, expected: str) -> N
     assert format_title(payload(topic)) == expected
 
 
+@pytest.mark.parametrize("topic", Topic)
+def test_each_topic_has_a_title(topic: Topic) -> None:
+    assert format_title(payload(topic))
+
+
+def test_body_of_a_comparison_is_its_verdict() -> None:
+    comparison = {"summary": "2 of 3 alike; globex refuses 12 % of the probes"}
+    body = format_body(payload(Topic.COMPARISON_FINISHED, comparison=comparison))
+    assert body == "2 of 3 alike; globex refuses 12 % of the probes"
+
+
 def test_body_has_the_known_facts_and_the_hint() -> None:
     assert format_body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=True)) == "ft:x"
     assert "deployed" in format_body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=False))

@@ -18,7 +18,7 @@ from orchestrator.core.notifications.comparison_notifications import build_compa
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import notifications
-from orchestrator.store.schema.tables import answers, comparisons
+from orchestrator.store.schema.tables import answers, comparisons, runs
 
 _FIELDS = tuple(field.name for field in fields(Comparison))
 _COLUMNS = tuple(comparisons.c[name] for name in _FIELDS)
@@ -117,6 +117,11 @@ async def find_latest_finished(connection: StoreConnection, run_id: str) -> Comp
     return _from_row(row) if row else None
 
 
+async def lock_run(tx: Transaction, run_id: str) -> None:
+    """Keep other replicas from adding a comparison of the run until this transaction ends. SQLite has one writer."""
+    await tx.connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+
+
 async def list_lines(connection: StoreConnection, run_id: str, limit: int) -> list[ComparisonLine]:
     """Return the latest comparisons of the run without their results, which may have a megabyte each."""
     names = [field.name for field in fields(ComparisonLine)]
@@ -132,12 +137,21 @@ async def list_by_run(connection: StoreConnection, run_id: str, limit: int) -> l
 
 
 async def list_answers(
-    connection: StoreConnection, comparison_id: str, probe_ids: Collection[str] | None = None
+    connection: StoreConnection,
+    comparison_id: str,
+    probe_ids: Collection[str] | None = None,
+    *,
+    models: Collection[str] | None = None,
 ) -> list[StoredAnswer]:
-    """Return the answers of a comparison, to all probes or to these, by model, probe and round."""
+    """Return the answers of a comparison, to all probes or to these, by model, probe and round.
+
+    `models` are the names of the models; None: all.
+    """
     query = select(*_ANSWER_COLUMNS).where(answers.c.comparison_id == comparison_id)
     if probe_ids is not None:
         query = query.where(answers.c.probe_id.in_(probe_ids))
+    if models is not None:
+        query = query.where(answers.c.model.in_(models))
     rows = await connection.execute(query.order_by(answers.c.model, answers.c.probe_id, answers.c.round))
     return [_answer_from_row(row) for row in rows]
 
@@ -197,8 +211,10 @@ async def sum_costs(connection: StoreConnection) -> ComparisonTotals:
     return ComparisonTotals(counts=counts, requests=int(requests), usd=float(total_usd))
 
 
-async def add(tx: Transaction, comparison: Comparison) -> None:
-    """Insert a new comparison."""
+async def add(tx: Transaction, comparison: Comparison) -> bool:
+    """Insert a new comparison. Returns False if it is stored already."""
+    if await find(tx.connection, comparison.id) is not None:
+        return False
     await tx.connection.execute(insert(comparisons), [_to_row(comparison)])
     tx.add_events(
         EventData(
@@ -210,6 +226,7 @@ async def add(tx: Transaction, comparison: Comparison) -> None:
             message=f"{len(comparison.probe_ids)} probes, {len(comparison.models)} models",
         )
     )
+    return True
 
 
 async def claim(tx: Transaction, comparison_id: str, *, owner: str, now: float, until: float) -> bool:

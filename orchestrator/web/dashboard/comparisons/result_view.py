@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.distances.account_drift import format_drift
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.verdict import VERDICT_DESCRIPTIONS, ComparisonVerdict
 from orchestrator.core.text import format_count, format_number, format_time, format_usd
@@ -154,6 +155,8 @@ def _list_notes(account: Mapping[str, Any]) -> Iterator[str]:
         yield "No other account has the same provider and base model, so distances were not measured."
     if account["accepted_by"] is not None:
         yield f"Accepted by {account['accepted_by']}."
+    if drift := format_drift(account):
+        yield f"{drift[0].upper()}{drift[1:]}."
 
 
 def list_shown_probes(account: Mapping[str, Any]) -> list[str]:

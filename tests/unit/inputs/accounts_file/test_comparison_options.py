@@ -41,6 +41,13 @@ def test_gate_is_an_option_of_the_run_and_no_part_of_its_identity(tmp_path: Path
     assert (gated.runs[0].comparison, gated.runs[0].specs) == (plain.runs[0].comparison, plain.runs[0].specs)
 
 
+def test_schedule_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    file = read(tmp_path, '[run.comparison]\nmax_usd = 2\nschedule = "0 6 * * 1"')
+    assert file.runs[0].comparison_schedule == "0 6 * * mon"
+    assert file.runs[0].comparison == ComparisonSettings(max_usd=2)
+    assert file.runs[0].options == read(tmp_path, "").runs[0].options
+
+
 def test_own_probes_are_a_path_beside_the_accounts_file(tmp_path: Path) -> None:
     file = read(tmp_path, '[run.comparison]\nprobes_file = "own/probes.jsonl"')
     assert file.runs[0].comparison.probes_file == str(tmp_path / "own" / "probes.jsonl")
@@ -62,6 +69,8 @@ def test_each_of_several_runs_has_its_own(tmp_path: Path) -> None:
         ("[run.comparison]\nprobs = 10", 'probs: is not a known option; did you mean "probes"?'),
         ('[run.comparison]\nscoring = "judge"', "scoring: must be"),
         ('[run.comparison]\ngate = "yes"', "gate: must be a valid boolean"),
+        ('[run.comparison]\nschedule = "0 6 * * 1"', "schedule: needs max_usd in the same table"),
+        ('[run.comparison]\nmax_usd = 2\nschedule = "6 * *"', "schedule: "),
         ("[run.comparison]\nmax_usd = 0", "max_usd: must be greater than 0"),
     ],
 )

@@ -226,3 +226,29 @@ def test_probes_with_the_most_different_answers_come_first(compared: ComparedRun
     page = answers_page.build_probe_list(compared.comparison, "support", {}, summaries)
     assert [row.probe_id for row in page.rows] == ["c", "b", "a"]
     assert [row.distinct for row in page.rows] == ["4 of 5", "4 of 5", "1 of 5"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "note"),
+    [
+        (True, "Model changed since 2026-11-28 06:00 UTC (comparison c0): 60 probes, p = 0.001."),
+        (False, "No change found since 2026-11-28 06:00 UTC (comparison c0): 60 probes, p = 0.001."),
+        (None, "Too few probes to see a change since 2026-11-28 06:00 UTC (comparison c0): 60 probes, p = 0.001."),
+    ],
+)
+def test_card_states_whether_the_model_changed(compared: ComparedRun, changed: bool | None, note: str) -> None:
+    document = dict(compared.comparison.result or {})
+    drift = {
+        "comparison": "c0",
+        "at": "2026-11-28T06:00:00+00:00",
+        "changed": changed,
+        "p_value": 0.001,
+        "probes": 60,
+    }
+    first, second, *others = document["accounts"]
+    without = {key: value for key, value in second.items() if key != "drift"}  # as an earlier version stored it
+    document["accounts"] = [{**first, "drift": drift}, without, *others]
+    result = build_result_view(replace(compared.comparison, result=document), "support", compared.probes)
+    notes = {card.account: card.notes for card in result.cards}
+    assert note in notes[first["account"]]
+    assert not any("change" in each for each in notes[second["account"]])

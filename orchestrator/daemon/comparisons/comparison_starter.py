@@ -1,0 +1,61 @@
+"""Requests the comparisons of a run's schedule. The worker then asks the models, as in any requested comparison."""
+
+# Theory of operation
+#
+# Each replica has the schedule. The id of a scheduled comparison is computed from the run and the time at which it
+# was due, so that the replicas request the same one: the first stores it, and for the others it exists already, also
+# if it has ended before a replica whose clock is late comes to it.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.control.comparisons import PlannedComparison, start_comparison
+from orchestrator.core.errors import NothingToDo, OrchestratorError
+from orchestrator.daemon.scheduler import find_last_due_time
+from orchestrator.store.db.database import Database
+
+SCHEDULE_CAUSE: Final = "schedule"
+
+PlanComparison = Callable[[str], Awaitable[PlannedComparison]]
+"""Plans the comparison of the run with this name with the options of its table. Raises ConfigError."""
+
+
+class ComparisonStarter:
+    """Starts the comparisons that are due by the schedule of their run."""
+
+    def __init__(
+        self, database: Database, *, plan: PlanComparison, now: Callable[[], float], log: BoundLogger
+    ) -> None:
+        """`now` returns epoch seconds."""
+        self._database = database
+        self._plan = plan
+        self._now = now
+        self._log = log
+
+    async def start(self, run_name: str, expression: str) -> None:
+        """Request the comparison that was due last by the cron line. Logs why it cannot be started."""
+        now = self._now()
+        due = find_last_due_time(expression, now)
+        if due is None:
+            return
+        try:
+            planned = await self._plan(run_name)
+            comparison = replace(planned.comparison, id=build_scheduled_id(planned.comparison.run_id, due))
+            await start_comparison(
+                self._database, replace(planned, comparison=comparison), by=SCHEDULE_CAUSE, now=now
+            )
+        except NothingToDo:  # another replica was faster
+            return
+        except OrchestratorError as error:
+            self._log.warning("comparison.not_started", name=run_name, message=str(error))
+
+
+def build_scheduled_id(run_id: str, due: float) -> str:
+    """Return the id of the comparison of a run that was due at this time, the same in each replica."""
+    return sha256(f"{run_id} {due:.0f}".encode()).hexdigest()[:16]
