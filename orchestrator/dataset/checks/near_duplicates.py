@@ -7,8 +7,8 @@
 #
 #   * shingles: every four words in a row. This is precise and works for short texts, but costs more than all other
 #     checks together. Therefore only early examples and short texts have it.
-#   * clauses: the pieces between punctuation marks. This is cheap. A changed word changes one clause of many, so long
-#     texts with small differences share most of their clauses.
+#   * clauses: the pieces between full stops and the like. This is cheap. A changed word changes one clause of many,
+#     so long texts with small differences share most of their clauses.
 #
 # Examples are compared by their shingles if both have them, else by their clauses.
 #
@@ -48,8 +48,8 @@ MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
 
 _WORD = re.compile(r"\w+")
 _SPACE = re.compile(rb" ")
-_CLAUSE_END = re.compile(rb"[.,;:!?\n]+ *")
-_WIDE_CLAUSE_END = re.compile(r"[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f]")  # Chinese and Japanese marks
+_CLAUSE_ENDS = bytes.maketrans(b".;:!?", b"\n" * 5)
+_WIDE_CLAUSE_END = re.compile(r"[\u3002\uff01\uff1a\uff1b\uff1f]")  # Chinese and Japanese marks
 
 
 class Sketch(NamedTuple):
@@ -72,7 +72,8 @@ def build_sketch(texts: list[MessageText], image_urls: Iterable[str] = (), *, ea
 def _hash_clauses(text: str) -> bytes:
     if not text.isascii():
         text = _WIDE_CLAUSE_END.sub(".", text)
-    hashes = {*map(crc32, _CLAUSE_END.split(text.encode("utf-8", "surrogatepass")))} - {EMPTY_HASH}
+    clauses = text.encode("utf-8", "surrogatepass").translate(_CLAUSE_ENDS).split(b"\n")  # faster than a pattern
+    hashes = {*map(crc32, clauses)} - {EMPTY_HASH}
     return array("I", sorted(hashes)[:CLAUSE_SKETCH_SIZE]).tobytes() if len(hashes) >= MIN_CLAUSES else b""
 
 

@@ -21,7 +21,7 @@ WORDS = ["".join(CHANCE.choices("abcdefghijklmnop", k=6)) for _ in range(2_000)]
 def write_text(seed: int, clauses: int = 40) -> str:
     """Write a text of so many clauses of eight words, another one for each seed."""
     chance = Random(seed)
-    return ", ".join(" ".join(chance.choices(WORDS, k=8)) for _ in range(clauses)) + "."
+    return ". ".join(" ".join(chance.choices(WORDS, k=8)) for _ in range(clauses)) + "."
 
 
 def find_pairs(texts: Sequence[str], *, early: int = 0, images: Sequence[str] = ()) -> dict[int, int]:
