@@ -41,6 +41,10 @@ async def plan(_run_name: str) -> PlannedComparison:
     return PlannedComparison(comparison=comparison, run_name=RUN.name, requests=6, usd=0.5)
 
 
+async def refuse(_run_name: str) -> PlannedComparison:
+    raise ConfigError("the comparison may cost $3.00, more than max_usd ($2.00)")
+
+
 def create_starter(database: Database, now: Callable[[], float]) -> ComparisonStarter:
     return ComparisonStarter(database, plan=plan, now=now, log=structlog.get_logger())
 
@@ -63,6 +67,11 @@ async def test_two_replicas_request_one_comparison(database: Database, database_
     [stored] = await list_stored(database)
     assert (stored.id, stored.created_by) == (build_scheduled_id(RUN.id, DUE), "schedule")
     assert stored.claimed_by is None  # the worker of any replica asks
+    with capture_logs() as logs:
+        await ComparisonStarter(other, plan=refuse, now=lambda: DUE + 30, log=structlog.get_logger()).start(
+            RUN.name, LINE
+        )
+    assert not logs  # it is not planned again, which would report that it runs
     await finish(database, stored, DUE + 60)
     await late.start(RUN.name, LINE)
     assert len(await list_stored(database)) == 1
@@ -85,9 +94,7 @@ async def test_none_is_started_while_another_is_open(database: Database) -> None
 
 
 async def test_comparison_that_cannot_be_planned_is_not_started(database: Database) -> None:
-    async def refuse(_run_name: str) -> PlannedComparison:
-        raise ConfigError("the comparison may cost $3.00, more than max_usd ($2.00)")
-
+    await fill(database, [])
     starter = ComparisonStarter(database, plan=refuse, now=lambda: DUE, log=structlog.get_logger())
     with capture_logs() as logs:
         await starter.start(RUN.name, LINE)

@@ -16,9 +16,11 @@ from typing import Final
 from structlog.stdlib import BoundLogger
 
 from orchestrator.control.comparisons import PlannedComparison, start_comparison
+from orchestrator.control.runs import get_current_run
 from orchestrator.core.errors import NothingToDo, OrchestratorError
 from orchestrator.daemon.scheduler import find_last_due_time
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries.comparisons import comparison_records
 
 SCHEDULE_CAUSE: Final = "schedule"
 
@@ -45,6 +47,8 @@ class ComparisonStarter:
         if due is None:
             return
         try:
+            if await self._is_stored(run_name, due):
+                return
             planned = await self._plan(run_name)
             comparison = replace(planned.comparison, id=build_scheduled_id(planned.comparison.run_id, due))
             await start_comparison(
@@ -54,6 +58,12 @@ class ComparisonStarter:
             return
         except OrchestratorError as error:
             self._log.warning("comparison.not_started", name=run_name, message=str(error))
+
+    async def _is_stored(self, run_name: str, due: float) -> bool:
+        """Return whether another replica has started the comparison; planning it would report that it runs."""
+        async with self._database.read() as connection:
+            run = await get_current_run(connection, run_name)
+            return await comparison_records.find(connection, build_scheduled_id(run.id, due)) is not None
 
 
 def build_scheduled_id(run_id: str, due: float) -> str:
