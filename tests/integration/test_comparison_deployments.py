@@ -6,13 +6,12 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from comparison_bench import ACCOUNTS, URL, ComparisonBench, KilledProcess
+from comparison_bench import ACCOUNTS, URL, ComparisonBench, KilledProcess, write_part
 from deployment_actions import USD_PER_HOUR, a_finished_job, find_no_price, plan, record
 from store_values import RUN, fill
 
@@ -22,7 +21,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice
-from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.dataset import Dataset
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.transitions import DeploymentOutcome
@@ -40,18 +39,12 @@ STOP_SECONDS = 30.0
 OWN = ("acme-us", "globex")  # deployed by the comparison; the first account is deployed by an operator
 
 
-def write_part(folder: Path, numbers: range) -> DatasetPart:
-    lines = []
-    for number in numbers:
-        messages = [
-            {"role": "user", "content": f"How far is {number} from {number + 7}?"},
-            {"role": "assistant", "content": f"They are seven apart: {number} and {number + 7}."},
-        ]
-        lines.append(json.dumps({"messages": messages}).encode() + b"\n")
-    path, content = folder / f"{numbers.start}.jsonl", b"".join(lines)
-    path.write_bytes(content)
-    digest = sha256(content).hexdigest()
-    return DatasetPart(path=path, sha256=digest, bytes=len(content), examples=len(numbers), tokens=None)
+def example(number: int) -> bytes:
+    messages = [
+        {"role": "user", "content": f"How far is {number} from {number + 7}?"},
+        {"role": "assistant", "content": f"They are seven apart: {number} and {number + 7}."},
+    ]
+    return json.dumps({"messages": messages}).encode() + b"\n"
 
 
 @dataclass
@@ -160,7 +153,9 @@ class DeployedBench(ComparisonBench):
 
 @pytest.fixture
 def bench(database: Database, tmp_path: Path) -> DeployedBench:
-    dataset = Dataset(training=write_part(tmp_path, range(20)), validation=write_part(tmp_path, range(100, 180)))
+    dataset = Dataset(
+        training=write_part(tmp_path, range(20), example), validation=write_part(tmp_path, range(100, 180), example)
+    )
     return DeployedBench(database, dataset)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from comparison_bench import ACCOUNTS, ComparisonBench
+from comparison_bench import ACCOUNTS, ComparisonBench, write_part
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
-from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.dataset import Dataset
 from orchestrator.core.notifications.comparison_notifications import build_comparison_notification
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
@@ -26,18 +25,14 @@ def example(number: int) -> bytes:
     return json.dumps({"messages": messages}).encode() + b"\n"
 
 
-def write_part(folder: Path, numbers: range) -> DatasetPart:
-    content = b"".join(map(example, numbers))
-    path = folder / f"{numbers.start}.jsonl"
-    path.write_bytes(content)
-    digest = sha256(content).hexdigest()
-    return DatasetPart(path=path, sha256=digest, bytes=len(content), examples=len(numbers), tokens=None)
-
-
 @pytest.fixture
 def bench(database: Database, tmp_path: Path) -> ComparisonBench:
     return ComparisonBench(
-        database, Dataset(training=write_part(tmp_path, range(20)), validation=write_part(tmp_path, range(100, 180)))
+        database,
+        Dataset(
+            training=write_part(tmp_path, range(20), example),
+            validation=write_part(tmp_path, range(100, 180), example),
+        ),
     )
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from comparison_bench import ComparisonBench, KilledProcess
+from comparison_bench import ComparisonBench, KilledProcess, write_part
 from sqlalchemy import select
 from store_values import RUN
 
 from orchestrator.control.comparisons import stop_comparison
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
-from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.daemon.comparisons.comparison_result import (
     ResultRequest,
@@ -39,17 +39,11 @@ def example(number: int) -> bytes:
     return json.dumps({"messages": messages}).encode() + b"\n"
 
 
-def write_part(folder: Path, numbers: range) -> DatasetPart:
-    content = b"".join(map(example, numbers))
-    path = folder / f"{numbers.start}.jsonl"
-    path.write_bytes(content)
-    digest = sha256(content).hexdigest()
-    return DatasetPart(path=path, sha256=digest, bytes=len(content), examples=len(numbers), tokens=None)
-
-
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    return Dataset(training=write_part(tmp_path, range(20)), validation=write_part(tmp_path, range(100, 180)))
+    return Dataset(
+        training=write_part(tmp_path, range(20), example), validation=write_part(tmp_path, range(100, 180), example)
+    )
 
 
 @pytest.fixture
@@ -271,7 +265,7 @@ def test_run_without_held_out_examples_cannot_be_compared(bench: ComparisonBench
 
 
 def test_own_probes_replace_the_held_out_examples(bench: ComparisonBench, tmp_path: Path) -> None:
-    own = write_part(tmp_path, range(500, 540))
+    own = write_part(tmp_path, range(500, 540), example)
     without = replace(bench.dataset, validation=None)
     settings = replace(bench.settings, probes_file=str(own.path))
     probes = load_probes(without, settings)
@@ -279,7 +273,7 @@ def test_own_probes_replace_the_held_out_examples(bench: ComparisonBench, tmp_pa
     assert all("are 5" in probe.messages for probe in probes)
     assert len(load_probes(without, replace(settings, behaviour_probes=True))) == 60
     with pytest.raises(ConfigError) as few:
-        load_probes(without, replace(settings, probes_file=str(write_part(tmp_path, range(600, 610)).path)))
+        load_probes(without, replace(settings, probes_file=str(write_part(tmp_path, range(600, 610), example).path)))
     assert "has 10 probes; at least 30 are needed" in few.value.message
     with pytest.raises(ConfigError) as trained:
         load_probes(without, replace(settings, probes_file=str(bench.dataset.training.path)))
@@ -289,7 +283,7 @@ def test_own_probes_replace_the_held_out_examples(bench: ComparisonBench, tmp_pa
 
 
 async def test_models_are_asked_own_probes(bench: ComparisonBench, tmp_path: Path) -> None:
-    bench.settings = replace(bench.settings, probes_file=str(write_part(tmp_path, range(500, 540)).path))
+    bench.settings = replace(bench.settings, probes_file=str(write_part(tmp_path, range(500, 540), example).path))
     ended = await bench.run(await bench.plan())
     assert ended.state is ComparisonState.FINISHED
     assert any("are 500 and" in each.messages for each in bench.sandbox.questions)
@@ -300,7 +294,7 @@ async def test_models_are_asked_own_probes(bench: ComparisonBench, tmp_path: Pat
 
 
 def test_probes_are_never_examples_of_the_training(bench: ComparisonBench, tmp_path: Path) -> None:
-    overlapping = replace(bench.dataset, validation=write_part(tmp_path, range(5, 60)))
+    overlapping = replace(bench.dataset, validation=write_part(tmp_path, range(5, 60), example))
     prompts = [probe.messages for probe in load_probes(overlapping, bench.settings)]
     assert len(prompts) == 40
     assert not any(f"are {number} and" in prompt for prompt in prompts for number in range(20))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from comparison_bench import ComparisonBench, KilledProcess
+from comparison_bench import ComparisonBench, KilledProcess, write_part
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.comparison.probe import Probe
-from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.daemon.comparisons.comparison_result import ResultRequest
 from orchestrator.daemon.comparisons.comparison_worker import MAX_FAILURES, ComparisonWorker
@@ -32,23 +31,19 @@ from orchestrator.web.api.events import build_event
 REQUESTS = 40 * (3 * 2 + 1)
 
 
-def write_part(folder: Path, numbers: range) -> DatasetPart:
-    lines = []
-    for number in numbers:
-        messages = [
-            {"role": "user", "content": f"What is {number} plus {number + 3}?"},
-            {"role": "assistant", "content": f"The sum of the numbers is {2 * number + 3}."},
-        ]
-        lines.append(json.dumps({"messages": messages}).encode() + b"\n")
-    path, content = folder / f"{numbers.start}.jsonl", b"".join(lines)
-    path.write_bytes(content)
-    digest = sha256(content).hexdigest()
-    return DatasetPart(path=path, sha256=digest, bytes=len(content), examples=len(numbers), tokens=None)
+def example(number: int) -> bytes:
+    messages = [
+        {"role": "user", "content": f"What is {number} plus {number + 3}?"},
+        {"role": "assistant", "content": f"The sum of the numbers is {2 * number + 3}."},
+    ]
+    return json.dumps({"messages": messages}).encode() + b"\n"
 
 
 @pytest.fixture
 def bench(database: Database, tmp_path: Path) -> ComparisonBench:
-    dataset = Dataset(training=write_part(tmp_path, range(20)), validation=write_part(tmp_path, range(100, 180)))
+    dataset = Dataset(
+        training=write_part(tmp_path, range(20), example), validation=write_part(tmp_path, range(100, 180), example)
+    )
     return ComparisonBench(database, dataset)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,7 +17,7 @@ from store_values import NOW, RUN, a_job, fill
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings
 from orchestrator.core.comparison.probe import Probe
-from orchestrator.core.dataset import Dataset
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.comparisons.comparison_planner import plan_comparison
@@ -33,6 +35,15 @@ from orchestrator.store.queries.comparisons import comparison_records
 URL = "http://localhost/v1"
 ACCOUNTS = ("acme-eu", "acme-us", "globex")
 INPUT_USD, OUTPUT_USD = 0.8e-6, 3.2e-6  # of a token of sandbox-small
+
+
+def write_part(folder: Path, numbers: range, build_line: Callable[[int], bytes]) -> DatasetPart:
+    """Write a part of a dataset, with a line for each number."""
+    content = b"".join(map(build_line, numbers))
+    path = folder / f"{numbers.start}.jsonl"
+    path.write_bytes(content)
+    digest = sha256(content).hexdigest()
+    return DatasetPart(path=path, sha256=digest, bytes=len(content), examples=len(numbers), tokens=None)
 
 
 async def compute_in_thread(request: ResultRequest) -> dict[str, Any]:
