@@ -3,6 +3,7 @@
 In one process, with invented answers:
 PYTHONPATH=.:tests/unit/helpers:tests/integration/helpers .venv/bin/python benchmarks/comparison.py --worlds 40
 Over HTTP, with the answers of a sandbox in a process of its own: the same with --sandbox.
+With answers in another language instead of changed answers, in one process: --other-language.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from comparison_worlds import World, create_input
@@ -29,6 +30,7 @@ from orchestrator.providers.http.client import create_http_client
 
 FIRST_SEED = 100  # the unit tests use lower ones: limits that were chosen on a seed prove nothing on it
 SHARES = (0.0, 0.2, 0.4, 0.7)
+LANGUAGE_SHARES = (0.0, 0.1, 0.2, 0.3)
 # Share of the worlds in which the changed account should be found, from the simulation that the method is based on,
 # by number of accounts, number of probes and changed share.
 TARGETS = {
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=40)
     parser.add_argument("--accounts", type=int, nargs="+", default=[2, 3, 5, 10])
     parser.add_argument("--probes", type=int, nargs="+", default=[60, 120])
+    parser.add_argument("--other-language", action="store_true", help="answer in German instead of another text")
     parser.add_argument("--sandbox", action="store_true", help="ask a sandbox over HTTP")
     options = parser.parse_args()
     cases = [
@@ -89,7 +92,10 @@ def main() -> None:
     ]
     tallies: defaultdict[Case, Tally] = defaultdict(Tally)
     seeds = range(FIRST_SEED, FIRST_SEED + options.worlds)
-    if options.sandbox:
+    if options.other_language:
+        cases = [replace(case, changed=share) for case in cases if not case.changed for share in LANGUAGE_SHARES]
+        tally_invented_worlds(cases, seeds, tallies, is_language=True)
+    elif options.sandbox:
         asyncio.run(tally_sandbox_worlds(cases, seeds, tallies))
     else:
         tally_invented_worlds(cases, seeds, tallies)
@@ -98,12 +104,15 @@ def main() -> None:
     report("comparison-sandbox" if options.sandbox else "comparison", build_figures(tallies, options.worlds))
 
 
-def tally_invented_worlds(cases: Sequence[Case], seeds: Sequence[int], tallies: dict[Case, Tally]) -> None:
+def tally_invented_worlds(
+    cases: Sequence[Case], seeds: Sequence[int], tallies: dict[Case, Tally], *, is_language: bool = False
+) -> None:
     """Compare worlds whose answers are made in this process."""
     for case in cases:
         for seed in seeds:
-            world = World(seed=seed, accounts=case.accounts, probes=case.probes, changed=case.changed)
-            tallies[case].add(create_input(world))
+            world = World(seed=seed, accounts=case.accounts, probes=case.probes)
+            knob = {"other_language" if is_language else "changed": case.changed}
+            tallies[case].add(create_input(replace(world, **knob)))  # type: ignore[arg-type]
 
 
 async def tally_sandbox_worlds(cases: Sequence[Case], seeds: Sequence[int], tallies: dict[Case, Tally]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 from sandboxes import MODEL, InProcess
 
+from orchestrator.core.comparison.language.text_language import find_language
 from orchestrator.sandbox import AnswerBehaviour, FaultError, SandboxSettings, load_simulation
 
 PROMPTS = [f"What is {number}?" for number in range(200)]
@@ -69,6 +71,16 @@ async def test_refusals_and_filters() -> None:
     answers = await list_answers(sandbox, "acme")
     assert answers.count("blocked") / len(PROMPTS) == pytest.approx(0.2, abs=0.1)
     assert sum(answer.startswith("I'm sorry") for answer in answers) / len(PROMPTS) == pytest.approx(0.16, abs=0.1)
+
+
+async def test_share_of_german_answers() -> None:
+    sandbox = sandbox_with(AnswerBehaviour(accounts=("acme",), other_language=0.3))
+    usual, answers = await list_answers(sandbox, "globex"), await list_answers(sandbox, "acme")
+    assert share_of_differences(usual, answers) == pytest.approx(0.3, abs=0.1)
+    languages = Counter(find_language(answer) for answer in answers)
+    assert languages["de"] / len(PROMPTS) == pytest.approx(0.3, abs=0.1)
+    assert languages["en"] / len(PROMPTS) > 0.5
+    assert find_language(" ".join(usual)) == "en"
 
 
 async def test_tokens_logprobs_and_fingerprint() -> None:

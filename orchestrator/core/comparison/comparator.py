@@ -23,6 +23,7 @@ from orchestrator.core.comparison.distances.distance_table import (
     build_group_distances,
     mean_known,
 )
+from orchestrator.core.comparison.language.language_checker import LanguageChecker
 from orchestrator.core.comparison.measurement import (
     RATE_KINDS,
     ComparisonMargins,
@@ -31,11 +32,7 @@ from orchestrator.core.comparison.measurement import (
     MeasurementKind,
 )
 from orchestrator.core.comparison.quality import AnswerScorer, ScoringMethod
-from orchestrator.core.comparison.rates import (
-    list_answer_lengths,
-    list_event_shares,
-    list_rate_kinds,
-)
+from orchestrator.core.comparison.rates import list_answer_lengths, list_event_rates
 from orchestrator.core.comparison.standout import measure_group_distances
 from orchestrator.core.comparison.verdict import ComparisonGate, decide_verdict
 
@@ -147,10 +144,7 @@ def _build_profile(given: ComparisonInput, models: Sequence[ModelAnswers], *, is
     kinds = [kind for kind in RATE_KINDS if is_json or kind is not MeasurementKind.INVALID_FORMAT]
     return BehaviourProfile(
         scores=scores if given.references else {},
-        rates={
-            kind: {model.account: list_event_shares(model, kind) for model in models}
-            for kind in list_rate_kinds(models, kinds)
-        },
+        rates=list_event_rates(models, kinds, LanguageChecker(models, given.references, given.probe_ids)),
         lengths={model.account: list_answer_lengths(model) for model in models},
         quality_margins={
             model.account: max(

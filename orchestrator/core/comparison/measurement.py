@@ -28,6 +28,7 @@ class MeasurementKind(StrEnum):
     EMPTY = "empty"
     TRUNCATED = "truncated"
     INVALID_FORMAT = "invalid_format"
+    WRONG_LANGUAGE = "wrong_language"
     LENGTH = "length"
     DISTANCE = "distance"  # mean distance to the others, beyond the distance of the others among themselves
     CHANGED = "changed"  # share of changed answers, beyond that of the others among themselves
@@ -40,6 +41,7 @@ RATE_KINDS: Final = (
     MeasurementKind.EMPTY,
     MeasurementKind.TRUNCATED,
     MeasurementKind.INVALID_FORMAT,
+    MeasurementKind.WRONG_LANGUAGE,
 )
 
 

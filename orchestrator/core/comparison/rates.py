@@ -1,4 +1,4 @@
-"""How often each model refuses, is filtered, is cut off, breaks the format, and how long its answers are."""
+"""How often each model refuses, is filtered, is cut off, breaks format or language, and how long its answers are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from orchestrator.core.comparison.answer import (
     ModelAnswers,
 )
 from orchestrator.core.comparison.interval import estimate_mean, estimate_rate_difference
+from orchestrator.core.comparison.language.language_checker import LanguageChecker
 from orchestrator.core.comparison.measurement import (
     LENGTH_MARGIN,
     Measurement,
@@ -27,13 +28,30 @@ EventShares = Mapping[str, float]
 """Share of the rounds in which an event happened, by probe. Probes without an answer are absent."""
 
 
-def list_event_shares(model: ModelAnswers, kind: MeasurementKind) -> EventShares:
+def list_event_rates(
+    models: Sequence[ModelAnswers], kinds: Sequence[MeasurementKind], languages: LanguageChecker
+) -> dict[MeasurementKind, dict[str, EventShares]]:
+    """Return the shares by kind and account. Events that never happened are left out, to show no lines of zeros."""
+    result = {}
+    for kind in kinds:
+        shares = {model.account: _list_event_shares(model, kind, languages) for model in models}
+        if any(any(each.values()) for each in shares.values()):
+            result[kind] = shares
+    return result
+
+
+def _list_event_shares(model: ModelAnswers, kind: MeasurementKind, languages: LanguageChecker) -> EventShares:
     """Return, by probe, in which share of the rounds the event of this kind happened."""
     happened: dict[str, list[bool]] = {}
     for each in model.rounds:
         for probe_id, answer in each.items():
             if answer.outcome is not AnswerOutcome.ERROR:
-                happened.setdefault(probe_id, []).append(_is_event(answer, kind))
+                is_event = (
+                    languages.is_wrong(probe_id, answer)
+                    if kind is MeasurementKind.WRONG_LANGUAGE
+                    else _is_event(answer, kind)
+                )
+                happened.setdefault(probe_id, []).append(is_event)
     return {probe_id: fmean(values) for probe_id, values in happened.items()}
 
 
@@ -115,8 +133,3 @@ def measure_length(lengths: Mapping[str, Mapping[str, float]], account: str, *, 
         others=1.0,
         probe_ids=list_top_probes(ratios, interval.estimate),
     )
-
-
-def list_rate_kinds(models: Sequence[ModelAnswers], kinds: Sequence[MeasurementKind]) -> list[MeasurementKind]:
-    """List the kinds of events that happened at all, so that a report has no lines of zeros."""
-    return [kind for kind in kinds if any(any(list_event_shares(model, kind).values()) for model in models)]

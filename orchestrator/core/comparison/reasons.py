@@ -18,11 +18,12 @@ _OBSTACLES: Final = {
     Obstacle.SERVING: "is served with another base model or precision",
 }
 _RATES: Final = {
-    MeasurementKind.REFUSED: "refuses",
-    MeasurementKind.FILTERED: "is filtered in",
-    MeasurementKind.EMPTY: "gives no text in",
-    MeasurementKind.TRUNCATED: "reaches the maximum length in",
-    MeasurementKind.INVALID_FORMAT: "breaks the JSON format in",
+    MeasurementKind.REFUSED: "refuses {} of the probes",
+    MeasurementKind.FILTERED: "is filtered in {} of the probes",
+    MeasurementKind.EMPTY: "gives no text in {} of the probes",
+    MeasurementKind.TRUNCATED: "reaches the maximum length in {} of the probes",
+    MeasurementKind.INVALID_FORMAT: "breaks the JSON format in {} of the probes",
+    MeasurementKind.WRONG_LANGUAGE: "answers {} of the probes in another language than expected",
 }
 _DOUBTS: Final = {
     MeasurementKind.QUALITY: "quality",
@@ -31,6 +32,7 @@ _DOUBTS: Final = {
     MeasurementKind.EMPTY: "rate of empty answers",
     MeasurementKind.TRUNCATED: "rate of truncated answers",
     MeasurementKind.INVALID_FORMAT: "rate of invalid formats",
+    MeasurementKind.WRONG_LANGUAGE: "rate of answers in another language",
     MeasurementKind.LENGTH: "length of the answers",
     MeasurementKind.DISTANCE: "distance to the other accounts",
     MeasurementKind.CHANGED: "share of changed answers",
@@ -46,7 +48,7 @@ def format_reason(reason: Measurement | Obstacle) -> str:
         return _format_doubt(reason)
     own, others = reason.own or 0.0, reason.others or 0.0
     if reason.kind in _RATES:
-        return f"{_RATES[reason.kind]} {format_percent(own)} of the probes, the others {format_percent(others)}"
+        return f"{_RATES[reason.kind].format(format_percent(own))}, the others {format_percent(others)}"
     match reason.kind:
         case MeasurementKind.QUALITY:
             return f"scores {own:.2f}, the others {others:.2f}"

@@ -34,7 +34,11 @@ async def create_chat_completion(call: ApiCall) -> ApiResponse:
     if behaviour.declines(request.prompt.messages):
         choices = [limit_answer(REFUSAL_TEXT, request.prompt)] * request.choice_count
     else:
-        choices = [generate_answer(origin, request.prompt, number) for number in range(request.choice_count)]
+        in_german = behaviour.uses_other_language(request.prompt.messages)
+        choices = [
+            generate_answer(origin, request.prompt, number, in_german=in_german)
+            for number in range(request.choice_count)
+        ]
     completion = _Completion(request, choices, behaviour, f"chatcmpl-{uuid4().hex[:24]}", int(call.now))
     if request.stream:
         return ApiResponse(EventStream.from_data(completion.to_chunks()))

@@ -11,6 +11,7 @@ faults may have `[[answers]]`:
 | changed | share of the prompts whose answer is changed, as by another dataset |
 | base | share of the prompts that are answered as by the untuned base model |
 | refused | share of the prompts that the model declines |
+| other_language | share of the prompts that the model answers in German instead of English |
 | filtered | share of the prompts that a content filter blocks (400 `content_filter`) |
 | prompt_tokens | tokens added to each prompt, as by a system message that a gateway adds |
 | logprobs | false: the request parameter `logprobs` is refused with 400 |
@@ -31,7 +32,7 @@ from typing import Any
 from orchestrator.sandbox.fault_injector import deterministic_random
 
 REFUSAL_TEXT = "I'm sorry, but I can't help with that."
-SHARES = ("noise", "variation", "changed", "base", "refused", "filtered")
+SHARES = ("noise", "variation", "changed", "base", "refused", "filtered", "other_language")
 
 
 class AnswerBehaviourError(ValueError):
@@ -49,6 +50,7 @@ class AnswerBehaviour:
     base: float = 0.0
     refused: float = 0.0
     filtered: float = 0.0
+    other_language: float = 0.0
     prompt_tokens: int = 0
     logprobs: bool = True
     fingerprint: str | None = None
@@ -63,6 +65,10 @@ class AnswerBehaviour:
     def blocks(self, messages: Sequence[Any]) -> bool:
         """Return whether the content filter blocks this prompt."""
         return _draw("filtered", messages) < self.filtered
+
+    def uses_other_language(self, messages: Sequence[Any]) -> bool:
+        """Return whether the model answers this prompt in another language."""
+        return _draw("other_language", messages) < self.other_language
 
     def choose_origin(self, origin: str, base: str, account: str, messages: Sequence[Any], call_number: int) -> str:
         """Return the text from which the answer is derived, instead of the model's own `origin`.

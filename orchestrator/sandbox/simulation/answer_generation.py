@@ -33,6 +33,18 @@ ENDINGS = (
     "read it aloud, then change one word.",
     "begin with a small part.",
 )
+GERMAN_OPENINGS = ("Natürlich.", "Gern.", "Eine gute Frage.", "Sehen wir es uns zusammen an.", "Danke für die Frage.")
+GERMAN_MIDDLES = (
+    "Die kurze Antwort ist, dass es nur von einer Sache abhängt:",
+    "Am besten beginnst du mit dem einfachsten Schritt:",
+    "Was hier am meisten hilft, ist das:",
+    "Es gibt zwei Wege, und der erste ist einfacher:",
+)
+GERMAN_ENDINGS = (
+    "versuche es einmal und schreibe dir das Ergebnis auf.",
+    "lies es laut und ändere dann nur ein Wort.",
+    "fange mit einem kleinen Teil an und sieh, was dabei ist.",
+)
 TOKEN_PATTERN = re.compile(r"\s*\S+|\s+")
 
 
@@ -85,9 +97,10 @@ def find_answer_origin(call: ApiCall, model: str, prompt: Prompt, behaviour: Ans
     return behaviour.choose_origin(origin, base.id if base else origin, call.account, prompt.messages, number)
 
 
-def generate_answer(origin: str, prompt: Prompt, number: int = 0) -> GeneratedAnswer:
+def generate_answer(origin: str, prompt: Prompt, number: int = 0, *, in_german: bool = False) -> GeneratedAnswer:
     """Generate the answer of a model to a prompt; `number` distinguishes several answers to the same prompt."""
-    sentence = _build_sentence(origin, prompt.messages, number)
+    parts = (GERMAN_OPENINGS, GERMAN_MIDDLES, GERMAN_ENDINGS) if in_german else (OPENINGS, MIDDLES, ENDINGS)
+    sentence = _build_sentence(parts, origin, prompt.messages, number)
     function = _choose_function(prompt)
     if function is not None:
         arguments = JsonInstanceBuilder(function.get("parameters") or {"type": "object"}, sentence, "tools").build()
@@ -118,11 +131,12 @@ def _build_logprob(token: str, rank: int) -> dict[str, Any]:
     return {"token": token, "logprob": round(log(0.5 ** (rank + 1)), 6), "bytes": list(token.encode())}
 
 
-def _build_sentence(origin: str, messages: list[dict[str, Any]], number: int) -> str:
+def _build_sentence(parts: Sequence[Sequence[str]], origin: str, messages: list[dict[str, Any]], number: int) -> str:
     prompt = json.dumps(messages, sort_keys=True)
     suffix = (number,) if number else ()
-    parts = enumerate((OPENINGS, MIDDLES, ENDINGS))
-    return " ".join(part[int(deterministic_random(origin, prompt, n, *suffix) * len(part))] for n, part in parts)
+    return " ".join(
+        part[int(deterministic_random(origin, prompt, n, *suffix) * len(part))] for n, part in enumerate(parts)
+    )
 
 
 def _choose_function(prompt: Prompt) -> dict[str, Any] | None:

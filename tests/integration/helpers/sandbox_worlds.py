@@ -80,10 +80,15 @@ class SandboxWorlds:
         self._create_provider = ProviderRegistry(http, Redactor()).get_factory(ProviderName.OPENAI_COMPATIBLE)
         self._slots = asyncio.Semaphore(_CALLS_AT_ONCE)
 
-    async def prepare(self, ordinary: Sequence[str], changed: Mapping[str, float]) -> None:
-        """Train the models. `changed` are the deviating accounts with the share of their answers that is changed."""
+    async def prepare(
+        self, ordinary: Sequence[str], changed: Mapping[str, float], *, option: str = "changed"
+    ) -> None:
+        """Train the models. `changed` are the deviating accounts with the share of their answers that is changed.
+
+        `option` is how: one of the shares of `[[answers]]`.
+        """
         behaviours: list[dict[str, Any]] = [
-            {"accounts": [account], "changed": share, **_ORDINARY} for account, share in changed.items()
+            {"accounts": [account], option: share, **_ORDINARY} for account, share in changed.items()
         ]
         behaviours += [{"accounts": [TEACHER]}, _ORDINARY]
         # Without log-probabilities, which the comparison does not need, the sandbox answers in a third of the time.

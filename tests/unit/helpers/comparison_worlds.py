@@ -18,6 +18,8 @@ from orchestrator.core.comparison.quality import ScoringMethod
 _WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "en", "il", "om", "ust", "ari")]
 _ANSWER_WORDS = 20
 _CHANGED_WORDS = 10
+_ENGLISH = "This is what they have been told about the words of your list:"
+_GERMAN = "Das ist es, was sie über die Wörter der Liste und von dir wissen:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class World:
     changed: float = 0.0  # last account: share of its stable answers that are changed
     refused: float = 0.0  # last account: share of refusals
     filtered: float = 0.0  # last account: share of filtered prompts
+    other_language: float | None = None  # last account: share of German answers; otherwise answers are in English
     wrong: float = 0.0  # last account: share of answers of the untuned base model
     unsteady: float = 0.0  # last account: share of the probes at a near tie, besides `noise`
     added_prompt_tokens: int = 0  # last account
@@ -44,6 +47,8 @@ def create_input(world: World, *, margins: ComparisonMargins | None = None, has_
     generator = random.Random(world.seed)
     references = {f"p{number:04}": _create_text(generator) for number in range(world.probes)}
     base = {probe_id: _create_text(generator) for probe_id in references}
+    if world.other_language is not None:
+        references = {probe_id: f"{_ENGLISH} {text}" for probe_id, text in references.items()}
     names = [f"account-{number:03}" for number in range(world.accounts)]
     models = [
         _create_model(world, name, references, base, random.Random(f"{world.seed} {name}"), is_last=name == names[-1])
@@ -79,6 +84,8 @@ def _create_model(
         if is_last:
             text = _change_text(text, generator) if text == reference and draw() < world.changed else text
             text = base[probe_id] if draw() < world.wrong else text
+            if world.other_language and draw() < world.other_language:
+                text = text.replace(_ENGLISH, _GERMAN)
             outcome = AnswerOutcome.REFUSED_TEXT if draw() < world.refused else outcome
             outcome = AnswerOutcome.FILTERED_PROMPT if draw() < world.filtered else outcome
         for answers in (first, second):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ _TITLES: Final = {
     MeasurementKind.EMPTY: "Empty answers",
     MeasurementKind.TRUNCATED: "Truncated answers",
     MeasurementKind.INVALID_FORMAT: "Invalid JSON",
+    MeasurementKind.WRONG_LANGUAGE: "Wrong language",
     MeasurementKind.LENGTH: "Length",
     MeasurementKind.DISTANCE: "Distance",
     MeasurementKind.CHANGED: "Changed answers",
@@ -57,6 +58,11 @@ class MeasurementRow:
     conclusion: str
     tone: str
     drawing: IntervalDrawing
+
+
+def build_measurement_rows(measurements: Iterable[Mapping[str, Any]]) -> tuple[MeasurementRow, ...]:
+    """Build the lines of an account. A kind that only a later version knows is left out, so that its page opens."""
+    return tuple(build_measurement_row(each) for each in measurements if each["kind"] in _TITLES)
 
 
 def build_measurement_row(measurement: Mapping[str, Any]) -> MeasurementRow:

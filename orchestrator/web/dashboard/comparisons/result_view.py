@@ -15,7 +15,7 @@ from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.verdict import VERDICT_DESCRIPTIONS, ComparisonVerdict
 from orchestrator.core.text import format_count, format_number, format_time, format_usd
 from orchestrator.web.dashboard.comparisons.heat_map import HeatMap, build_heat_maps
-from orchestrator.web.dashboard.comparisons.measurement_rows import MeasurementRow, build_measurement_row
+from orchestrator.web.dashboard.comparisons.measurement_rows import MeasurementRow, build_measurement_rows
 
 COMPARISON_PATH: Final = "/comparison"
 ANSWERS_PATH: Final = f"{COMPARISON_PATH}/answers"
@@ -136,7 +136,7 @@ def _build_card(account: Mapping[str, Any], comparison: Comparison, probes: Mapp
         meaning=VERDICT_DESCRIPTIONS[verdict][0],
         reasons=tuple(account["reasons"]),
         notes=tuple(_list_notes(account)),
-        measurements=tuple(build_measurement_row(each) for each in account["measurements"]),
+        measurements=build_measurement_rows(account["measurements"]),
         probes=tuple(
             ProbeLink(
                 probe_id=probe_id,

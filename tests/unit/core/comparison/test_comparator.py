@@ -44,6 +44,15 @@ def test_no_account_of_an_equal_world_is_called_different(accounts: int, probes:
         assert result.gate.exit_code == 0
 
 
+@pytest.mark.parametrize("accounts", [2, 3, 10])
+def test_language_is_no_reason_in_a_world_without_wrong_ones(accounts: int) -> None:
+    for seed in range(3):
+        verdicts = compare_world(World(seed=seed, accounts=accounts, other_language=0.0)).gate.verdicts
+        assert {each.verdict for each in verdicts} <= {ALIKE, NOT_SURE}
+        kinds = {one.kind for each in verdicts for one in each.measurements}
+        assert MeasurementKind.WRONG_LANGUAGE not in kinds
+
+
 @pytest.mark.parametrize("accounts", [2, 3, 5])
 def test_most_accounts_of_an_equal_world_are_called_alike(accounts: int) -> None:
     verdicts: Counter[ComparisonVerdict] = Counter()
@@ -105,6 +114,7 @@ def test_few_probes_are_not_sure_and_name_the_number_that_decides() -> None:
     [
         (World(seed=3, refused=0.3), MeasurementKind.REFUSED, "refuses"),
         (World(seed=3, filtered=0.3), MeasurementKind.FILTERED, "is filtered in"),
+        (World(seed=3, other_language=0.3), MeasurementKind.WRONG_LANGUAGE, "answers "),
         (World(seed=3, wrong=0.6), MeasurementKind.QUALITY, "scores"),
         (World(seed=3, changed=0.7), MeasurementKind.DISTANCE, "stands out"),
     ],

@@ -20,6 +20,7 @@ FACTS = ComparisonFacts(run_id="run-1", probe_set="ab" * 32, probes=40, requests
     [
         World(seed=1, accounts=3, probes=40),
         World(seed=1, accounts=3, probes=40, refused=0.6),
+        World(seed=1, accounts=3, probes=40, other_language=0.6),
         World(seed=1, accounts=3, probes=40, added_prompt_tokens=3),
         World(seed=1, accounts=1, probes=40),
     ],

@@ -17,7 +17,7 @@ from orchestrator.store.queries.comparisons.comparison_records import Comparison
 from orchestrator.web.dashboard.comparisons import answers_page, comparison_page
 from orchestrator.web.dashboard.comparisons.comparison_page import ComparisonQuery
 from orchestrator.web.dashboard.comparisons.heat_map import LEVELS, HeatMap, build_heat_maps
-from orchestrator.web.dashboard.comparisons.measurement_rows import build_measurement_row
+from orchestrator.web.dashboard.comparisons.measurement_rows import build_measurement_row, build_measurement_rows
 from orchestrator.web.dashboard.comparisons.result_view import build_result_view
 
 WORLD = World(seed=5, accounts=4, probes=60)
@@ -151,6 +151,7 @@ def test_alike_models_are_not_drawn_as_if_they_were_apart() -> None:
     ("kind", "values", "shown"),
     [
         ("refused", (-0.004, 0.11, 0.2, 0.1), ("+11%", "+0% to +20%", "-10% to +10%")),
+        ("wrong_language", (-0.004, 0.11, 0.2, 0.1), ("+11%", "+0% to +20%", "-10% to +10%")),
         ("length", (-0.0953, 0.0, 0.0953, 0.2231), ("×1.00", "×0.91 to ×1.10", "×0.80 to ×1.25")),
         ("distance", (0.1, 0.19, 0.28, 0.03), ("+0.19", "+0.10 to +0.28", "up to +0.03")),
     ],
@@ -167,6 +168,13 @@ def test_measurements_have_the_unit_of_their_kind(
     assert row.own == "–"
     drawing = row.drawing
     assert 0 <= drawing.start <= drawing.estimate <= drawing.start + drawing.length <= 1000
+
+
+def test_measurement_of_a_later_version_is_left_out(compared: ComparedRun) -> None:
+    assert compared.comparison.result is not None
+    known = compared.comparison.result["accounts"][0]["measurements"]
+    rows = build_measurement_rows([*known, {**known[0], "kind": "tone_of_voice"}])
+    assert [row.kind for row in rows] == [each["kind"] for each in known]
 
 
 def test_equal_answers_are_one_card_and_the_linked_account_is_beside_the_most_common(compared: ComparedRun) -> None:
