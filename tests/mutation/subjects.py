@@ -14,7 +14,8 @@ RECORDER_TESTS = (
     "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
 )  # fmt: skip
 ERROR_TRANSLATION = (
-    r"[eE]rror|_unwrap_|refus|_to_not_|_to_missing|_with_failure|_explain_failure|find_hint|_is_retryable|_is_gone"
+    r"[eE]rror|_unwrap_|refus|_to_not_|_to_missing|_to_unsuccessful|_build_not_ready|_with_failure|_explain_|_existing"
+    r"|find_hint|_is_retryable|_is_gone"
     r"|parse_retry_after|_seconds_until|_parse_seconds|_to_utc|(read|write)_call$|_strip_query|ERROR_CODES|_CODES$|_STATUSES$"
     r"|ERROR_CLASSES|_PATTERN$|_UNIT_SECONDS"
 )
@@ -84,10 +85,12 @@ DIALECTS = {
         "contract/test_openai_webhooks.py", words="compatible multipart dialects",
     ),
     "together": _build_dialect(
-        "together", "contract/test_together_deployments.py", "contract/test_provider_dialects.py"
+        "together", "unit/providers/together", "contract/test_together_deployments.py",
+        "contract/test_provider_dialects.py",
     ),
     "vertex": _build_dialect(
-        "vertex", "contract/test_vertex.py", "contract/test_google_credentials.py", words="google_credentials"
+        "vertex", "unit/providers/vertex", "contract/test_vertex.py", "contract/test_google_credentials.py",
+        words="google_credentials",
     ),
 }  # fmt: skip
 SUBJECTS = {
