@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -125,6 +126,13 @@ async def test_wrong_place_holds_the_account_and_says_which_options(bench: Azure
             assert option in refusal.hint
         with pytest.raises(AccountError):  # not "it does not exist": what is billed there would be forgotten
             await provider.remove_deployment(RemoteDeployment(id="x", status=_RUNNING, raw_status="", model=""))
+
+
+async def test_removal_of_what_the_resource_manager_does_not_find_succeeds(bench: AzureBench) -> None:
+    provider = connect(bench)
+    bench.wire.creation = re.compile("/deployments/")  # answers the removal
+    with bench.answering_creates({"error": {"code": "ResourceNotFound", "message": "not found"}}, 404):
+        await provider.remove_deployment(_named("orchestrator-x"))
 
 
 async def test_missing_role_is_named(bench: AzureBench) -> None:

@@ -40,7 +40,14 @@ class Context:
     lines: tuple[int, int]  # of the statement, or of the head of a statement with a body
     is_message: bool = False
     is_generator: bool = False
+    handles_error: bool = False  # in a handler or a `suppress`, or with the `if` of a `raise`
     constant: str | None = None  # of code that runs during the import: the name to which it assigns a value
+    is_in_class: bool = False
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Return whether a function or a constant of the module has to be replaced, and nothing else."""
+        return self.function is not None or (self.constant is not None and not self.is_in_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,13 @@ def _visit(node: ast.AST, place: _Place, context: Context, classes: tuple[str, .
         return
     if isinstance(node, ast.stmt):
         constant = _find_constant(node) if context.function is None else None
-        context = Context(context.function, _get_lines(node), is_generator=context.is_generator, constant=constant)
+        context = replace(
+            context, lines=_get_lines(node), is_message=False, constant=constant, is_in_class=bool(classes)
+        )
+    if isinstance(node, ast.ExceptHandler):
+        context = replace(context, lines=(node.lineno, max(node.lineno, node.body[0].lineno - 1)))
+    if _handles_error(node):
+        context = replace(context, handles_error=True)
     if isinstance(node, ast.ClassDef) and context.function is None:
         classes = (*classes, node.name)
     for change, apply in _find_changes(node, place, context):
@@ -116,6 +129,16 @@ def _get_lines(node: ast.stmt) -> tuple[int, int]:
     if isinstance(node, ast.Match):
         return node.lineno, node.end_lineno or node.lineno
     return node.lineno, max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or node.lineno
+
+
+def _handles_error(node: ast.AST) -> bool:
+    match node:
+        case ast.ExceptHandler() | ast.Raise() | ast.Call(func=ast.Name(id="suppress")):
+            return True
+        case ast.If(body=body):
+            return any(isinstance(statement, ast.Raise) for statement in body)
+        case _:
+            return False
 
 
 def _is_generator(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -180,6 +203,7 @@ def _find_changes(node: ast.AST, place: _Place, context: Context) -> Iterator[Ch
         yield from _change_statement(node, place, context)
     yield from _change_conditions(node)
     yield from _remove_parts(node)
+    yield from _remove_caught_errors(node)
 
 
 def _change_expression(node: ast.expr, place: _Place) -> Iterator[Change]:
@@ -268,6 +292,14 @@ def _remove_parts(node: ast.AST) -> Iterator[Change]:
         case ast.Match(cases=cases) if len(cases) > 1:
             reachable = (index for index, case in enumerate(cases) if not _is_unreachable(case))
             yield from (_remove_item(cases, index, "case") for index in reachable)
+
+
+def _remove_caught_errors(node: ast.AST) -> Iterator[Change]:
+    match node:
+        case ast.ExceptHandler(type=ast.Tuple(elts=errors)) | ast.Call(func=ast.Name(id="suppress"), args=errors):
+            yield from (_remove_item(errors, index, "error") for index in range(len(errors)))
+        case ast.ExceptHandler():
+            yield "except removed", partial(setattr, node, "type", ast.Tuple([], ast.Load()))
 
 
 def _remove_item(items: list[Any], index: int, name: str) -> Change:

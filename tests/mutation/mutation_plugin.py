@@ -1,7 +1,8 @@
 """Runs the tests of one pytest session against many mutants, each in a process forked after the collection.
 
 The program is imported once. A mutant replaces the code object of a function, which every reference to the function
-sees. Only the tests that execute a changed line run, the fastest first, until one fails.
+sees, or the value of a constant. Only the tests that execute a changed line run, or a line that reads the constant,
+the fastest first, until one fails.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 from forked_process import ForkedProcessError, call_in_fork
-from mutants import find_mutants
+from mutants import Mutant, find_mutants
+from subjects import find_near_tests, get_module_name
 
 SLOW_TEST_SECONDS = 0.02
 MutantKey = tuple[Path, int]  # module, and position in `find_mutants`
@@ -64,12 +66,15 @@ class MutationPlugin:
         items = session.items
         records = call_in_fork(lambda: _trace_items(items, files), cpu_seconds=3600, wall_seconds=7200)
         functions = _ImportedFunctions(files)
-        lines = {path: [m.context.lines for m in find_mutants(ast.parse(path.read_text()))] for path, _ in self._keys}
+        mutants = {path: find_mutants(ast.parse(path.read_text())) for path, _ in self._keys}
         for path, number in self._keys:
             if time.perf_counter() > self._deadline:
                 break
-            chosen = _choose_tests(records, str(path), lines[path][number])
-            verdict = _judge(items, chosen, path, number, functions)
+            mutant = mutants[path][number]
+            chosen = _choose_tests(
+                records, _find_wanted_lines(path, mutant, files), _find_near_items(path, mutant, items)
+            )
+            verdict = _judge(items, chosen, (path, number), mutant, functions)
             # A test that noticed one mutant often notices others: with slow tests this saves most of the time.
             for record in chosen:
                 record.kills += items[record.index].nodeid == verdict.by
@@ -99,7 +104,7 @@ def _trace_items(items: Sequence[pytest.Item], files: set[str]) -> list[TestReco
         lines.clear()
         start = time.process_time()
         following = items[index + 1] if index + 1 < len(items) else None
-        if _passes(item, following) and lines:
+        if _passes(item, following):
             records.append(TestRecord(index, time.process_time() - start, {k: set(v) for k, v in lines.items()}))
     sys.settrace(None)
     return records
@@ -110,9 +115,39 @@ def _passes(item: pytest.Item, following: pytest.Item | None) -> bool:
     return all(report.passed for report in reports)
 
 
-def _choose_tests(records: Sequence[TestRecord], file: str, lines: tuple[int, int]) -> list[TestRecord]:
-    wanted = range(lines[0], lines[1] + 1)
-    chosen = [record for record in records if not record.lines.get(file, set()).isdisjoint(wanted)]
+def _find_wanted_lines(path: Path, mutant: Mutant, files: set[str]) -> dict[str, set[int]]:
+    """Return the lines of a function that the mutant changes, or all lines that read the constant."""
+    constant = mutant.context.constant
+    if constant is None:
+        first, last = mutant.context.lines
+        return {str(path): set(range(first, last + 1))}
+    return {
+        file: {
+            node.lineno
+            for node in ast.walk(ast.parse(Path(file).read_text()))
+            if isinstance(node, ast.Name | ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and constant == (node.id if isinstance(node, ast.Name) else node.attr)
+        }
+        for file in files
+    }
+
+
+def _find_near_items(path: Path, mutant: Mutant, items: Sequence[pytest.Item]) -> set[int]:
+    """Return the tests that may read a constant themselves."""
+    if mutant.context.constant is None:
+        return set()
+    near = set(find_near_tests(path, sorted({str(item.path) for item in items})))
+    return {index for index, item in enumerate(items) if str(item.path) in near}
+
+
+def _choose_tests(records: Sequence[TestRecord], wanted: dict[str, set[int]], near: set[int]) -> list[TestRecord]:
+    chosen = [
+        record
+        for record in records
+        if record.index in near
+        or any(not record.lines.get(file, set()).isdisjoint(lines) for file, lines in wanted.items())
+    ]
     return sorted(
         chosen, key=lambda record: (-record.kills if record.seconds > SLOW_TEST_SECONDS else 0, record.seconds)
     )
@@ -137,14 +172,17 @@ class _ImportedFunctions:
 def _judge(
     items: Sequence[pytest.Item],
     chosen: Sequence[TestRecord],
-    path: Path,
-    number: int,
+    key: MutantKey,
+    mutant: Mutant,
     functions: _ImportedFunctions,
 ) -> Verdict:
-    code = compile_mutant(path, number)
+    path, code = key[0], compile_mutant(*key)
 
     def run() -> Verdict:
-        _apply_mutant(path, code, functions)
+        if constant := mutant.context.constant:
+            _replace_constant(path, code, constant)
+        else:
+            _apply_mutant(path, code, functions)
         for position, record in enumerate(chosen):
             following = items[chosen[position + 1].index] if position + 1 < len(chosen) else None
             if not _passes(items[record.index], following):
@@ -168,6 +206,19 @@ def _apply_mutant(path: Path, module_code: CodeType, functions: _ImportedFunctio
                 function.__code__ = code
     for cached in functions.caches:
         cached.cache_clear()
+
+
+def _replace_constant(path: Path, module_code: CodeType, constant: str) -> None:
+    name = get_module_name(path)
+    namespace: dict[str, Any] = {"__name__": name, "__package__": name.rpartition(".")[0], "__file__": str(path)}
+    exec(module_code, namespace)
+    old, new = vars(sys.modules[name])[constant], namespace[constant]
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get(constant) is old:
+            vars(module)[constant] = new
+    if isinstance(old, dict) and isinstance(new, dict):  # functions and objects may have a reference to it
+        old.clear()
+        old.update(new)
 
 
 def compile_mutant(path: Path, number: int) -> CodeType:

@@ -3,9 +3,9 @@
     .venv/bin/python tests/mutation/mutation_testing.py core
     .venv/bin/python tests/mutation/mutation_testing.py core --sample 15 --only jobs/ plans/
 
-A mutant of a function is tested in a process that is forked after the imports (mutation_plugin.py). A mutant of code
-that runs during the import, and one that survived, is tested with fresh imports. Every verdict is written to a file,
-by default to test-artifacts/mutation.jsonl.
+A mutant of a function or constant is tested in a process that is forked after the imports (mutation_plugin.py). A
+mutant of other code that runs during the import, and one that survived, is tested with fresh imports. Verdicts are
+written to a file, by default test-artifacts/mutation.jsonl.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import TextIO
 
 import pytest
 from forked_process import ForkedProcessError, call_in_fork
-from mutants import find_mutants
+from mutants import Context, find_mutants
 from mutation_plugin import MutantKey, MutationPlugin, Verdict, compile_mutant
-from subjects import ROOT, SUBJECTS, Subject, find_near_tests
+from subjects import ROOT, SUBJECTS, Subject, find_near_tests, get_module_name
 
 OPTIONS = ["-q", "-x", "--assert=plain", "--no-header", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
 THIRD_PARTY = [
@@ -68,7 +68,7 @@ class _MutantFinder(importlib.abc.MetaPathFinder):
     """Imports one module with a mutant in it."""
 
     def __init__(self, path: Path, code: CodeType) -> None:
-        self._name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        self._name = get_module_name(path)
         self._path = path
         self._code = code
 
@@ -109,18 +109,18 @@ class MutationRunner:
 
     def run(self) -> None:
         """Test the mutants until the deadline."""
-        in_functions = [key for key in self._chosen if self._get_function(key) is not None]
-        if in_functions:
-            self._run_in_functions(in_functions)
+        replaceable = [key for key in self._chosen if self._get_context(key).is_replaceable]
+        if replaceable:
+            self._run_replaceable(replaceable)
         for key in self._chosen:
-            if self._get_function(key) is None and time.perf_counter() < self._deadline:
+            if not self._get_context(key).is_replaceable and time.perf_counter() < self._deadline:
                 self._add(key, self._run_fresh(key))
 
-    def _get_function(self, key: MutantKey) -> str | None:
+    def _get_context(self, key: MutantKey) -> Context:
         path, number = key
-        return self._mutants[path][number].context.function
+        return self._mutants[path][number].context
 
-    def _run_in_functions(self, keys: Sequence[MutantKey]) -> None:
+    def _run_replaceable(self, keys: Sequence[MutantKey]) -> None:
         reader, writer = os.pipe()
 
         def run() -> int:
@@ -152,12 +152,12 @@ class MutationRunner:
         near = find_near_tests(key[0], self._test_files)
         if near and (verdict := _run_session(key, self._build_arguments(near))).killed:
             return verdict
-        if self._get_function(key) is not None:
+        if self._get_context(key).function is not None:
             return Verdict(killed=False)  # all tests that execute the function have run before
         return _run_session(key, self._build_arguments(self._test_files))
 
-    def _build_arguments(self, files: list[Path]) -> list[str]:
-        return [*OPTIONS, *self._subject.options, *map(str, files)]
+    def _build_arguments(self, files: list[str]) -> list[str]:
+        return [*OPTIONS, *self._subject.options, *files]
 
     def _add(self, key: MutantKey, verdict: Verdict) -> None:
         path, number = key
@@ -214,6 +214,13 @@ def format_table(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
+def find_subjects(names: Iterable[str]) -> list[Subject]:
+    """Return the subjects with these names, and those of a group with such a name."""
+    return [
+        subject for name, subject in SUBJECTS.items() if any(f"{name}/".startswith(f"{wanted}/") for wanted in names)
+    ]
+
+
 def parse_arguments() -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description="Test the tests: change the program and see which tests fail.")
@@ -236,8 +243,7 @@ def main() -> None:
     results: list[Result] = []
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     with arguments.results.open("w") as output:
-        for name in arguments.subjects:
-            subject = SUBJECTS[name]
+        for subject in find_subjects(arguments.subjects):
             chosen = choose_mutants(subject, arguments.only, arguments.sample, arguments.seed)
             deadline = time.perf_counter() + 60 * arguments.minutes
             runner = MutationRunner(subject, chosen, deadline=deadline, output=output)

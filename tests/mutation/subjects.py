@@ -13,12 +13,9 @@ RECORDER_TESTS = (
     "outcome_recorder", "store_jobs", "store_losses", "checkpoints", "history", "announcements", "stalled_jobs",
     "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
 )  # fmt: skip
-DIALECT_TESTS = (
-    "azure_deployments", "dashscope", "nebius_deployments", "vertex", "google_credentials", "bedrock", "buckets",
-    "provider_dialects",
-)  # fmt: skip
 ERROR_TRANSLATION = (
-    r"[eE]rror|_unwrap_|refus|_to_not_|_to_missing|_with_failure|_explain_failure|find_hint|_is_retryable|_is_gone"
+    r"[eE]rror|_unwrap_|refus|_to_not_|_to_missing|_to_unsuccessful|_build_not_ready|_with_failure|_explain_|_existing"
+    r"|find_hint|_is_retryable|_is_gone"
     r"|parse_retry_after|_seconds_until|_parse_seconds|_to_utc|(read|write)_call$|_strip_query|ERROR_CODES|_CODES$|_STATUSES$"
     r"|ERROR_CLASSES|_PATTERN$|_UNIT_SECONDS"
 )
@@ -33,25 +30,69 @@ class Subject:
     without_modules: str = "$^"  # an expression: modules of `modules` that are not mutated
     without_tests: str = "$^"
     places: str = ""  # an expression: only functions and constants with such a name are mutated
+    handles_error: bool = False  # whether the statements are mutated that catch or raise errors, wherever they are
     options: tuple[str, ...] = ()  # of pytest
 
     def list_modules(self) -> list[Path]:
         paths = {path for glob in self.modules for path in (ROOT / "orchestrator").glob(glob)}
         return sorted(p for p in paths if p.name != "__init__.py" and not re.search(self.without_modules, str(p)))
 
-    def list_tests(self) -> list[Path]:
-        """Return the test files."""
+    def list_tests(self) -> list[str]:
+        """Return the test files, as arguments of pytest."""
         places = [ROOT / "tests" / test for test in self.tests]
         files = [
             file for place in places for file in (sorted(place.rglob("test_*.py")) if place.is_dir() else [place])
         ]
-        return [file for file in files if not re.search(self.without_tests, str(file))]
+        return [str(file) for file in files if not re.search(self.without_tests, str(file))]
 
     def includes(self, context: Context) -> bool:
         """Return whether the code at this place is mutated."""
+        if self.handles_error and context.handles_error:
+            return True
         return re.search(self.places, context.function or context.constant or "") is not None
 
 
+def _build_dialect(folder: str, *tests: str, words: str = "") -> Subject:
+    """Return the error translation of one dialect, and the tests with its name or one of the words in theirs."""
+    return Subject(
+        (f"providers/{folder}/*.py",),
+        (*COMMON_DIALECT_TESTS, *tests),
+        places=ERROR_TRANSLATION,
+        handles_error=True,
+        options=("-k", " or ".join([folder, "error_codes", *words.split()])),
+    )
+
+
+COMMON_DIALECT_TESTS = (
+    "unit/providers/test_error_codes.py",
+    "contract/test_providers.py",
+    "contract/test_deployments.py",
+)
+DIALECTS = {
+    "azure": _build_dialect("azure", "unit/providers/azure", "contract/test_azure_deployments.py"),
+    "bedrock": _build_dialect("bedrock", "contract/test_bedrock.py", "contract/test_bedrock_deployments.py"),
+    "buckets": _build_dialect("objects", "contract/test_buckets.py", words="buckets"),
+    "dashscope": _build_dialect(
+        "dashscope", "unit/providers/dashscope", "contract/test_dashscope.py",
+        "contract/test_dashscope_deployments.py",
+    ),
+    "fireworks": _build_dialect(
+        "fireworks", "contract/test_fireworks_deployments.py", "contract/test_provider_dialects.py"
+    ),
+    "nebius": _build_dialect("nebius", "contract/test_nebius_deployments.py", "contract/test_provider_dialects.py"),
+    "openai": _build_dialect(
+        "openai", "unit/providers/openai", "contract/test_provider_dialects.py", "contract/test_multipart_uploads.py",
+        "contract/test_openai_webhooks.py", words="compatible multipart dialects",
+    ),
+    "together": _build_dialect(
+        "together", "unit/providers/together", "contract/test_together_deployments.py",
+        "contract/test_provider_dialects.py",
+    ),
+    "vertex": _build_dialect(
+        "vertex", "unit/providers/vertex", "contract/test_vertex.py", "contract/test_google_credentials.py",
+        words="google_credentials",
+    ),
+}  # fmt: skip
 SUBJECTS = {
     "core": Subject(
         ("core/**/*.py",),
@@ -70,17 +111,20 @@ SUBJECTS = {
         ("unit/providers",),
         places=ERROR_TRANSLATION,
     ),
-    "dialects": Subject(
-        ("providers/**/*.py",),
-        ("unit/providers", *(f"contract/test_{name}.py" for name in DIALECT_TESTS)),
-        without_modules="providers/http/|providers/chat|providers/registry",
-        places=ERROR_TRANSLATION,
-    ),
+    **{f"dialects/{name}": subject for name, subject in DIALECTS.items()},
 }  # fmt: skip
 
 
-def find_near_tests(module: Path, tests: list[Path]) -> list[Path]:
+def get_module_name(path: Path) -> str:
+    """Return the name under which the module is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def find_near_tests(module: Path, tests: list[str]) -> list[str]:
     """Return the test files that are named after the module or import it."""
-    dotted = ".".join(module.relative_to(ROOT).with_suffix("").parts)
-    imports = re.compile(rf"\b(from|import) {re.escape(dotted)}\b")
-    return [test for test in tests if test.stem == f"test_{module.stem}" or imports.search(test.read_text())]
+    package, _, name = get_module_name(module).rpartition(".")
+    imports = re.compile(
+        rf"\b(from|import) {re.escape(package)}\.{name}\b|from {re.escape(package)} import (\w+, )*{name}\b"
+    )
+    files = {test: Path(test.partition("::")[0]) for test in tests}
+    return [test for test, file in files.items() if file.stem == f"test_{name}" or imports.search(file.read_text())]

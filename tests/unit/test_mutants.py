@@ -84,3 +84,45 @@ def test_place_of_a_mutant_is_its_outermost_function_or_the_constant_that_is_com
         "returns None": ("A.grow", None),
         "5 → 6": ("A.grow", None),
     }
+
+
+def test_each_caught_error_is_no_longer_caught_in_one_mutant() -> None:
+    source = """
+def call():
+    with suppress(OSError):
+        try:
+            return 1
+        except (KeyError, TypeError):
+            return 2
+        except ValueError as error:
+            raise
+"""
+    tree = ast.parse(source)
+    names = ("except removed", "error 1 removed", "error 2 removed")
+    found = [(number, each) for number, each in enumerate(find_mutants(tree)) if each.change in names]
+    assert [(each.change, each.line) for _, each in found] == [
+        ("error 1 removed", 3), ("error 1 removed", 6), ("error 2 removed", 6), ("except removed", 8)
+    ]  # fmt: skip
+    changed = []
+    for number, _ in found:
+        tree = ast.parse(source)
+        find_mutants(tree)[number].apply()
+        lines = zip(ast.unparse(ast.parse(source)).splitlines(), ast.unparse(tree).splitlines(), strict=True)
+        changed += [new.strip() for old, new in lines if old != new]
+    assert changed == ["with suppress():", "except (TypeError,):", "except (KeyError,):", "except () as error:"]
+
+
+def test_place_of_a_mutant_says_whether_it_handles_an_error() -> None:
+    source = """
+def call(value):
+    if value == 1:
+        raise ValueError
+    if value == 2:
+        return 3
+    try:
+        return 4
+    except ValueError:
+        return 5
+"""
+    handled = {mutant.line for mutant in find_mutants(ast.parse(source)) if mutant.context.handles_error}
+    assert handled == {3, 4, 9, 10}

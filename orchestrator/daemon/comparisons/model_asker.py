@@ -35,18 +35,18 @@ class ModelAsker:
     """Asks one model. Knows which parameters it refuses, and whether it can be asked at all."""
 
     model: ModelToAsk
+    provider: ChatProvider
     max_output_tokens: int
     now: Callable[[], float]  # epoch seconds
     sleep: Callable[[float], Awaitable[None]]
-    provider: ChatProvider | None = None  # the account's present connection; None: it is not connected
     seed: int = 0
     unavailable: str | None = None  # why the model cannot be asked; the other probes are then not sent
     _left_out: frozenset[OptionalParameter] | None = field(default=None)
 
     async def ask(self, request: ProbeRequest, probe: Probe) -> StoredAnswer:
         """Return the answer to a probe. A call that fails after all retries is an answer with the outcome error."""
-        if self.unavailable is not None or self.provider is None:
-            return self._build_error(request, self.unavailable or "the account is not connected")
+        if self.unavailable is not None:
+            return self._build_error(request, self.unavailable)
         question = ChatQuestion(
             messages=json.loads(probe.messages),
             max_output_tokens=self.max_output_tokens,
@@ -55,7 +55,7 @@ class ModelAsker:
             routing_key=f"{probe.probe_id}-{request.round}",
         )
         try:
-            reply = await self._ask_with_retries(self.provider, question)
+            reply = await self._ask_with_retries(question)
         except (AccountError, RemoteNotFound) as error:
             self.unavailable = error.message
             return self._build_error(request, error.message)
@@ -71,13 +71,13 @@ class ModelAsker:
             self._left_out = frozenset()  # this question failed for a reason of its own: the others have everything
         return answer
 
-    async def _ask_with_retries(self, provider: ChatProvider, question: ChatQuestion) -> ChatReply:
+    async def _ask_with_retries(self, question: ChatQuestion) -> ChatReply:
         address = ModelAddress(base_url=self.model.base_url, model=self.model.model)
         started, attempt = self.now(), 0
         while True:
             attempt += 1
             try:
-                return await provider.ask(address, question, self._left_out)
+                return await self.provider.ask(address, question, self._left_out)
             except DeploymentNotReady as error:
                 if self.now() - started > MAX_WAKING_SECONDS:
                     raise
