@@ -17,6 +17,7 @@ DIALECT_TESTS = (
     "azure_deployments", "dashscope", "nebius_deployments", "vertex", "google_credentials", "bedrock", "buckets",
     "provider_dialects",
 )  # fmt: skip
+SIMULATED_COMPARISONS = r"test_(comparator|drift|account_drift|distance_table|document)\.py$"  # seconds for each test
 ERROR_TRANSLATION = (
     r"[eE]rror|_unwrap_|refus|_to_not_|_to_missing|_with_failure|_explain_failure|find_hint|_is_retryable|_is_gone"
     r"|parse_retry_after|_seconds_until|_parse_seconds|_to_utc|(read|write)_call$|_strip_query|ERROR_CODES|_CODES$|_STATUSES$"
@@ -59,7 +60,9 @@ SUBJECTS = {
         without_modules="/comparison/",
         without_tests="/comparison/",
     ),
-    "comparison": Subject(("core/comparison/*.py",), ("unit/core/comparison",)),
+    "comparison": Subject(
+        ("core/comparison/**/*.py",), ("unit/core/comparison",), without_tests=SIMULATED_COMPARISONS
+    ),
     "recorder": Subject(
         ("daemon/outcome_recorder.py", "store/queries/outcomes.py"),
         tuple(f"integration/test_{name}.py" for name in RECORDER_TESTS),
