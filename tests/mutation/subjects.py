@@ -13,6 +13,7 @@ RECORDER_TESTS = (
     "outcome_recorder", "store_jobs", "store_losses", "checkpoints", "history", "announcements", "stalled_jobs",
     "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
 )  # fmt: skip
+SIMULATED_COMPARISONS = r"test_(comparator|drift|account_drift|distance_table|document)\.py$"  # seconds for each test
 ERROR_TRANSLATION = (
     r"[eE]rror|_unwrap_|refus|_to_not_|_to_missing|_to_unsuccessful|_build_not_ready|_with_failure|_explain_|_existing"
     r"|find_hint|_is_retryable|_is_gone"
@@ -100,7 +101,9 @@ SUBJECTS = {
         without_modules="/comparison/",
         without_tests="/comparison/",
     ),
-    "comparison": Subject(("core/comparison/*.py",), ("unit/core/comparison",)),
+    "comparison": Subject(
+        ("core/comparison/**/*.py",), ("unit/core/comparison",), without_tests=SIMULATED_COMPARISONS
+    ),
     "recorder": Subject(
         ("daemon/outcome_recorder.py", "store/queries/outcomes.py"),
         tuple(f"integration/test_{name}.py" for name in RECORDER_TESTS),

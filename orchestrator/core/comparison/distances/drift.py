@@ -13,7 +13,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from itertools import combinations, product
 from statistics import fmean
 from typing import Final
 
@@ -25,6 +25,7 @@ DRIFT_LEVEL: Final = 0.01  # chance that any of the unchanged models is called c
 _MIN_DRAWS: Final = 999
 _DRAWS_BEYOND_LEVEL: Final = 10  # draws expected below the smallest level that is tested: fewer would decide by luck
 _MAX_EXCEEDANCES: Final = 50  # then the p-value is known well enough, and drawing ends
+_MAX_ENUMERATED_EXCHANGES: Final = 10_000  # of all probes together: all four answers of five probes
 _MAX_SPLITS: Final = 300  # of the answers of one probe into old and new ones; more than five a side are drawn
 _TOLERANCE: Final = 1e-9  # of sums of the same numbers in another order
 _SEED: Final = 20_261_129
@@ -138,7 +139,8 @@ def _measure_splits(
         chosen = list(combinations(everything, len(before)))
     else:
         generator = random.Random(_SEED)
-        chosen = [tuple(generator.sample(everything, len(before))) for _ in range(_MAX_SPLITS)]
+        drawn = [tuple(generator.sample(everything, len(before))) for _ in range(_MAX_SPLITS - 1)]
+        chosen = [tuple(range(len(before))), *drawn]  # with the observed one, so that a p-value is never zero
     possible = tuple(_measure_energy(distances, each) for each in chosen)
     return _ProbeSplits(_measure_energy(distances, range(len(before))), possible, count)
 
@@ -156,13 +158,17 @@ def _measure_within(distances: Sequence[Sequence[float]], side: Sequence[int]) -
 
 
 def _calculate_p_value(splits: Sequence[_ProbeSplits], draws: int) -> float:
-    """Return how often exchanged answers are as far apart as the observed ones, at most `draws` times drawn.
+    """Return how often exchanged answers are as far apart as the observed ones, of all exchanges or of `draws` ones.
 
-    Drawing ends early where the observed value is nothing unusual (Besag and Clifford, 1991). The observed value
-    counts as one of the draws, so the result is never zero.
+    If few probes vary, all exchanges are counted: five changed probes are just enough for a change, and the luck of
+    the draw would decide. Drawing ends early where the observed value is nothing unusual (Besag and Clifford, 1991).
+    The observed value counts as one of the draws, so the result is never zero.
     """
     varying = [each.possible for each in splits if len(each.possible) > 1]
     limit = sum(each.observed for each in splits if len(each.possible) > 1) - _TOLERANCE
+    exchanges = math.prod(map(len, varying))
+    if exchanges <= _MAX_ENUMERATED_EXCHANGES:
+        return sum(sum(values) >= limit for values in product(*varying)) / exchanges
     generator = random.Random(_SEED)
     exceedances = 0
     for drawn in range(1, draws + 1):

@@ -116,3 +116,40 @@ def test_document_names_who_accepted_and_passes_then() -> None:
     whole = apply_acceptances(document, models, [ACCEPTANCE, replace(for_late, model="ft:9")])
     assert whole["passed"] is True
     assert document["accounts"] == [failing, failing | {"account": "late"}]
+
+
+def test_comparison_of_a_model_as_plain_values() -> None:
+    known = replace(
+        COMPARED, reasons=(REASON,), accepted_by="operator:ada", accepted_reason="A strict model is wanted."
+    )
+    assert known.as_dict() == {
+        "verdict": "alike",
+        "reasons": [REASON],
+        "comparison": "c1",
+        "at": 5.0,
+        "accepted_by": "operator:ada",
+        "accepted_reason": "A strict model is wanted.",
+    }
+
+
+def test_latest_of_several_acceptances_counts() -> None:
+    later = replace(ACCEPTANCE, id="a2", accepted_by="operator:bob", reason="Checked by hand.")
+    found = RunVerdicts(verdicts={}, acceptances=(ACCEPTANCE, later)).find("acme", "ft:1")
+    assert found is not None
+    assert (found.accepted_by, found.accepted_reason) == ("operator:bob", "Checked by hand.")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "passed"), [("alike", True), ("not_sure", True), ("different", False), ("not_comparable", False)]
+)
+def test_document_passes_unless_a_failing_model_is_not_accepted(verdict: str, passed: bool) -> None:
+    document = {"passed": None, "accounts": [{"account": "acme", "verdict": verdict}]}
+    models = [ask("acme", fine_tuned_model="ft:1")]
+    assert apply_acceptances(document, models, [])["passed"] is passed
+    assert apply_acceptances(document, models, [ACCEPTANCE])["passed"] is True
+
+
+def test_acceptance_does_not_name_the_base_model_of_an_account() -> None:
+    models = [ask("acme", is_base=True, fine_tuned_model="ft:1")]
+    accounts = [{"account": "acme", "verdict": "alike", "reasons": []}]
+    assert build_verdicts("c1", 5.0, models, accounts) == {}

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ModelToAsk
-from orchestrator.core.comparison.model_reply import find_price_obstacle
+from orchestrator.core.comparison.model_reply import ModelReply, find_price_obstacle
 from orchestrator.core.comparison.request_plan import InferencePrice
-from orchestrator.core.inference import ChatQuestion
+from orchestrator.core.inference import ChatQuestion, ChatReply
 
 PRICED = ModelToAsk(
     name="acme",
@@ -32,3 +33,21 @@ def test_unknown_price_is_above_every_limit() -> None:
     unpriced = replace(PRICED, account="globex", price=None)
     assert "globex is unknown" in (find_price_obstacle([PRICED, unpriced], QUESTION, 1000.0) or "")
     assert find_price_obstacle([unpriced], QUESTION, None) is None
+
+
+def test_price_is_that_of_the_messages_in_utf8_and_of_the_longest_answer() -> None:
+    # 32 bytes of frame, 300 two-byte letters: 632 bytes are 211 tokens, and 8 more; 10 answer tokens cost ten times.
+    question = ChatQuestion(messages=[{"role": "user", "content": "é" * 300}], max_output_tokens=10)
+    usd = (211 + 8 + 100) / 1e6
+    assert find_price_obstacle([PRICED] * 2, question, 2 * usd) is None
+    assert find_price_obstacle([PRICED] * 2, question, 2 * usd - 1e-9) is not None
+
+
+def test_reply_has_text_outcome_and_price() -> None:
+    reply = ChatReply(outcome=AnswerOutcome.TRUNCATED, text="Yes", prompt_tokens=100, output_tokens=10)
+    found = ModelReply(model=PRICED, reply=reply)
+    assert (found.text, found.outcome) == ("Yes", AnswerOutcome.TRUNCATED)
+    assert found.usd == pytest.approx(0.0002)
+    failed = ModelReply(model=PRICED, error="no connection")
+    assert (failed.text, failed.outcome, failed.usd) == ("no connection", AnswerOutcome.ERROR, None)
+    assert ModelReply(model=PRICED).text == ""

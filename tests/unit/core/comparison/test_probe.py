@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from orchestrator.core.comparison.probe import (
+    DEFAULT_HELD_OUT_PROBES,
+    MIN_HELD_OUT_PROBES,
     Probe,
+    ProbeKind,
     allocate_quotas,
     choose_probes,
     hash_probe_set,
@@ -114,3 +118,50 @@ def test_weight_of_a_message_is_not_sent() -> None:
     assert probe is not None
     assert "weight" not in probe.messages
     assert probe.stratum[1] == 2
+
+
+def create_chat(turns: int, *, length: int = 8, has_system: bool = False) -> bytes:
+    messages = [{"role": "system", "content": "s"}] if has_system else []
+    for number in range(turns):
+        messages += [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": "x" * length}]
+    return json.dumps({"messages": messages}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "stratum"),
+    [
+        (create_chat(1), (False, 1, 2)),  # 8 is four bits long
+        (create_chat(3, has_system=True), (True, 3, 2)),
+        (create_chat(5), (False, 3, 2)),
+        (create_chat(1, length=7), (False, 1, 1)),
+        (create_chat(1, length=31), (False, 1, 2)),
+        (create_chat(1, length=32), (False, 1, 3)),
+    ],
+)
+def test_stratum_is_system_message_turns_and_length(line: bytes, stratum: tuple[bool, int, int]) -> None:
+    probe = parse_probe(line)
+    assert probe is not None
+    assert probe.stratum == stratum
+
+
+def test_identity_of_a_probe_never_changes() -> None:
+    # Stored answers name it: the hash of the canonical prompt, and of prompt and reference.
+    messages = [{"role": "user", "content": "Wie geht's, Jürgen?"}, {"role": "assistant", "content": " gut "}]
+    probe = parse_probe(json.dumps({"messages": messages}, ensure_ascii=False).encode())
+    assert probe is not None
+    prompt = '[{"content":"Wie geht\'s, J\\u00fcrgen?","role":"user"}]'
+    assert (probe.messages, probe.reference, probe.kind) == (prompt, " gut ", ProbeKind.HELD_OUT)
+    assert probe.prompt_id == sha256(prompt.encode()).hexdigest()[:16]
+    both = json.dumps([prompt, " gut "], separators=(",", ":"))
+    assert probe.probe_id == sha256(both.encode()).hexdigest()[:16]
+
+
+def test_remainders_are_distributed_by_size_and_then_by_name() -> None:
+    one, two, three = (False, 1, 1), (False, 1, 2), (True, 1, 1)
+    # 4 · 5 / 10 = 2, 4 · 3 / 10 = 1.2 and 4 · 2 / 10 = 0.8: the last has the largest remainder.
+    assert allocate_quotas({one: 5, two: 3, three: 2}, 4) == {one: 2, two: 1, three: 1}
+    assert allocate_quotas({three: 1, two: 1, one: 1}, 2) == {three: 0, two: 1, one: 1}
+
+
+def test_default_number_of_probes_is_that_of_the_documentation() -> None:
+    assert (DEFAULT_HELD_OUT_PROBES, MIN_HELD_OUT_PROBES) == (100, 30)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.core.comparison.probe import Probe, ProbeKind
 from orchestrator.core.comparison.request_plan import (
+    MAX_OUTPUT_TOKENS,
+    MIN_OUTPUT_TOKENS,
+    MIN_ROUND_GAP_SECONDS,
     ComparedModel,
     InferencePrice,
     RequestLimits,
@@ -15,6 +19,8 @@ from orchestrator.core.comparison.request_plan import (
     SpendingMeter,
     build_request_plan,
     calculate_max_output_tokens,
+    estimate_hosting_hours,
+    estimate_tokens,
 )
 
 PRICE = InferencePrice(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=4.0, usd_per_hour=6.0)
@@ -86,6 +92,9 @@ def test_continued_comparison_sends_only_what_is_missing_in_the_same_order() -> 
 @pytest.mark.parametrize(
     ("limits", "price", "text"),
     [
+        (RequestLimits(max_requests=50), PRICE, None),
+        (RequestLimits(max_usd=0.01101), PRICE, None),  # it costs 0.011
+        (RequestLimits(max_usd=0.01099), PRICE, "raise max_usd"),
         (RequestLimits(), None, None),
         (RequestLimits(max_usd=1.0), PRICE, None),
         (RequestLimits(max_usd=0.001), PRICE, "raise max_usd"),
@@ -131,3 +140,86 @@ def test_meter_continues_after_an_interruption() -> None:
     meter = SpendingMeter(plan, requests=48)
     answers = [meter.acquire_request(each) for each in itertools.islice(plan.iter_requests(), 3)]
     assert answers == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("probes", "gap", "hours"),
+    [
+        # 0.75 h until it is ready, and twice as long as asking: 100 probes in two rounds, four at once, 2 s each.
+        (100, 300.0, 1.0),  # 0.75 + 2 · 400 s = 0.972
+        (150, 300.0, 1.0),  # 0.75 + 2 · 450 s = 1
+        (151, 300.0, 1.25),
+        (0, 0.0, 0.75),
+        (0, 3600.0, 2.75),
+    ],
+)
+def test_hosting_hours_are_estimated_in_quarters_of_an_hour(probes: int, gap: float, hours: float) -> None:
+    assert estimate_hosting_hours(probes, gap) == hours
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abc", 1), ("abcd", 2), ("éé", 2), ("日本語", 3)])
+def test_tokens_are_estimated_from_bytes(text: str, tokens: int) -> None:
+    assert estimate_tokens(text) == tokens
+
+
+def test_limits_are_those_that_the_documentation_promises() -> None:
+    assert (MIN_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS, MIN_ROUND_GAP_SECONDS) == (16, 512, 300.0)
+
+
+def test_operator_chooses_the_maximum() -> None:
+    plan = build_request_plan([ComparedModel(name="one", price=PRICE)], create_probes(10), max_output_tokens=77)
+    assert (plan.max_output_tokens, plan.estimates[0].output_tokens) == (77, 2 * 10 * 77)
+    unscored = [replace(probe, reference=None) for probe in create_probes(3)]
+    assert calculate_max_output_tokens([*unscored, *create_probes(1)]) == 30
+
+
+@pytest.mark.parametrize(
+    ("price", "hosting_usd", "usd"), [(PRICE, 1.5, 4.5), (PRICE, None, None), (None, 1.5, None), (None, None, None)]
+)
+def test_hosting_is_the_price_by_the_hour_and_that_of_the_deployment(
+    price: InferencePrice | None, hosting_usd: float | None, usd: float | None
+) -> None:
+    model = ComparedModel(name="one", price=price, hosting_usd=hosting_usd)
+    plan = build_request_plan([model], create_probes(1), hosting_hours=0.5)
+    (estimate,) = plan.estimates
+    assert estimate.hosting_usd == usd
+    assert (estimate.usd is None) == (plan.usd is None) == (usd is None)
+    assert (estimate.token_usd is None) == (price is None)
+
+
+def test_order_depends_on_the_seed() -> None:
+    plan = create_plan()
+    first, other = (list(replace(plan, seed=seed).iter_requests()) for seed in (0, 1))
+    assert first != other
+    assert {each.key for each in first} == {each.key for each in other}
+    rounds = [[each.probe_id for each in first if each.round == number] for number in (1, 2)]
+    assert list(dict.fromkeys(rounds[0])) != list(dict.fromkeys(rounds[1]))
+    assert list(dict.fromkeys(rounds[0])) != [f"p{number}" for number in range(10)]
+
+
+def test_unknown_price_costs_nothing_without_a_limit_and_is_refused_with_one() -> None:
+    plan = create_plan(price=None)
+    request = next(each for each in plan.iter_requests() if each.model == "one")
+    meter = SpendingMeter(plan)
+    assert meter.acquire_request(request)
+    meter.release_request(request, None, None)
+    assert (meter.spent_usd, meter.requests) == (0.0, 1)
+    refused = SpendingMeter(replace(plan, limits=RequestLimits(max_usd=100.0)))
+    assert not refused.acquire_request(request)
+    assert refused.requests == 0
+
+
+def test_deployments_count_towards_the_limit_which_may_be_reached() -> None:
+    plan = create_plan(limits=RequestLimits(max_usd=0.00022 + 0.5))
+    request = next(plan.iter_requests())
+    assert not SpendingMeter(plan).acquire_request(request, hosting_usd=0.5001)
+    assert SpendingMeter(plan).acquire_request(request, hosting_usd=0.5)
+
+
+@pytest.mark.parametrize(("input_tokens", "output_tokens"), [(None, 1), (100, None)])
+def test_incomplete_count_of_tokens_is_billed_in_full(input_tokens: int | None, output_tokens: int | None) -> None:
+    meter = SpendingMeter(create_plan())
+    request = next(create_plan().iter_requests())
+    meter.acquire_request(request)
+    meter.release_request(request, input_tokens, output_tokens)
+    assert meter.spent_usd == pytest.approx(0.00022)
