@@ -188,8 +188,10 @@ async def is_healthy() -> Health:
 def build_backend(database: Database) -> WebBackend:
     """Build the backend with the real database and no service."""
 
+    shared_reads = status.SharedReads()
+
     async def call(function: Any, /, *arguments: Any, **options: Any) -> Any:
-        return await function(database, *arguments, **options)
+        return await shared_reads.call(function, database, *arguments, **options)
 
     async def ignore(*_: Any) -> Any:
         return False

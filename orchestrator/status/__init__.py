@@ -16,6 +16,7 @@ from orchestrator.status.account import (
 from orchestrator.status.action_preview import ActionPreview, preview_action
 from orchestrator.status.cache.encoded_status import EncodedStatus
 from orchestrator.status.cache.job_line_cache import StatusCacheConfig
+from orchestrator.status.cache.shared_reads import SharedReads
 from orchestrator.status.cache.status_cache import StatusCache
 from orchestrator.status.comparison_views import (
     ComparisonProgress,
@@ -111,6 +112,7 @@ __all__ = [
     "RunTimeline",
     "RunView",
     "ServingView",
+    "SharedReads",
     "StateCount",
     "StatusCache",
     "StatusCacheConfig",
