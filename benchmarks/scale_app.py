@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import resource
 import time
 from collections import Counter
@@ -229,11 +230,26 @@ def add_bench_route(app: FastAPI, changer: Changer, queries: Counter[str]) -> No
     app.router.routes.insert(0, app.router.routes.pop())  # before the mounted static files
 
 
-async def serve(folder: Path, count: int) -> None:
-    """Fill the database if it is new, and serve until killed."""
-    database = Database(f"sqlite:///{folder / 'scale.db'}")
-    if await database.migrate():
+def prepare(folder: Path, count: int) -> None:
+    """Create and fill the database in a child process, whose memory does not count."""
+
+    async def create() -> None:
+        database = Database(f"sqlite:///{folder / 'scale.db'}")
+        await database.migrate()
         await fill(database, count, time.time())  # noqa: TID251
+        await database.close()
+
+    child = os.fork()
+    if child == 0:
+        asyncio.run(create())
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("the database could not be filled")
+
+
+async def serve(folder: Path) -> None:
+    """Serve until killed."""
+    database = Database(f"sqlite:///{folder / 'scale.db'}")
     async with database.read() as connection:
         rows = await connection.execute(text("SELECT id, account FROM jobs WHERE state = 'running' ORDER BY rowid"))
         changer = Changer(database, [(job, account) for job, account in rows])
@@ -251,4 +267,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--jobs", type=int, default=100_000)
     given = parser.parse_args()
-    asyncio.run(serve(given.folder, given.jobs))
+    prepare(given.folder, given.jobs)
+    asyncio.run(serve(given.folder))

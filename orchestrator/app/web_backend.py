@@ -113,7 +113,8 @@ class AppWebBackend:
     ) -> T:
         """Call a function with the database; equal reads of many clients share a result.
 
-        Raises DatabaseUnavailable without details."""
+        Raises DatabaseUnavailable without details.
+        """
         try:
             return await self._shared_reads.call(function, self._database, *arguments, **options)
         except DatabaseUnavailable as error:  # its message has addresses that not every API client may know

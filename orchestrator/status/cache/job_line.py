@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -85,7 +86,7 @@ class JobLine:
 
 def build_job_line(view: JobView, job: Job, run: Run, account_state: AccountState, now: float) -> JobLine:
     """Encode the view of a job at the time `now`."""
-    text = msgspec.json.encode(view_to_dict(view))
+    text = _encode(view_to_dict(view))
     is_estimated = job.state is JobState.RUNNING and job.progress is None and view.progress is not None
     finish = job.estimated_finish if is_estimated else None
     values = ClockValues(view.progress, view.days_left, job.state_since, finish, job.retires_on)
@@ -102,6 +103,16 @@ def build_job_line(view: JobView, job: Job, run: Run, account_state: AccountStat
 
 def _replace_number(text: bytes, start: int, value: float | None) -> bytes:
     return b"".join((text[:start], msgspec.json.encode(value), text[text.index(b",", start) :]))
+
+
+def _encode(values: dict[str, Any]) -> bytes:
+    # Copied: msgspec leaves its bytes a quarter larger than their content, 25 MB for 100,000 jobs.
+    buffer = bytearray()
+    _encoder.encode_into(values, buffer)
+    return bytes(buffer)
+
+
+_encoder = msgspec.json.Encoder()
 
 
 def _hash(text: bytes) -> bytes:
