@@ -61,6 +61,7 @@ class AppWebBackend:
         ask_models: AskModels | None = None,
     ) -> None:
         self._database = database
+        self._shared_reads = status.SharedReads()
         self._environment_tokens = list_environment_tokens(settings)
         self._prices_file = settings.prices_file
         self._prices: PriceList | None = None
@@ -110,9 +111,12 @@ class AppWebBackend:
     async def call_with_database(
         self, function: Callable[Concatenate[Database, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
     ) -> T:
-        """Call a function with the database. Raises DatabaseUnavailable without details."""
+        """Call a function with the database; equal reads of many clients share a result.
+
+        Raises DatabaseUnavailable without details.
+        """
         try:
-            return await function(self._database, *arguments, **options)
+            return await self._shared_reads.call(function, self._database, *arguments, **options)
         except DatabaseUnavailable as error:  # its message has addresses that not every API client may know
             raise DatabaseUnavailable("the database is not reachable") from error
 

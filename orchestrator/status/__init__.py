@@ -14,6 +14,10 @@ from orchestrator.status.account import (
     list_accounts,
 )
 from orchestrator.status.action_preview import ActionPreview, preview_action
+from orchestrator.status.cache.encoded_status import EncodedStatus
+from orchestrator.status.cache.job_line_cache import StatusCacheConfig
+from orchestrator.status.cache.shared_reads import SharedReads
+from orchestrator.status.cache.status_cache import StatusCache
 from orchestrator.status.comparison_views import (
     ComparisonProgress,
     RunComparisons,
@@ -41,7 +45,6 @@ from orchestrator.status.events import (
     list_events_after,
     list_latest_events,
 )
-from orchestrator.status.job_line_cache import StatusCacheConfig
 from orchestrator.status.losses import LastLoss, LossOverview, find_loss_overview, get_loss_curves, list_job_losses
 from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
 from orchestrator.status.moderation import describe_moderation, format_iso
@@ -67,7 +70,6 @@ from orchestrator.status.runs import (
 )
 from orchestrator.status.serving import BY_ITSELF, NOT_DEPLOYED, ServingView
 from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
-from orchestrator.status.status_cache import StatusCache
 from orchestrator.status.timeline import RunTimeline, TimelineRow, find_timeline
 from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
@@ -89,6 +91,7 @@ __all__ = [
     "DeploymentListing",
     "DeploymentTotals",
     "DeploymentView",
+    "EncodedStatus",
     "EventData",
     "Health",
     "JobListing",
@@ -109,6 +112,7 @@ __all__ = [
     "RunTimeline",
     "RunView",
     "ServingView",
+    "SharedReads",
     "StateCount",
     "StatusCache",
     "StatusCacheConfig",

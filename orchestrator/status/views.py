@@ -330,8 +330,13 @@ def _progress(job: Job, now: float) -> float | None:
         return None
     if job.progress is not None or job.estimated_finish is None:
         return job.progress
-    total_seconds = job.estimated_finish - job.state_since
-    return round(min(max((now - job.state_since) / total_seconds, 0.0), 0.99), 2) if total_seconds > 0 else None
+    return estimate_progress(job.state_since, job.estimated_finish, now)
+
+
+def estimate_progress(running_since: float, estimated_finish: float, now: float) -> float | None:
+    """Return the share of the time that has passed, from 0 to 0.99; None if there is none between the two times."""
+    total_seconds = estimated_finish - running_since
+    return round(min(max((now - running_since) / total_seconds, 0.0), 0.99), 2) if total_seconds > 0 else None
 
 
 def run_view(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
-from orchestrator.status import StatusCache
+from orchestrator.status import EncodedStatus, StatusCache
 from orchestrator.web.api.actions import ActionRoutes
 from orchestrator.web.api.comparison_requests import ComparisonRequestRoutes
 from orchestrator.web.api.comparisons import ComparisonRoutes
@@ -39,7 +39,7 @@ from orchestrator.web.dashboard.comparisons.comparison_routes import ComparisonP
 from orchestrator.web.dashboard.dataset_routes import DatasetRoutes
 from orchestrator.web.dashboard.deployments.deployment_routes import DeploymentPageRoutes
 from orchestrator.web.dashboard.routes import DashboardRoutes
-from orchestrator.web.headers import build_etag, not_modified_response
+from orchestrator.web.headers import not_modified_response
 from orchestrator.web.page_renderer import STATIC_FOLDER
 from orchestrator.web.problem import ProblemError, add_error_handlers
 
@@ -80,8 +80,8 @@ def create_app(backend: WebBackend) -> FastAPI:
     return app
 
 
-MAX_TAGGED_BODIES: Final = 20
-"""Documents kept with their tags. More runs than this are not expected to be polled one by one."""
+MAX_UNCHUNKED_BYTES: Final = 262_144
+"""Size up to which a document is sent as one piece."""
 SelectedRunParameter = Annotated[
     ShortText, Query(description="Name or id of a current run; default: all current runs.")
 ]
@@ -94,8 +94,6 @@ class StatusRoutes:
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
         self._status_cache = StatusCache()
-        self._tagged_bodies: dict[str | None, tuple[bytes, str]] = {}
-        """The latest body and its tag, by the run that was selected."""
         self.router = APIRouter(tags=["status"])
         add = partial(self.router.add_api_route, methods=["GET"])
         not_modified: ResponseDocs = {304: {"description": "Not modified since the response with this `ETag`."}}
@@ -117,18 +115,11 @@ class StatusRoutes:
         the parameter `run` it has the schema 1, with that run only.
         """
         problem, name = (await self._backend.check_health()).problem, run or None
-        body = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now(), name)
-        if body is None:
+        document = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now(), name)
+        if document is None:
             raise ProblemError(404, f"There is no current run {run}.", "`/status` without `run` lists them.")
-        known, tag = self._tagged_bodies.get(name, (b"", ""))
-        if body is not known:  # hashed once per version, and off the event loop: it may be megabytes
-            tag = await asyncio.to_thread(build_etag, body)
-            if len(self._tagged_bodies) >= MAX_TAGGED_BODIES:
-                self._tagged_bodies.clear()
-            self._tagged_bodies[name] = body, tag
-        return not_modified_response(request, tag, "no-cache") or Response(
-            body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-cache"}
-        )
+        tag = f'"{document.digest}"'
+        return not_modified_response(request, tag, "no-cache") or _send_document(document, tag)
 
     async def healthz(self) -> Response:
         """Liveness probe: the process responds."""
@@ -139,3 +130,16 @@ class StatusRoutes:
         health = await self._backend.check_health()
         readiness = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
         return JSONResponse(readiness, 200 if health.ready else 503, {"Cache-Control": "no-store"})
+
+
+def _send_document(document: EncodedStatus, tag: str) -> Response:
+    """Build the response; a large document is sent piece by piece, as fast as the client reads it."""
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Content-Length": str(document.length)}
+    if document.length <= MAX_UNCHUNKED_BYTES:
+        return Response(document.join(), media_type="application/json", headers=headers)
+    return StreamingResponse(_iter_document(document), media_type="application/json", headers=headers)
+
+
+async def _iter_document(document: EncodedStatus) -> AsyncIterator[bytes]:
+    for chunk in document.iter_chunks():
+        yield chunk

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ PATIENT = StatusCacheConfig(build_time_divisor=1, max_wait_seconds=30)
 async def read(document: StatusCache, database: Database, problem: Failure | None, now: float) -> bytes:
     answer = await document.read(database, problem, now)
     assert answer is not None
-    return answer
+    return answer.join()
 
 
 async def assert_matches_read_model(
@@ -135,12 +136,12 @@ async def test_document_matches_the_read_model_after_a_change(database: Database
     assert await assert_matches_read_model(document, database, NOW) != before
 
 
-async def test_unchanged_status_returns_the_cached_bytes(database: Database) -> None:
+async def test_unchanged_status_returns_the_cached_document(database: Database) -> None:
     document = StatusCache(PATIENT)
     await fill(database, JOBS)
-    before = await read(document, database, None, NOW)
+    before = await document.read(database, None, NOW)
     if database.is_sqlite:  # PostgreSQL's mark counts what others do in the same server
-        assert await read(document, database, None, NOW + 1) is before
+        assert await document.read(database, None, NOW + 1) is before
 
 
 async def test_time_dependent_values_are_refreshed(database: Database) -> None:
@@ -150,15 +151,42 @@ async def test_time_dependent_values_are_refreshed(database: Database) -> None:
     assert await assert_matches_read_model(document, database, NOW + PATIENT.max_age_seconds) != before
 
 
-async def test_old_entries_are_refreshed_a_part_at_a_time(database: Database) -> None:
-    running = [a_job(name, state=JobState.RUNNING, estimated_finish=NOW + 100) for name in ("a", "b", "c")]
+async def test_ended_holds_are_refreshed_a_part_at_a_time(database: Database) -> None:
+    held = [a_job(name, hold=Hold("busy", "Wait.", "Wait.", until=NOW + 5)) for name in ("a", "b", "c")]
     document, later = StatusCache(replace(PATIENT, max_aged_lines_per_build=1)), NOW + PATIENT.max_age_seconds
-    await fill(database, running)
+    await fill(database, held)
     known = await assert_matches_read_model(document, database, NOW)
-    for _ in running:
+    for _ in held:
         before, known = known, await read(document, database, None, later)
         assert before != known
     assert await assert_matches_read_model(document, database, later) == known
+
+
+@pytest.mark.parametrize("seconds", [15.0, 3600.0, 86_400.0 * 40, -86_400.0])
+async def test_document_follows_the_clock_without_a_change(database: Database, seconds: float) -> None:
+    jobs = [
+        *JOBS,
+        a_job("retires", state=JobState.SUCCEEDED, fine_tuned_model="m-2", retires_on=date(1970, 1, 30)),
+        a_job("tricky", state=JobState.RUNNING, estimated_finish=NOW + 90, hyperparameters={"days_left": 1}),
+        a_job("waits", hold=Hold("busy", "Wait.", "Wait.", until=NOW + 10)),
+    ]
+    document = StatusCache(PATIENT)
+    await fill(database, jobs)
+    await save_standing(database, a_standing("tricky", labels=('"progress":1,', '"days_left":1,')))
+    before = await assert_matches_read_model(document, database, NOW)
+    assert await assert_matches_read_model(document, database, NOW + seconds) != before
+    assert await assert_matches_read_model(document, database, NOW) == before
+
+
+async def test_passing_time_causes_no_query_over_the_jobs(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = StatusCache(PATIENT)
+    await fill(database, JOBS)
+    before = await read(document, database, None, NOW)
+    monkeypatch.setattr(database, "read_long", None)
+    if database.is_sqlite:  # PostgreSQL's mark counts what others do in the same server
+        assert await read(document, database, None, NOW + PATIENT.max_age_seconds) != before
 
 
 async def test_document_without_a_run_carries_the_problem(database: Database) -> None:

@@ -40,8 +40,8 @@ async def read(cache: StatusCache, database: Database, run: str | None = None) -
     if answer is None:
         assert expected["run"] is None
         return None
-    assert json.dumps(json.loads(answer)) == json.dumps(expected)
-    return json.loads(answer)
+    assert json.dumps(json.loads(answer.join())) == json.dumps(expected)
+    return json.loads(answer.join())
 
 
 async def test_document_of_several_runs_has_schema_2_with_a_section_for_each(database: Database) -> None:

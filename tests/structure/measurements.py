@@ -25,7 +25,7 @@ HARD_FILES: dict[str, tuple[str, ...]] = {
     "outcome recording": ("orchestrator/store/outcomes.py", "orchestrator/store/queries/outcomes.py"),
     "group commit": ("orchestrator/store/writer.py", "orchestrator/store/db/group_commit.py"),
     "HTTP transport": ("orchestrator/providers/sockets.py", "orchestrator/providers/http/aiohttp_transport.py"),
-    "status cache": ("orchestrator/status/document.py", "orchestrator/status/status_cache.py"),
+    "status cache": ("orchestrator/status/document.py", "orchestrator/status/cache/status_cache.py"),
     "dispatch adapter": ("orchestrator/dispatch/pgqueuer.py", "orchestrator/dispatch/pgqueuer_dispatch.py"),
 }
 

@@ -1,7 +1,7 @@
 """Row versions: a text for each job of a run that changes whenever the job's line in `/status` would.
 
-The status cache (status/status_cache.py) keeps encoded lines by row version. Every column that a line shows must be
-either in _VERSION_COLUMNS or written only together with a new `version` of the job.
+The status cache (status/cache/status_cache.py) keeps encoded lines by row version. Every column that a line shows
+must be either in _VERSION_COLUMNS or written only together with a new `version` of the job.
 """
 
 from __future__ import annotations

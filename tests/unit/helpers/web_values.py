@@ -20,6 +20,7 @@ from orchestrator.status import (
     CurrentRun,
     DeploymentListing,
     DeploymentTotals,
+    EncodedStatus,
     Health,
     JobListing,
     JobView,
@@ -255,10 +256,10 @@ class WebServiceDouble:
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
 
 
-def encode_status(shown: StatusSnapshot, problem: Failure | None, run: str | None) -> bytes | None:
+def encode_status(shown: StatusSnapshot, problem: Failure | None, run: str | None) -> EncodedStatus | None:
     """The document of all runs, or of the run with this name."""
     parts = [shown] if run is None else [each for each in shown.split_by_run() if each.run and each.run.name == run]
-    return msgspec.json.encode(status_to_dict(parts[0]) | {"problem": problem}) if parts else None
+    return EncodedStatus(msgspec.json.encode(status_to_dict(parts[0]) | {"problem": problem})) if parts else None
 
 
 def repr_of(tally: Any) -> bytes:

@@ -8,6 +8,7 @@ from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, run, stat
 
 from orchestrator.core.errors import Failure, OrchestratorError
 from orchestrator.status import Health, status_to_dict
+from orchestrator.web.app import MAX_UNCHUNKED_BYTES
 
 
 async def test_status_contains_the_read_model_and_the_problem() -> None:
@@ -48,6 +49,17 @@ async def test_changed_status_is_sent() -> None:
         again = await client.get("/status", headers={"If-None-Match": tag})
     assert again.status_code == 200
     assert again.headers["etag"] != tag
+
+
+async def test_large_status_is_sent_in_pieces_with_its_length() -> None:
+    service = WebServiceDouble(*(ready(f"a{number}") for number in range(1000)))
+    async with service.client() as client:
+        answer = await client.get("/status")
+        again = await client.get("/status", headers={"If-None-Match": answer.headers["etag"]})
+    assert len(answer.content) > MAX_UNCHUNKED_BYTES
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert len(answer.json()["jobs"]) == 1000
+    assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_status_of_several_runs_has_them_all_or_the_selected_one() -> None:

@@ -12,13 +12,13 @@
 #    all columns that the job's line depends on. Lines are cached by row version, so only jobs whose text is new are
 #    loaded and encoded. A column that the line shows and the row version lacks would show stale data for ever;
 #    test_status_document compares cache and read model after each kind of change.
-# 3. What depends on the time alone? Progress and the end of a hold change without a commit. Such lines are built
-#    again when they are older than `max_age_seconds`. Days left of a model change by the day: the hour is part of the
-#    scope.
+# 3. What depends on the time alone? Progress, the days left of a model and the end of a hold change without a commit.
+#    Numbers are replaced in the encoded line (job_line.py); a line is built again when one of its holds has ended.
+#    Without a commit this is done every `max_age_seconds`, and the jobs are not queried.
 #
 # Three clocks, which must not be confused:
 #
-# * `now` (wall clock, passed in) decides how old a line is, because lines show wall-clock times.
+# * `now` (wall clock, passed in) decides what a line shows, because lines show wall-clock times.
 # * `_fresh_at` (event loop's clock) is when the body was last known to be up to date; after `max_staleness_seconds`
 #   it is not served any more, and readers wait for the build however long it takes.
 # * `_next_build_at` (event loop's clock) limits the share of time that goes into building: after a build of t seconds
@@ -29,12 +29,13 @@
 # action, for instance), so a reader that finds one waits for it and then checks again.
 #
 # The service handles jobs on the same event loop. Lines are therefore built `build_chunk_lines` at a time with a
-# pause in between, and the long query of step 2 goes through `read_long`, in a thread of its own on SQLite. At most
-# `max_aged_lines_per_build` lines are rebuilt for their age alone while a reader waits; the rest comes with the next
-# builds, because the cache then pretends to be older than it is (`_built_at`).
+# pause in between, and queries over all jobs go through `read_long`, in a thread of its own on SQLite. At most
+# `max_aged_lines_per_build` lines are rebuilt for the end of a hold alone while a reader waits; the rest comes with
+# the next builds, because the cache then pretends to be older than it is (`_renewed_at`).
 #
-# The encoded lines are shared by all answers and never changed. Only the `problem` (why the accounts file is not in
-# force) is not part of the cached body: it comes from the service's memory, and `_encode` puts it at the end.
+# The encoded lines are shared by all answers and never changed, and no answer is a copy of them (encoded_status.py):
+# with 100,000 jobs it would be 100 MB for each reader. Only the `problem` (why the accounts file is not in force) is
+# not part of the cached body: it comes from the service's memory, and `_encode` puts it at the end.
 #
 # Several current runs have one body with a section for each. Whether a reader wants all of them or one, `_encode`
 # joins the same lines, so a document of one run costs no second build.
@@ -43,17 +44,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from orchestrator.aio import SingleFlight, StillRunning
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import RunId
-from orchestrator.status.job_line_cache import JobLine, JobLineCache, StatusCacheConfig
+from orchestrator.core.jobs.run import Run
+from orchestrator.status.cache.encoded_status import EncodedStatus
+from orchestrator.status.cache.job_line import JobLine
+from orchestrator.status.cache.job_line_cache import JobLineCache, StatusCacheConfig
 from orchestrator.status.snapshot import RUNS_SCHEMA_VERSION, SCHEMA_VERSION, load_run_view, run_to_dict
 from orchestrator.status.views import RunView, view_to_dict
 from orchestrator.store.db.database import Database
@@ -67,16 +71,10 @@ class RunSection:
     run: RunView
     lines: Sequence[JobLine]
     """Its jobs, by account name."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing changes any more without an operator's action."""
-        return all(line.settled for line in self.lines)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of jobs by state."""
-        return dict(sorted(Counter(line.state for line in self.lines).items()))
+    counts: Mapping[str, int]
+    """Number of jobs by state."""
+    settled: bool
+    """Whether nothing changes any more without an operator's action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,11 @@ class StatusCache:
         self._line_caches: dict[RunId, JobLineCache] = {}
         """The encoded jobs of each current run."""
         self._body: StatusBody | None = None
+        self._runs: list[tuple[Run, RunView]] = []
+        """The current runs when the rows were read, the one with the highest priority first."""
         self._data_version: object = None
-        """The database's version before the body was built."""
-        self._built_at = -self._config.max_age_seconds
+        """The database's version before the rows were read."""
+        self._renewed_at = -self._config.max_age_seconds
         """Wall clock; in the distant past while lines that are too old remain."""
         self._fresh_at = 0.0
         """Event loop's clock: when the body was last known to be up to date."""
@@ -112,13 +112,13 @@ class StatusCache:
         """Event loop's clock: until then the body is served whatever changed."""
         self._encoded_from: tuple[StatusBody | None, Failure | None] = (None, None)
         """The body and the problem that the answers were encoded from."""
-        self._encoded: dict[str | None, bytes] = {}
+        self._encoded: dict[str | None, EncodedStatus] = {}
         """The answers, by the run that was selected."""
 
     async def read(
         self, database: Database, problem: Failure | None, now: float, run: str | None = None
-    ) -> bytes | None:
-        """Return the document as JSON bytes; `problem` is why the accounts file is not in force.
+    ) -> EncodedStatus | None:
+        """Return the document; `problem` is why the accounts file is not in force.
 
         With `run`, the document has only the current run with this name or id; None if there is none.
         Raises DatabaseUnavailable when it cannot be brought up to date.
@@ -162,33 +162,51 @@ class StatusCache:
         # The version is read before the rows: a commit in between causes one build too many, not one too few.
         data_version = await database.get_data_version()
         max_age = self._config.max_age_seconds
-        if data_version != self._data_version or now - self._built_at >= max_age:
+        has_changed = data_version != self._data_version or self._body is None
+        # `abs`: the clock may have been set back.
+        if has_changed or abs(now - self._renewed_at) >= max_age:
             build_started = clock()
-            self._body, all_built = await self._build(database, now, max_aged)
-            self._data_version, self._built_at = data_version, now if all_built else -max_age
+            if has_changed:
+                await self._update_rows(database, now)
+                self._data_version = data_version
+            self._body, is_complete = await self._build(database, now, max_aged)
+            self._renewed_at = now if is_complete else -max_age
             pause = (clock() - build_started) * (self._config.build_time_divisor - 1)
             self._next_build_at = clock() + pause
         self._fresh_at = started
 
-    async def _build(self, database: Database, now: float, max_aged: int | None) -> tuple[StatusBody, bool]:
-        """Build the body. Returns it, and whether every line in it is young enough."""
-        async with database.read() as connection:
-            live = await replicas.list_live(connection, now)
+    async def _update_rows(self, database: Database, now: float) -> None:
+        """Load the current runs, and build the lines of their jobs that changed."""
+        async with database.read_long() as connection:
             current = await runs.list_current(connection)
-            views = [await load_run_view(connection, run) for run in current]
+            self._runs = [(run, await load_run_view(connection, run)) for run in current]
         # The lines of a run that is no longer current are dropped with its cache.
         self._line_caches = {run.id: self._line_caches.get(run.id) or JobLineCache(self._config) for run in current}
-        share = None if max_aged is None else max(max_aged // max(len(current), 1), 1)
+        for run in current:
+            await self._line_caches[run.id].update_rows(database, run, now)
+
+    async def _build(self, database: Database, now: float, max_aged: int | None) -> tuple[StatusBody, bool]:
+        """Build the body. Returns it, and whether every line in it is as it should be at `now`."""
+        async with database.read() as connection:
+            live = await replicas.list_live(connection, now)
+        share = None if max_aged is None else max(max_aged // max(len(self._runs), 1), 1)
         sections, all_built = [], True
-        for run, view in zip(current, views, strict=True):
+        for run, view in self._runs:
             lines, is_complete = await self._line_caches[run.id].get_lines(database, run, now, share)
-            sections.append(RunSection(view, lines))
+            counts, is_settled = await asyncio.to_thread(_summarise, lines)
+            sections.append(RunSection(view, lines, counts, is_settled))
             all_built &= is_complete
         return StatusBody([view_to_dict(replica) for replica in live], sections), all_built
 
 
-def _encode(body: StatusBody, sections: Sequence[RunSection], problem: Failure | None) -> bytes:
-    """Join the sections, their jobs and the problem into one JSON object without encoding the jobs again."""
+def _summarise(lines: Sequence[JobLine]) -> tuple[dict[str, int], bool]:
+    """Return the number of jobs by state, and whether all of them are settled."""
+    counts = Counter(line.state for line in lines)
+    return dict(sorted(counts.items())), all(line.settled for line in lines)
+
+
+def _encode(body: StatusBody, sections: Sequence[RunSection], problem: Failure | None) -> EncodedStatus:
+    """Put the sections, their jobs and the problem together as one JSON object without encoding the jobs again."""
     last = b',"problem":%b}' % msgspec.json.encode(problem)
     if len(sections) > 1:
         counts: Counter[str] = Counter()
@@ -200,13 +218,13 @@ def _encode(body: StatusBody, sections: Sequence[RunSection], problem: Failure |
             "settled": all(section.settled for section in sections),
             "replicas": body.replicas,
         }
-        parts = [
-            _open(run_to_dict(section.run) | {"counts": section.counts, "settled": section.settled})
-            + _encode_jobs(section.lines)
-            + b"}"
-            for section in sections
-        ]
-        return b"".join((_open(head), b',"runs":[', b",".join(parts), b"]", last))
+        parts: list[bytes | Sequence[JobLine]] = []
+        before = _open(head) + b',"runs":['
+        for section in sections:
+            opened = _open(run_to_dict(section.run) | {"counts": section.counts, "settled": section.settled})
+            parts += [before + opened + _JOBS, section.lines]
+            before = b"]},"
+        return EncodedStatus(*parts, b"]}]" + last)
     only = next(iter(sections), None)
     head = {
         "schema": SCHEMA_VERSION,
@@ -215,13 +233,12 @@ def _encode(body: StatusBody, sections: Sequence[RunSection], problem: Failure |
         "settled": only is not None and only.settled,
         "replicas": body.replicas,
     }
-    return b"".join((_open(head), _encode_jobs(only.lines if only else ()), last))
+    return EncodedStatus(_open(head) + _JOBS, only.lines if only else (), b"]" + last)
+
+
+_JOBS: Final = b',"jobs":['
 
 
 def _open(head: dict[str, Any]) -> bytes:
     """Encode an object without its closing brace, so that members can be appended."""
     return msgspec.json.encode(head)[:-1]
-
-
-def _encode_jobs(lines: Sequence[JobLine]) -> bytes:
-    return b',"jobs":[%b]' % b",".join(line.text for line in lines)

@@ -1,0 +1,119 @@
+"""The encoded job: a line of the `/status` document, and how its values that follow the clock are replaced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from orchestrator.core.account_state import AccountState
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.next_action import list_job_holds
+from orchestrator.core.jobs.run import Run
+from orchestrator.status.views import JobView, estimate_progress, view_to_dict
+
+# A line of a running job shows other values every few seconds although nobody changed the job. Building it costs
+# a hundred microseconds and several queries; replacing a number in the text costs a few. The keys are safe to search
+# for: the text before `progress` and after `days_left` has no object whose keys a provider chooses, and a quotation
+# mark within a string is escaped.
+_PROGRESS_KEY = b'"progress":'
+_DAYS_LEFT_KEY = b'"days_left":'
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ClockValues:
+    """Values of a line that change as time passes, and what they are computed from."""
+
+    progress: float | None
+    days_left: int | None
+    running_since: float
+    estimated_finish: float | None
+    """None if the progress is not estimated."""
+    retires_on: date | None
+
+    def at(self, now: float, today: date) -> ClockValues:
+        """Return the values at another time; this object if they are the same."""
+        progress, days = self.progress, self.days_left
+        if self.estimated_finish is not None:
+            progress = estimate_progress(self.running_since, self.estimated_finish, now)
+        if self.retires_on is not None:
+            days = (self.retires_on - today).days
+        if progress == self.progress and days == self.days_left:
+            return self
+        return replace(self, progress=progress, days_left=days)
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """An encoded job."""
+
+    text: bytes
+    """The job as JSON."""
+    digest: bytes
+    """Hash of the text."""
+    state: str
+    """The state it counts for in `counts`: `held`, or the job's state."""
+    settled: bool
+    """Whether the job changes only by an operator's action."""
+    built_at: float
+    """Wall clock, epoch seconds."""
+    hold_ends: tuple[float, ...] = ()
+    """When its holds end."""
+    clock_values: ClockValues | None = None
+    """None if the line has no such value."""
+
+    def is_outdated(self, now: float) -> bool:
+        """Whether a hold has ended since the line was built, or began to count again because the clock was set."""
+        return any((end > self.built_at) != (end > now) for end in self.hold_ends)
+
+    def at(self, now: float, today: date) -> JobLine:
+        """Return the line with the values of that time; this object if they are the same."""
+        before = self.clock_values
+        if before is None or (values := before.at(now, today)) is before:
+            return self
+        text = self.text
+        if values.progress != before.progress:
+            text = _replace_number(text, text.index(_PROGRESS_KEY) + len(_PROGRESS_KEY), values.progress)
+        if values.days_left != before.days_left:
+            text = _replace_number(text, text.rindex(_DAYS_LEFT_KEY) + len(_DAYS_LEFT_KEY), values.days_left)
+        return replace(self, text=text, digest=_hash(text), clock_values=values)
+
+
+def build_job_line(view: JobView, job: Job, run: Run, account_state: AccountState, now: float) -> JobLine:
+    """Encode the view of a job at the time `now`."""
+    text = _encode(view_to_dict(view))
+    is_estimated = job.state is JobState.RUNNING and job.progress is None and view.progress is not None
+    finish = job.estimated_finish if is_estimated else None
+    values = ClockValues(view.progress, view.days_left, job.state_since, finish, job.retires_on)
+    return JobLine(
+        text=text,
+        digest=_hash(text),
+        state="held" if view.held else view.state,
+        settled=view.settled,
+        built_at=now,
+        hold_ends=tuple(hold.until for hold in list_job_holds(job, run, account_state) if hold.until is not None),
+        clock_values=values if finish is not None or job.retires_on is not None else None,
+    )
+
+
+def _replace_number(text: bytes, start: int, value: float | None) -> bytes:
+    return b"".join((text[:start], msgspec.json.encode(value), text[text.index(b",", start) :]))
+
+
+def _encode(values: dict[str, Any]) -> bytes:
+    # Copied: msgspec leaves its bytes a quarter larger than their content, 25 MB for 100,000 jobs.
+    buffer = bytearray()
+    _encoder.encode_into(values, buffer)
+    return bytes(buffer)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _hash(text: bytes) -> bytes:
+    return blake2b(text, digest_size=_DIGEST_BYTES).digest()

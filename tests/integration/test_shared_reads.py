@@ -1,0 +1,139 @@
+"""Pages that many clients request at the same time are read once, and are never older than the last commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from store_values import NOW, a_job, fill, record
+
+from orchestrator import status
+from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.lifecycle import JobEvent
+from orchestrator.core.jobs.transitions import advance
+from orchestrator.status import SharedReads
+from orchestrator.status.cache.shared_reads import MAX_AGE_SECONDS, MAX_SHARED_JOBS, MAX_SHARED_RESULTS
+from orchestrator.store.db.database import Database
+
+JOBS = [a_job(name) for name in ("a", "b", "c")]
+VIEWERS = 50
+
+
+class ReadCounter:
+    """Counts the long reads of a database, and can delay them."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.gate: asyncio.Event | None = None
+        self._read_long = database.read_long
+        monkeypatch.setattr(database, "read_long", self._count)
+
+    @asynccontextmanager
+    async def _count(self) -> AsyncIterator[Any]:
+        self.count += 1
+        async with self._read_long() as connection:
+            yield connection
+            if self.gate is not None:
+                await self.gate.wait()
+
+
+@pytest.fixture
+def sqlite(database: Database) -> Database:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL's data version also counts what others do in the same server")
+    return database
+
+
+async def get_counts(reads: SharedReads, database: Database, now: float = NOW) -> dict[str, int]:
+    found = await reads.call(status.find_run_overview, database, now, run_id=None)
+    assert found is not None
+    return found.counts
+
+
+async def start_upload(database: Database, number: int) -> None:
+    await record(database, advance(JOBS[number], JobEvent.UPLOAD_STARTED, now=NOW))
+
+
+async def test_viewers_of_an_unchanged_run_share_one_read(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, counter = SharedReads(), ReadCounter(sqlite, monkeypatch)
+    await fill(sqlite, JOBS)
+    for _ in range(3):
+        found = await asyncio.gather(*(get_counts(reads, sqlite) for _ in range(VIEWERS)))
+        assert found == [{"planned": 3}] * VIEWERS
+    assert counter.count == 1
+
+
+async def test_viewers_of_a_changing_run_share_two_reads_at_most(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, counter = SharedReads(), ReadCounter(database, monkeypatch)
+    await fill(database, JOBS)
+    counter.gate = asyncio.Event()
+    early = [asyncio.create_task(get_counts(reads, database)) for _ in range(VIEWERS)]
+    while counter.count == 0:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.001)
+    await start_upload(database, 0)
+    late = [asyncio.create_task(get_counts(reads, database)) for _ in range(VIEWERS)]
+    await asyncio.sleep(0)
+    counter.gate.set()
+    await asyncio.gather(*early)
+    assert await asyncio.gather(*late) == [{"planned": 2, "uploading": 1}] * VIEWERS, "they know of the change"
+    assert counter.count == 2
+
+
+async def test_every_commit_is_seen_by_the_next_read(database: Database) -> None:
+    reads = SharedReads()
+    await fill(database, JOBS)
+    for number in range(3):
+        assert (await get_counts(reads, database)).get("uploading", 0) == number
+        await start_upload(database, number)
+
+
+async def test_passing_time_is_seen(database: Database) -> None:
+    reads = SharedReads()
+    await fill(database, [a_job("a", hold=Hold("busy", "Wait.", "Wait.", until=NOW + MAX_AGE_SECONDS))])
+    assert await get_counts(reads, database) == {"held": 1}
+    assert await get_counts(reads, database, NOW + MAX_AGE_SECONDS) == {"planned": 1}
+
+
+async def test_other_arguments_are_another_read(database: Database) -> None:
+    reads = SharedReads()
+    await fill(database, JOBS)
+    for limit in (1, 2):
+        for skip in (0, 2):
+            page = await reads.call(status.list_jobs, database, JobFilter(), NOW, limit=limit, skip=skip)
+            assert page is not None
+            assert len(page.jobs) == min(limit, 3 - skip)
+    filtered = await reads.call(status.list_jobs, database, JobFilter(text="c"), NOW, limit=2)
+    assert filtered is not None
+    assert [job.account for job in filtered.jobs] == ["c"]
+
+
+async def test_results_are_bounded(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, counter = SharedReads(), ReadCounter(sqlite, monkeypatch)
+    await fill(sqlite, JOBS)
+
+    async def read_page(limit: int, skip: int = 0) -> int:
+        before = counter.count
+        await reads.call(status.list_jobs, sqlite, JobFilter(), NOW, limit=limit, skip=skip)
+        return counter.count - before
+
+    assert [await read_page(1), await read_page(1)] == [1, 0]
+    assert [await read_page(MAX_SHARED_JOBS + 1) for _ in range(2)] == [1, 1], "an export is not kept"
+    for skip in range(MAX_SHARED_RESULTS):
+        await read_page(1, skip=skip + 1)
+    assert await read_page(1) == 1, "the oldest result was dropped"
+
+
+async def test_failed_read_is_not_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = SharedReads()
+    await fill(database, JOBS)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "read_long", None)
+        with pytest.raises(TypeError):
+            await get_counts(reads, database)
+    assert await get_counts(reads, database) == {"planned": 3}
