@@ -7,6 +7,9 @@ CLIENTS := .venv-clients/.installed
 NODE_CLIENTS := .node-clients/.installed
 CLOCK := .venv-clock/.installed
 
+# Where nothing is compiled ahead, every process of the tests would compile all its modules anew: half of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install first-hour demo test browser lint format unit contract integration hostile acceptance calendar chaos bench rolling mutation lock chart test-container release audit test-pythons docs images clean
 
 install: $(INSTALLED)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from machine_speed import scale_seconds, set_time_factor
 from postgres import Postgres, serving
 
-from orchestrator.store.db import postgresql
+from orchestrator.store.db import postgresql, sqlite
+from orchestrator.store.db.database import Database
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,6 +39,21 @@ def scale_transaction_timeout() -> None:
     limits["idle_in_transaction_session_timeout"] = f"{scale_seconds(60_000):.0f}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def commit_without_the_disk() -> Iterator[None]:
+    """Let SQLite not wait for the disk in this process, as fsync = off does on PostgreSQL: no test cuts the power."""
+    configure = sqlite._configure
+
+    def configure_for_tests(connection: Any, record: Any) -> None:
+        configure(connection, record)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "the program waits: this is FULL"
+        connection.execute("PRAGMA synchronous=OFF")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "_configure", configure_for_tests)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with serving() as server:
@@ -49,10 +68,51 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     postgres.drop(url)
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> Iterator[str]:
+    """A PostgreSQL database that is up to date and empty, to be copied."""
+    url = postgres.create()
+    asyncio.run(_create_tables(_name_driver(url)))
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of SQLite that is up to date and empty, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "test.db"
+    asyncio.run(_create_tables(f"sqlite:///{path}"))
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of either kind, as the settings hand it on."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of either kind, up to date and empty, as the settings hand it on.
+
+    A copy takes a fifth of the time in which the tables are created.
+    """
+    if request.param == "sqlite":
+        yield f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), tmp_path)}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.create(request.getfixturevalue("postgres_template"))
+    yield _name_driver(url)
+    server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url_without_tables(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of either kind before its first migration."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
-    url: str = request.getfixturevalue("postgres_url")
+    return _name_driver(request.getfixturevalue("postgres_url"))
+
+
+async def _create_tables(url: str) -> None:
+    database = Database(url)
+    await database.migrate()
+    await database.close()
+
+
+def _name_driver(url: str) -> str:
     return url.replace("postgresql://", "postgresql+asyncpg://")

@@ -25,10 +25,11 @@ class Postgres:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def create(self) -> str:
-        """The URL of a new, empty database."""
+    def create(self, template: str | None = None) -> str:
+        """The URL of a new database: a copy of the one with the URL `template`, or an empty one."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        self.execute(f'CREATE DATABASE "{name}"')
+        copied = f' TEMPLATE "{_name(template)}"' if template else ""
+        self.execute(f'CREATE DATABASE "{name}"{copied}')
         return _database(self.url, name)
 
     def drop(self, url: str) -> None:

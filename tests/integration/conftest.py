@@ -13,6 +13,5 @@ from orchestrator.store.db.database import Database
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Up to date and empty."""
     opened = Database(database_url)
-    await opened.migrate()
     yield opened
     await opened.close()

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -57,6 +58,7 @@ async def serving(answering: Answering) -> AsyncIterator[str]:
         server.close()
 
 
+@cache
 def bomb(encoding: str) -> bytes:
     """A gigabyte of zeros, as it is sent."""
     packer = zlib.compressobj(9, wbits={"gzip": 31, "deflate": 15}[encoding])

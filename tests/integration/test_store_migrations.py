@@ -25,6 +25,21 @@ from orchestrator.store.schema.tables import metadata
 
 
 @pytest.fixture
+def database_url(url_without_tables: str) -> str:
+    """For these tests, without tables: the others' databases are copies of one that is up to date."""
+    return url_without_tables
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Up to date and empty."""
+    opened = Database(database_url)
+    await opened.migrate()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[DatabaseEngine]:
     engine = make_engine(database_url, without_timeouts=True)
     yield engine
