@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
 from orchestrator.core.comparison.interval import estimate_rate_difference
+from orchestrator.core.comparison.language.language_checker import LanguageChecker
 from orchestrator.core.comparison.measurement import Conclusion, MeasurementKind
 from orchestrator.core.comparison.rates import (
+    EventShares,
     list_answer_lengths,
-    list_event_shares,
-    list_rate_kinds,
+    list_event_rates,
     measure_length,
     measure_rate,
 )
@@ -20,6 +22,12 @@ from orchestrator.core.comparison.rates import (
 
 def answer(outcome: AnswerOutcome = AnswerOutcome.ANSWERED, text: str = "{}") -> ModelAnswer:
     return ModelAnswer(outcome=outcome, text=text)
+
+
+def list_shares(model: ModelAnswers, kind: MeasurementKind) -> EventShares | None:
+    """The shares of the model; None if the event never happened."""
+    rates = list_event_rates([model], [kind], LanguageChecker([], {}, []))
+    return rates[kind][model.account] if rates else None
 
 
 def create_model(*rounds: dict[str, ModelAnswer]) -> ModelAnswers:
@@ -47,16 +55,15 @@ def test_answer_is_an_event_of_one_kind(given: ModelAnswer, kind: MeasurementKin
         MeasurementKind.TRUNCATED,
         MeasurementKind.INVALID_FORMAT,
     ]
-    happened = [each for each in kinds if list_event_shares(create_model({"p": given}), each) == {"p": 1.0}]
+    happened = [each for each in kinds if list_shares(create_model({"p": given}), each) == {"p": 1.0}]
     assert happened == ([kind] if kind else [])
-    assert (
-        list_rate_kinds([create_model({"p": answer()}), create_model({"q": answer(), "p": given})], kinds) == happened
-    )
+    models = [replace(create_model({"p": answer()}), account="other"), create_model({"q": answer(), "p": given})]
+    assert list(list_event_rates(models, kinds, LanguageChecker([], {}, []))) == happened
 
 
 def test_kind_that_is_no_event_is_refused() -> None:
     with pytest.raises(ValueError, match="is not the rate of an event"):
-        list_event_shares(create_model({"p": answer()}), MeasurementKind.LENGTH)
+        list_shares(create_model({"p": answer()}), MeasurementKind.LENGTH)
 
 
 def test_share_is_that_of_the_rounds_with_an_answer() -> None:
@@ -65,7 +72,7 @@ def test_share_is_that_of_the_rounds_with_an_answer() -> None:
         {"a": refusal, "b": refusal, "c": error, "d": answer()},
         {"a": answer(), "b": error, "c": error, "d": answer()},
     )
-    assert list_event_shares(model, MeasurementKind.REFUSED) == {"a": 0.5, "b": 1.0, "d": 0.0}
+    assert list_shares(model, MeasurementKind.REFUSED) == {"a": 0.5, "b": 1.0, "d": 0.0}
 
 
 def test_rate_is_compared_with_that_of_all_others_together() -> None:
