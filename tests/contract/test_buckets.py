@@ -277,6 +277,11 @@ def s3_answering(tmp_path: Path, response: httpx2.Response, key: str = AWS_KEY) 
             AuthenticationFailed,
             "It has expired",
         ),
+        (  # as Ceph writes it
+            httpx2.Response(403, content=b"<Error><Code>InvalidAccessKeyId</Code><Message></Message></Error>"),
+            AuthenticationFailed,
+            "403 InvalidAccessKeyId: <Error><Code>",
+        ),
     ],
 )
 async def test_refusals_of_s3_are_explained(

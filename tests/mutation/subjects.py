@@ -71,7 +71,9 @@ COMMON_DIALECT_TESTS = (
 )
 DIALECTS = {
     "azure": _build_dialect("azure", "unit/providers/azure", "contract/test_azure_deployments.py"),
-    "bedrock": _build_dialect("bedrock", "contract/test_bedrock.py", "contract/test_bedrock_deployments.py"),
+    "bedrock": _build_dialect(
+        "bedrock", "unit/providers/bedrock", "contract/test_bedrock.py", "contract/test_bedrock_deployments.py"
+    ),
     "buckets": _build_dialect("objects", "contract/test_buckets.py", words="buckets"),
     "dashscope": _build_dialect(
         "dashscope", "unit/providers/dashscope", "contract/test_dashscope.py",
