@@ -78,7 +78,9 @@ DIALECTS = {
     "bedrock": _build_dialect(
         "bedrock", "unit/providers/bedrock", "contract/test_bedrock.py", "contract/test_bedrock_deployments.py"
     ),
-    "buckets": _build_dialect("objects", "contract/test_buckets.py", words="buckets", without="[s3"),
+    "buckets": _build_dialect(
+        "objects", "unit/providers/objects", "contract/test_buckets.py", words="buckets", without="[s3"
+    ),
     "dashscope": _build_dialect(
         "dashscope", "unit/providers/dashscope", "contract/test_dashscope.py",
         "contract/test_dashscope_deployments.py",
