@@ -146,6 +146,17 @@ async def test_server_that_does_not_list_parts_gets_them_again(tmp_path: Path, s
         assert bench.contents() == {NAME: file.path.read_bytes()}
 
 
+async def test_parts_of_an_upload_are_deleted_if_the_object_exists_by_its_end(tmp_path: Path) -> None:
+    """S3 bills the parts of an upload that is neither completed nor aborted."""
+    bench, state = FakeS3Bench(tmp_path), MemoryUploadState()
+    async with bench.serve():
+        file = bench.file(int(2.5 * bench.part_bytes), state)
+        bench.put(NAME, b"other")
+        with pytest.raises(RequestRejected):
+            await upload_to_bucket(bench.bucket(), file, bench.deadline())
+        assert (bench.storage.uploads, state.upload) == ({}, None)
+
+
 async def test_part_with_other_bytes_is_sent_again(tmp_path: Path) -> None:
     bench, state = FakeS3Bench(tmp_path), MemoryUploadState()
     async with bench.serve():
@@ -276,6 +287,11 @@ def s3_answering(tmp_path: Path, response: httpx2.Response, key: str = AWS_KEY) 
             ),
             AuthenticationFailed,
             "It has expired",
+        ),
+        (  # as Ceph writes it
+            httpx2.Response(403, content=b"<Error><Code>InvalidAccessKeyId</Code><Message></Message></Error>"),
+            AuthenticationFailed,
+            "403 InvalidAccessKeyId: <Error><Code>",
         ),
     ],
 )

@@ -147,6 +147,7 @@ async def test_azure_early_create_is_not_confused_with_other_refusals(tmp_path: 
     bench.translated.error_answer = lambda error: error | {"code": "invalidPayload"}  # type: ignore[method-assign]
     with pytest.raises(TemporaryError) as caught:
         await provider.create_job(bench.order(file, base_model="no-such-model"), bench.deadline())
+    assert caught.value.account == "acme"
     assert type(caught.value) is TemporaryError, "one that counts as an attempt, because the file is ready"
 
 

@@ -24,7 +24,7 @@ from orchestrator.providers.aws_signature import AwsSigner
 from orchestrator.providers.http.api_client import ApiClient, UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response import HttpResponse
-from orchestrator.providers.http.response_decoder import Decoded
+from orchestrator.providers.http.response_decoder import Decoded, name_or_none, text_or_none
 from orchestrator.providers.http.status_errors import ErrorCodes
 
 ERROR_CODES: Final[ErrorCodes] = {
@@ -90,11 +90,11 @@ class BedrockClient(ApiClient):
 
 
 def _to_unsuccessful(response: HttpResponse, path: str) -> UnsuccessfulResponse:
-    """Return the refusal with its code in the body, where errors are read. AWS has it in a header."""
+    """Return the refusal with its code where errors are read. AWS has it in a header or as `__type`."""
     refusal = UnsuccessfulResponse(response.status, response.headers, response.content, path)
-    code = (response.headers.get("x-amzn-errortype") or "").partition(":")[0]
     body = refusal.parse_body()
-    if not code or not isinstance(message := body.get("message") or body.get("Message"), str):
+    shown = response.headers.get("x-amzn-errortype") or name_or_none(body.get("__type")) or ""
+    code = shown.partition(":")[0].rpartition("#")[2]  # of NAMESPACE#CODE:ADDRESS
+    if not code:
         return refusal
-    content = msgspec.json.encode({"code": code, "message": message})
-    return UnsuccessfulResponse(response.status, response.headers, content, path)
+    return refusal.with_code(code, text_or_none(body.get("message")) or text_or_none(body.get("Message")))

@@ -23,6 +23,7 @@ from orchestrator.providers.http.deadline import send_deadline
 from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.response_decoder import (
     DECODE_ERRORS,
+    EXCERPT_SOURCE_BYTES,
     Decoded,
     ListLimits,
     MalformedResponse,
@@ -51,6 +52,15 @@ class UnsuccessfulResponse(Exception):
         except DECODE_ERRORS:
             return {}
         return body if isinstance(body, dict) else {}
+
+    def with_code(self, code: str | None, message: str | None) -> UnsuccessfulResponse:
+        """Return the same refusal with a body in which errors are read. Without a message its response is quoted.
+
+        A code also counts without a message: without its code a full quota would be a final failure of the job.
+        """
+        text = message or self.content[:EXCERPT_SOURCE_BYTES].decode("utf-8", "replace")
+        content = msgspec.json.encode({"code": code, "message": text})
+        return UnsuccessfulResponse(self.status, self.headers, content, self.path)
 
 
 class ApiClient:

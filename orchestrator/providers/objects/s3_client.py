@@ -13,7 +13,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 import httpx2
-import msgspec
 
 from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RequestRejected
 from orchestrator.core.secret import Redactor
@@ -87,8 +86,8 @@ class S3Client(ApiClient):
             message = f"the bucket {self._bucket} is in {region}, and the account's region is {self._signer.region}"
         if status == httpx2.codes.FORBIDDEN and code in (None, "AccessDenied"):
             message = ACCESS_DENIED_TEXT
-        content = msgspec.json.encode({"code": code, "message": message}) if message else response.content
-        return UnsuccessfulResponse(status, response.headers, content, f"/{self._bucket}/{name}")
+        refusal = UnsuccessfulResponse(status, response.headers, response.content, f"/{self._bucket}/{name}")
+        return refusal.with_code(code, message) if code or message else refusal
 
 
 def find_xml_text(content: bytes | str, tag: str) -> str | None:

@@ -32,17 +32,18 @@ class ScriptedServer:
         self._steps = {name: list(each) if isinstance(each, list) else [each] for name, each in steps.items()}
         self.requests: list[httpx2.Request] = []
         self.redact = Redactor()
+        self.http = HttpClient(httpx2.MockTransport(self._respond))
 
     @property
     def seen(self) -> list[str]:
         """Return the methods and paths of the requests."""
         return [f"{each.method} {each.url.path}" for each in self.requests]
 
-    def connect(self, provider: ProviderName, **options: Any) -> Any:
+    def connect(self, provider: ProviderName, *, key: str = "key-of-acme", **options: Any) -> Any:
         """Connect an account of the provider to this server."""
         account = Account(name="acme", provider=provider, api_key="env:KEY", **options)
-        registry = ProviderRegistry(HttpClient(httpx2.MockTransport(self._respond)), self.redact, _load_secret)
-        return registry.get_factory(provider)(account, Secret("key-of-acme"))
+        registry = ProviderRegistry(self.http, self.redact, _load_secret)
+        return registry.get_factory(provider)(account, Secret(key))
 
     def _respond(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)

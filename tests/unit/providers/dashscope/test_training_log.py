@@ -34,6 +34,10 @@ def test_records_without_a_step_are_numbered() -> None:
     assert merge_curves(parse_losses(lines)) == [Loss(1, 1.5), Loss(2, 0.9, 1.1), Loss(3, 0.75)]
 
 
+def test_number_that_cannot_be_read_does_not_hide_the_others() -> None:
+    assert parse_losses(["{'loss': 1.5.2, 'eval_loss': 1.25, 'step': 3}"]) == [Loss(3, None, 1.25)]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -66,6 +66,7 @@ async def test_server_without_the_redirect_gets_the_file_as_a_form(tmp_path: Pat
     made = await connect(server).upload_file(create_dataset_file(tmp_path), DEADLINE)
     assert (made.id, made.filename) == ("file-1", "orchestrator-1.jsonl")
     upload = server.requests[1]
+    assert b'name="file"; filename="orchestrator-1.jsonl"\r\n' in upload.content
     assert b"Content-Type: application/jsonl\r\n\r\n{}\n" in upload.content
     assert b'name="purpose"\r\n\r\nfine-tune\r\n' in upload.content
     assert upload.extensions["timeout"]["read"] is None  # the deadline of the call is its limit
