@@ -39,31 +39,36 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from orchestrator.core.finding import Finding
 from orchestrator.core.text import format_count, format_list
-from orchestrator.dataset.checks.corpus import CorpusChecker
+from orchestrator.dataset.cache.check_cache import MIN_DATASET_BYTES, CacheFolder, CheckCache, open_check_cache
+from orchestrator.dataset.checks.corpus import CorpusChecker, CorpusTexts, TextsNotFound
 from orchestrator.dataset.checks.provider_rule_checker import ProviderRuleChecker
 from orchestrator.dataset.example import Example, create_finding
 from orchestrator.dataset.example_checker import AcceptedFacts, CheckedChat, ExampleChecker, choose_method
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.finding_collector import FindingCollector
-from orchestrator.dataset.parallel_checker import check_in_parallel, count_workers
-from orchestrator.dataset.read.reader import read_chats
+from orchestrator.dataset.parallel_checker import MIN_BYTES_PER_WORKER, PartCheckers, check_in_parallel, count_workers
+from orchestrator.dataset.read.reader import read_chats, read_chats_at
 from orchestrator.dataset.read.source_files import (
     READABLE_SUFFIXES,
     DatasetPaths,
     FolderListing,
     SourceFile,
     get_file_size,
+    list_folder,
     list_folders,
     list_missing_paths,
     list_source_files,
+    measure_sources,
 )
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult, FileSummary, Summary, build_histogram, merge_results
@@ -138,6 +143,8 @@ class DatasetChecker:
         self._progress = progress
         self._collector = FindingCollector()
         self._corpus_checker = CorpusChecker()
+        self._sources: list[SourceFile] = []
+        self._list_folder = cache(list_folder)  # once: files and findings are those of one moment
         self._files: list[FileSummary] = []
 
     def iter_accepted(self) -> Iterator[AcceptedExample]:
@@ -166,22 +173,66 @@ class DatasetChecker:
         if workers == 1 or self._observer:
             yield from (line for _, line in self.iter_accepted())
             return
+        self._set_method(sources)
+        checkers = PartCheckers(self._rules, self.token_counter, workers)
+        yield from (facts.line for facts in self._iter_facts(sources, checkers))
+
+    def check_files(self, cache_folder: CacheFolder) -> None:
+        """Check the files like `iter_lines`, but without lines and excerpts, and use and store results in a cache."""
+        sources = self._list_sources()
+        total_bytes = sum(map(get_file_size, sources))
+        if total_bytes < MIN_DATASET_BYTES:
+            for _ in self.iter_accepted():
+                pass
+            return
+        self._set_method(sources)
+        with open_check_cache(cache_folder, self._paths, self._rules) as results:
+            checkers = PartCheckers(
+                self._rules,
+                self.token_counter,
+                count_workers(total_bytes),
+                keeps_texts=False,
+                bytes_without_workers=0 if results.is_empty else MIN_BYTES_PER_WORKER,
+            )
+            for _ in self._iter_facts(sources, checkers, results):
+                pass
+
+    def _iter_facts(
+        self, sources: list[SourceFile], checkers: PartCheckers, results: CheckCache | None = None
+    ) -> Iterator[AcceptedFacts]:
         progress = _ReadProgress(self._progress, sources)
-        rules = self._rules if self._rules.method else _choose_method(self._rules, sources)
-        for index, checked in check_in_parallel(sources, rules, workers, lambda: self._corpus_checker.is_early):
+        for index, checked in check_in_parallel(sources, checkers, self._corpus_checker.is_early_after, results):
             if facts := self._merge(index, checked):
-                yield facts.line
+                yield facts
             progress.add(checked.size)
         progress.finish()
 
+    def _set_method(self, sources: Iterable[SourceFile]) -> None:
+        """Let the method of the first example decide for the others, if the rules name none."""
+        if self._rules.method is None:
+            examples = (record.example for source in sources for record in read_chats(source) if record.example)
+            first = next(examples, None)
+            self._rules = choose_method(self._rules, first.body) if first else self._rules
+
+    def _load_texts(self, places: Mapping[str, Collection[int]]) -> Iterator[CorpusTexts]:
+        """Yield the texts of the accepted examples that start at some lines of some files, by file name."""
+        checker = ExampleChecker(self._rules, self.token_counter, keeps_texts=False)
+        for source in self._sources:
+            for record in read_chats_at(source, lines) if (lines := places.get(source.name)) else ():
+                checker.start_part()
+                if texts := checker.check(record, early=True).texts:
+                    yield texts
+
     def _list_sources(self) -> list[SourceFile]:
-        sources = exclude_validation_files(list_source_files(self._paths), self._rules.validation_path)
+        listed = list_source_files(self._paths, self._list_folder)
+        sources = measure_sources(exclude_validation_files(listed, self._rules.validation_path))
+        self._sources = sources
         self._files = [FileSummary(source.name) for source in sources]
         return sources
 
     def build_result(self, *more: Finding) -> CheckResult:
         """Return all findings and the summary. `more` are further findings, such as those of the split."""
-        listing = list_folders(self._paths)
+        listing = list_folders(self._paths, self._list_folder)
         summary = Summary(
             files=tuple(self._files),
             ignored=tuple(listing.ignored),
@@ -198,7 +249,7 @@ class DatasetChecker:
             *counts,
             *more,
             *splits,
-            *self._corpus_checker.build_findings(),
+            *self._corpus_checker.build_findings(self._load_texts),
         ):
             self._collector.add(finding)
         return CheckResult(
@@ -217,7 +268,7 @@ class DatasetChecker:
         summary.examples += 1
         summary.add_example(facts.format, facts.left_out)
         self.token_counter.add_counts(facts.tokens)
-        self._corpus_checker.add(summary.file, checked.line, facts.corpus)
+        self._corpus_checker.add(summary.file, checked.line, facts.corpus, checked.texts)
         return facts
 
     def _folder_findings(self, listing: FolderListing) -> Iterator[Finding]:
@@ -268,13 +319,6 @@ def _ignored_files_text(summary: Summary) -> str:
     return f"; not read: {format_list(summary.ignored, limit=MAX_NAMED_FILES)}"
 
 
-def _choose_method(rules: DatasetRules, sources: Iterable[SourceFile]) -> DatasetRules:
-    """Return the rules with the method of the first example, which decides for the others."""
-    examples = (record.example for source in sources for record in read_chats(source) if record.example)
-    first = next(examples, None)
-    return choose_method(rules, first.body) if first else rules
-
-
 def check_dataset(
     path: DatasetPaths,
     rules: DatasetRules | None = None,
@@ -282,14 +326,21 @@ def check_dataset(
     training: Path | None = None,
     progress: ReadProgressCallback | None = None,
     observer: ExampleObserver | None = None,
+    cache_folder: CacheFolder | None = None,
 ) -> CheckResult:
     """Check the dataset at `path` (a folder, a file or several) without uploading or writing anything.
 
-    With `training`, `path` is a validation set, and none of its examples may be in that training set. Raises
-    ConfigError only when a tokenizer of the rules cannot be loaded; problems of the dataset are findings.
+    `cache_folder`: results of earlier checks are used, and those of this one are stored there. Then the result may
+    lack excerpts. With `training`, `path` is a validation set, and none of its examples may be in that training set.
+    Raises ConfigError only when a tokenizer of the rules cannot be loaded; problems of the dataset are findings.
     """
     rules = rules or DatasetRules()
     if training is None:
+        if cache_folder and not observer and rules.validation_path is None:
+            checker = DatasetChecker(path, rules, progress)
+            with suppress(TextsNotFound):  # then nothing is known of it any more
+                checker.check_files(cache_folder)
+                return checker.build_result()
         return _check_training_set(path, rules, progress, observer)
     checker = DatasetChecker(path, build_validation_rules(rules), progress, validation=True, observer=observer)
     places = {sha256(line).digest(): example for example, line in checker.iter_accepted()}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.canonical_jsonl import encode_canonical, remove_empty_fields
 from orchestrator.dataset.checks.conversion import ConversionChecker
-from orchestrator.dataset.checks.corpus import CorpusFactBuilder, CorpusFacts
+from orchestrator.dataset.checks.corpus import CorpusFactBuilder, CorpusFacts, CorpusTexts
 from orchestrator.dataset.checks.pii import redact_text
 from orchestrator.dataset.checks.provider_rule_checker import ProviderRuleChecker
 from orchestrator.dataset.checks.special_tokens import build_special_token_pattern, check_special_tokens
@@ -25,26 +27,25 @@ from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.counter import TokenCounter, TokenCounts
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedFacts:
+class AcceptedFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is known of an example without errors."""
 
     format: str
     left_out: tuple[str, ...]
-    line: bytes  # canonical form
+    line: bytes  # canonical form; empty if no texts are kept
     warnings: tuple[str, ...]  # codes
     tokens: TokenCounts
     corpus: CorpusFacts
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedChat:
+class CheckedChat(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The findings of one chat with their excerpts, and its facts if it is accepted."""
 
     line: int  # where the chat starts in its file, from 1
     size: int  # bytes read for it
     findings: tuple[tuple[Finding, str], ...] = ()
     accepted: AcceptedFacts | None = None  # None: refused; then a finding is an error
+    texts: CorpusTexts | None = None  # that findings about the dataset quote, if they are new
 
 
 class ExampleChecker:
@@ -53,7 +54,9 @@ class ExampleChecker:
     The method of the first example decides for the others if the rules name none.
     """
 
-    def __init__(self, rules: DatasetRules, counter: TokenCounter) -> None:
+    def __init__(self, rules: DatasetRules, counter: TokenCounter, *, keeps_texts: bool = True) -> None:
+        """Prepare the checks. `keeps_texts`: the results have canonical lines and the excerpts of findings."""
+        self._keeps_texts = keeps_texts
         self._rules = rules
         self._counter = counter
         self._provider_checker = ProviderRuleChecker(rules.providers)
@@ -70,23 +73,24 @@ class ExampleChecker:
         """Check a chat. `early`: it may be one of the first, in which names and near-duplicates are searched."""
         findings = [(finding, "") for finding in record.findings]
         refused = any(finding.severity is Severity.ERROR for finding in record.findings)
-        accepted = None
+        accepted, corpus_texts = None, None
         # A record may have both an example and errors of its text, such as a duplicate key: all of them are reported.
         if (example := record.example) is not None:
             issues = self._check_errors(example)
             if not issues and not refused:
                 line, texts = encode_canonical(example.body), list(iter_texts(example.body))
                 issues = list(check_style(example.body, texts, line))
+                facts, corpus_texts = self._fact_builder.build(example, line, texts, early=early)
                 accepted = AcceptedFacts(
                     format=example.format,
                     left_out=example.left_out,
-                    line=line,
+                    line=line if self._keeps_texts else b"",
                     warnings=tuple(issue.code.slug for issue in issues),
                     tokens=self._counter.last_counts,
-                    corpus=self._fact_builder.build(example, line, texts, early=early),
+                    corpus=facts,
                 )
             findings += [self._build_finding(example, issue) for issue in issues]
-        return CheckedChat(record.line, record.size, tuple(findings), accepted)
+        return CheckedChat(record.line, record.size, tuple(findings), accepted, corpus_texts)
 
     def _check_errors(self, example: Example) -> list[ExampleIssue]:
         """Return the errors of an example. The tokens of an example without errors are counted."""
@@ -103,7 +107,7 @@ class ExampleChecker:
     def _build_finding(self, example: Example, issue: ExampleIssue) -> tuple[Finding, str]:
         finding = example.to_finding(issue)
         self._excerpts[finding.code] += 1
-        has_excerpt = self._excerpts[finding.code] <= MAX_EXCERPTS_PER_CODE
+        has_excerpt = self._keeps_texts and self._excerpts[finding.code] <= MAX_EXCERPTS_PER_CODE
         return finding, _build_excerpt(example.body, issue) if has_excerpt else ""
 
 

@@ -1,4 +1,4 @@
-"""Checks the chats of a large dataset in several processes, and returns the results in the order of the dataset."""
+"""Checks the chats of a dataset in several processes or with a cache. Results are in the order of the dataset."""
 
 # Theory of operation
 #
@@ -7,6 +7,9 @@
 # the order of the parts, so that findings and canonical lines are the same as those of a single process.
 #
 # Memory stays bounded: at most two parts for each worker are in work or waiting for their turn.
+#
+# With a cache, pieces whose results are known are not checked again. The first pieces that are not known are checked
+# in this process: starting workers for a few changed chats would take longer than checking them.
 #
 # Two things depend on the chats before. The method of the first example decides for the others, so the caller has to
 # find it out first. And names and near-duplicates are searched in early examples only: a part is told whether one of
@@ -22,14 +25,16 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from orchestrator.core.errors import DatasetError
+from orchestrator.dataset.cache.check_cache import CheckCache, compute_key
 from orchestrator.dataset.example_checker import CheckedChat, ExampleChecker
 from orchestrator.dataset.read.reader import SourcePiece, read_piece, split_source
 from orchestrator.dataset.read.source_files import SourceFile
@@ -43,8 +48,14 @@ MIN_BYTES_PER_WORKER: Final = 8 << 20  # starting a process takes as long as che
 MAX_WORKERS: Final = 16  # beyond it this process, which reads and merges, is the slowest
 WORKER_MEMORY_BYTES: Final = 256 << 20  # what a worker may need: the tokenizers, a part, and its results
 
-_Part = list[tuple[int, SourcePiece]]
-"""Pieces of files, each with the index of its file."""
+_NumberedPiece = tuple[int, SourcePiece]
+"""A piece of a file, with the index of the file."""
+
+CheckedPart = list[tuple[int, list[CheckedChat]]]
+"""The results of each piece, with the index of its file."""
+
+EarlyTest = Callable[[int], bool]
+"""Returns whether the example after so many others is an early one. The others have results that are not used yet."""
 
 _checker: ExampleChecker | None = None  # of a worker process
 
@@ -56,57 +67,150 @@ def count_workers(total_bytes: int) -> int:
 
 
 def check_in_parallel(
-    sources: list[SourceFile], rules: DatasetRules, workers: int, is_early: Callable[[], bool]
+    sources: list[SourceFile],
+    checkers: PartCheckers,
+    is_early_after: EarlyTest,
+    cache: CheckCache | None = None,
 ) -> Iterator[tuple[int, CheckedChat]]:
-    """Yield the result of each chat with the index of its file. `is_early`: whether the next example is an early one.
+    """Yield the result of each chat with the index of its file.
 
     Raises DatasetError when a worker process is killed.
     """
-    pending: deque[Future[list[tuple[int, CheckedChat]]]] = deque()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (rules,)) as pool:
+    pending: deque[Callable[[], CheckedPart]] = deque()
+    with checkers:
         try:
-            for part in _iter_parts(sources):
-                pending.append(pool.submit(_check_part, part, is_early()))
-                if len(pending) >= 2 * workers:
-                    yield from pending.popleft().result()
+            for part in _iter_parts(sources, cache, is_early_after):
+                pending.append(_start_part(part, checkers, is_early_after(0), cache))
+                while len(pending) >= checkers.max_pending:
+                    yield from _iter_results(pending.popleft()())
             while pending:
-                yield from pending.popleft().result()
+                yield from _iter_results(pending.popleft()())
         except BrokenProcessPool:
             raise DatasetError(
                 "the chats could not be checked: a process that checks a part of them was killed",
                 hint="See if the system reports that memory ran out. A file with one chat on each line needs the "
                 "least memory.",
             ) from None
-        finally:  # also when the caller stops before the end
-            pool.shutdown(cancel_futures=True)
 
 
-def _iter_parts(sources: Iterable[SourceFile]) -> Iterator[_Part]:
-    """Yield parts of about PART_BYTES: a piece of a large file, or many small files."""
-    part: _Part = []
-    size = 0
+@dataclass(slots=True)
+class _Part:
+    """Pieces of about PART_BYTES together. Either all of them have to be checked, or all of them have results."""
+
+    pieces: list[_NumberedPiece] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)  # of the pieces, in the cache
+    results: CheckedPart = field(default_factory=list)
+    size: int = 0
+    accepted: int = 0  # examples of the results
+
+
+def _iter_parts(
+    sources: Iterable[SourceFile], cache: CheckCache | None, is_early_after: EarlyTest
+) -> Iterator[_Part]:
+    """Yield the parts of the dataset, in order: a piece of a large file, or many small files."""
+    part = _Part()
     for index, source in enumerate(sources):
-        for piece in split_source(source, PART_BYTES):
-            part.append((index, piece))
-            size += piece.size
-            if size >= PART_BYTES:
+        for piece in split_source(source, PART_BYTES, by_content=cache is not None):
+            key = compute_key(piece) if cache else None
+            early = is_early_after(part.accepted)
+            chats = cache.find(key, piece, early=early) if cache and key else None
+            if part.size >= PART_BYTES or (part.size and bool(part.results) != (chats is not None)):
                 yield part
-                part, size = [], 0
-    if part:
+                part = _Part()
+            if chats is None:
+                part.pieces.append((index, piece))
+                part.keys.append(key)
+            else:
+                part.results.append((index, chats))
+                part.accepted += sum(chat.accepted is not None for chat in chats)
+            part.size += max(1, piece.size)
+    if part.size:
         yield part
 
 
-def _start_worker(rules: DatasetRules) -> None:
+def _start_part(
+    part: _Part, checkers: PartCheckers, early: bool, cache: CheckCache | None
+) -> Callable[[], CheckedPart]:
+    """Start to check a part, and return a function that waits for the results."""
+    if not part.pieces:
+        return lambda: part.results
+    wait = checkers.start(part.pieces, part.size, early)
+    if cache is None:
+        return wait
+
+    def store() -> CheckedPart:
+        results = wait()
+        for key, (_, piece), (_, chats) in zip(part.keys, part.pieces, results, strict=True):
+            if key is not None:
+                cache.add(key, piece, chats, early=early)
+        return results
+
+    return store
+
+
+def _iter_results(part: CheckedPart) -> Iterator[tuple[int, CheckedChat]]:
+    return ((index, chat) for index, chats in part for chat in chats)
+
+
+class PartCheckers:
+    """Checks parts in this process up to some bytes, then in worker processes."""
+
+    def __init__(
+        self,
+        rules: DatasetRules,
+        counter: TokenCounter,
+        workers: int,
+        *,
+        keeps_texts: bool = True,
+        bytes_without_workers: int = 0,
+    ) -> None:
+        """Prepare the checkers. Worker processes start when they are needed; with one worker there are none."""
+        self._rules = rules
+        self._keeps_texts = keeps_texts
+        self._checker = ExampleChecker(rules, counter, keeps_texts=keeps_texts)
+        self._workers = workers
+        self._bytes_without_workers = bytes_without_workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:  # also when the caller stops before the end
+            self._pool.shutdown(cancel_futures=True)
+
+    @property
+    def max_pending(self) -> int:
+        """How many parts may be in work: without workers, results are used before the next part is started."""
+        return 2 * self._workers if self._pool else 1
+
+    def start(self, pieces: list[_NumberedPiece], size: int, early: bool) -> Callable[[], CheckedPart]:
+        """Start to check a part, and return a function that waits for the results."""
+        if self._workers == 1 or self._bytes_without_workers >= size:
+            self._bytes_without_workers -= size
+            results = _check_pieces(self._checker, pieces, early)
+            return lambda: results
+        if self._pool is None:
+            arguments = (self._rules, self._keeps_texts)
+            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _start_worker, arguments)
+        return self._pool.submit(_check_part, pieces, early).result
+
+
+def _start_worker(rules: DatasetRules, keeps_texts: bool) -> None:
     global _checker
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which then ends the workers
-    _checker = ExampleChecker(rules, TokenCounter(rules.base_models, rules.tokenizers))
+    _checker = ExampleChecker(rules, TokenCounter(rules.base_models, rules.tokenizers), keeps_texts=keeps_texts)
 
 
-def _check_part(part: _Part, early: bool) -> list[tuple[int, CheckedChat]]:
+def _check_part(pieces: list[_NumberedPiece], early: bool) -> CheckedPart:
     assert _checker is not None
-    _checker.start_part()
-    return [(index, _checker.check(record, early=early)) for index, piece in part for record in read_piece(piece)]
+    return _check_pieces(_checker, pieces, early)
+
+
+def _check_pieces(checker: ExampleChecker, pieces: list[_NumberedPiece], early: bool) -> CheckedPart:
+    checker.start_part()
+    return [(index, [checker.check(record, early=early) for record in read_piece(piece)]) for index, piece in pieces]
 
 
 def _count_cpus() -> int:

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
         ge=256,
         description="memory limit of the process that reads the chats, in MB; –: three quarters of all memory",
     )
+    check_cache_mb: int = Field(
+        default=256,
+        ge=0,
+        description="maximum size of the results of earlier checks that `check` keeps, in MB; 0: none",
+    )
     dataset_watch_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=30,
         description="interval, in seconds, at which `serve` compares the dataset's file names, sizes and times; a "

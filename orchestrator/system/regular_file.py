@@ -50,6 +50,23 @@ def open_regular_file(path: Path) -> BinaryIO:
         raise
 
 
+def read_beginning(path: Path, max_bytes: int) -> bytes:
+    """Return at most `max_bytes` of a file that was a regular one a moment ago. Raises the errors of above.
+
+    It makes half of the system calls of `open_regular_file`, which matters for folders of many small files.
+    """
+    descriptor = os.open(path, _OPEN_FLAGS)
+    try:
+        state = os.fstat(descriptor)
+        _check_type(path, state.st_mode)
+        content = os.read(descriptor, max_bytes)
+        while len(content) != state.st_size and (more := os.read(descriptor, max_bytes - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
+
+
 def read_regular_file(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """Return the content of a regular file. Raises OSError, and FileTooLarge for more than `limit` bytes."""
     with open_regular_file(path) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from collections import Counter
@@ -24,6 +25,7 @@ from orchestrator.core.spec import Method
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.cache.check_cache import CacheFolder
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
 from orchestrator.dataset.output.report_examples import ReportExamples
@@ -60,12 +62,35 @@ def check_chats(
     rules, chats = load_rules_and_chats(session.settings, paths, method, run=run)
     examples = ReportExamples() if report else None
     with reading_progress("checking") as report_progress:
-        result = check_dataset(chats, rules, training=training, progress=report_progress, observer=examples)
+        result = check_dataset(
+            chats,
+            rules,
+            training=training,
+            progress=report_progress,
+            observer=examples,
+            cache_folder=find_cache_folder(session.settings),
+        )
     if report and examples:
         price = _find_job_price(session.settings, rules, sum(examples.tokens), run)
         _write_html_report(session, result, chats, rules.validation_path, examples, price, report)
     _print_findings(result, output_format)
     return ExitCode.FAILED if result.errors or (strict and result.warnings) else ExitCode.DONE
+
+
+def find_cache_folder(settings: Settings) -> CacheFolder | None:
+    """Return where results of checks are kept: in the data folder if it exists, else in the user's cache folder."""
+    if not settings.check_cache_mb:
+        return None
+    if settings.data_dir.is_dir():
+        folder = settings.data_dir / "check-cache"
+    elif (base := os.environ.get("XDG_CACHE_HOME", "")).startswith("/"):  # the standard ignores relative paths
+        folder = Path(base) / "orchestrator"
+    else:
+        try:
+            folder = Path.home() / ".cache" / "orchestrator"
+        except RuntimeError:  # the user has no home
+            return None
+    return CacheFolder(folder, settings.check_cache_mb << 20)
 
 
 def _print_findings(result: CheckResult, output_format: FindingFormat) -> None:

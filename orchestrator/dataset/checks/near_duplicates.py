@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Final, NamedTuple
@@ -42,6 +43,7 @@ MAX_COMPARED_EXAMPLES: Final = 8  # with the same hash
 MAX_EXAMPLES: Final = 1_000_000  # later ones are not compared, so that memory stays bounded
 NEAR_DUPLICATE_SIMILARITY: Final = 0.8  # share of common shingles or clauses
 BUCKET_COUNT: Final = 64
+MAX_KEPT_SETS: Final = 5_000  # some 10 MB
 
 EMPTY_HASH: Final = 0  # crc32 of no bytes
 MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
@@ -58,6 +60,11 @@ class Sketch(NamedTuple):
     clauses: bytes  # empty if there are too few
     shingles: bytes  # empty for a long text that is not early
     images: int  # hash of the addresses of its images
+    is_short: bool  # whether it has shingles although it is not early
+
+    def to_late(self) -> Sketch:
+        """Return the sketch that the example has if it is not early."""
+        return self if self.is_short or not self.shingles else self._replace(shingles=b"")
 
 
 def build_sketch(texts: list[MessageText], image_urls: Iterable[str] = (), *, early: bool) -> Sketch:
@@ -66,7 +73,7 @@ def build_sketch(texts: list[MessageText], image_urls: Iterable[str] = (), *, ea
     text = "\n".join(text for role, text, _ in texts if role != "system").lower()
     clauses = _hash_clauses(text)
     is_short = not clauses or len(text) <= MAX_SHORT_TEXT_CHARACTERS
-    return Sketch(clauses, _hash_shingles(text) if early or is_short else b"", images)
+    return Sketch(clauses, _hash_shingles(text) if early or is_short else b"", images, is_short)
 
 
 def _hash_clauses(text: str) -> bytes:
@@ -119,24 +126,37 @@ class NearDuplicateFinder:
 
     def _iter_near(self, keys: array[int], numbers: array[int]) -> Iterator[tuple[int, int]]:
         groups: dict[int, list[int]] = {}
+        repeated = {key for key, count in Counter(keys).items() if count > 1}  # a small share
         for key, number in zip(keys, numbers, strict=True):
+            if key not in repeated:
+                continue
             group = groups.setdefault(key, [])
             compares_all = number < self._early_examples and key <= MAX_HASH
             candidates = group if compares_all else group[:MAX_COMPARED_EXAMPLES]
-            near = next((earlier for earlier in candidates if self._is_near(number, earlier)), None)
-            if near is not None:
+            if candidates and (near := self._find_near(number, candidates)) is not None:
                 yield number, near
             if compares_all or len(group) < MAX_COMPARED_EXAMPLES:
                 group.append(number)
 
-    def _is_near(self, one: int, other: int) -> bool:
-        """Whether two examples are nearly the same. With other images they are not: each may have that question."""
-        if self._images[one] != self._images[other]:
-            return False
-        for lists in (self._shingles, self._clauses):
-            if (ours := lists.get(one)) and (theirs := lists.get(other)):
-                return _estimate_similarity(ours, theirs, lists.size) >= NEAR_DUPLICATE_SIMILARITY
-        return False
+    def _find_near(self, number: int, candidates: Iterable[int]) -> int | None:
+        """Return the first candidate that is nearly the same as an example.
+
+        With other images they are not the same: each image may have that question.
+        """
+        kinds = [(own, lists) for lists in (self._shingles, self._clauses) if (own := lists.get_set(number))]
+        for earlier in candidates:
+            for own, lists in kinds:
+                if other := lists.get_set(earlier):
+                    common = own & other
+                    # Most comparisons end here: the similarity is certainly below the limit.
+                    if (
+                        len(common) >= NEAR_DUPLICATE_SIMILARITY * max(len(own), len(other))
+                        and self._images[number] == self._images[earlier]
+                        and _estimate_similarity(own, other, lists.size) >= NEAR_DUPLICATE_SIMILARITY
+                    ):
+                        return earlier
+                    break
+        return None
 
 
 class _HashLists:
@@ -146,6 +166,7 @@ class _HashLists:
         self.size = size
         self._hashes = array("I")
         self._ends = array("Q", [0])
+        self._sets: dict[int, frozenset[int]] = {}
 
     def add(self, hashes: bytes) -> array[int]:
         """Add the list of the next example, and return it."""
@@ -156,11 +177,16 @@ class _HashLists:
     def get(self, number: int) -> array[int]:
         return self._hashes[self._ends[number] : self._ends[number + 1]]
 
+    def get_set(self, number: int) -> frozenset[int]:
+        """Return the hashes as a set. The last ones are kept, because most examples are compared several times."""
+        if (known := self._sets.get(number)) is None:
+            if len(self._sets) >= MAX_KEPT_SETS:
+                self._sets.clear()
+            known = self._sets[number] = frozenset(self.get(number))
+        return known
 
-def _estimate_similarity(one: array[int], other: array[int], size: int) -> float:
+
+def _estimate_similarity(one: frozenset[int], other: frozenset[int], size: int) -> float:
     """Estimate the share of common members: the share of the smallest hashes of both that both have."""
-    common = {*one}.intersection(other)
-    if len(common) < NEAR_DUPLICATE_SIMILARITY * max(len(one), len(other)):
-        return 0.0  # it is certainly below the limit: most pairs end here
-    union = sorted({*one, *other})[:size]
-    return len(common.intersection(union)) / len(union)
+    union = sorted(one | other)[:size]
+    return len((one & other).intersection(union)) / len(union)

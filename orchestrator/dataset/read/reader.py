@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
+from zlib import crc32
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.example import Example, KeyPath, create_finding
@@ -16,17 +19,20 @@ from orchestrator.dataset.read.file_layout import FileLayout, detect_layout
 from orchestrator.dataset.read.file_types import HEAD_BYTES, find_file_type
 from orchestrator.dataset.read.json_reader import DecodedJson, decode_json, split_concatenated_json, split_json_array
 from orchestrator.dataset.read.source_files import (
+    SMALL_FILE_BYTES,
     SourceFile,
     TextTooLong,
     get_file_size,
     iter_document_lines,
     iter_lines,
+    load_small_file,
     read_document,
     read_head,
 )
 from orchestrator.dataset.read.source_map import DocumentSourceMap, JsonText, RowsSourceMap
 from orchestrator.system.regular_file import FileTooLarge, NotRegularFile
 
+LINE_END_BYTES: Final = 64  # of a line, which decide if a piece ends with it
 _ARRAY_INDEX = re.compile(r"\$\[(\d+)\]")
 
 
@@ -57,14 +63,21 @@ def read_chats(source: SourceFile) -> Iterator[ChatRecord]:
     Never raises for what is wrong with the file: that becomes a record with an error.
     """
     try:
-        yield from _read_records(source)
+        yield from _read_records(load_small_file(source))
     except _READ_ERRORS as error:
         yield _describe_read_error(source, error)
 
 
-def split_source(source: SourceFile, piece_bytes: int) -> Iterator[SourcePiece]:
-    """Yield the pieces of one file, in order. Only files with one chat on each line have several."""
+def split_source(source: SourceFile, piece_bytes: int, *, by_content: bool = False) -> Iterator[SourcePiece]:
+    """Yield the pieces of one file, in order. Only files with one chat on each line have several.
+
+    `by_content`: the content of small files is read, and the content of a line decides if it is the last one of a
+    piece. So a line that is added, changed or deleted changes one or two of the pieces, and no other.
+    """
     size = get_file_size(source)
+    if by_content and size <= SMALL_FILE_BYTES:
+        with suppress(OSError):  # checking the file reports it
+            source = load_small_file(source)
     if size <= piece_bytes or not _has_chat_on_each_line(source):
         yield SourcePiece(source, size=size)
         return
@@ -75,12 +88,17 @@ def split_source(source: SourceFile, piece_bytes: int) -> Iterator[SourcePiece]:
         for number, text in _iter_nonblank_lines(source):
             lines.append((number, text))
             read += len(text)
-            if read >= piece_bytes:
+            if read >= piece_bytes or (by_content and _ends_piece(text)):
                 yield SourcePiece(source, tuple(lines), read)
                 lines, read = [], 0
     except _READ_ERRORS as error:
         refused = (_describe_read_error(source, error),)
     yield SourcePiece(source, tuple(lines), read, refused)
+
+
+def _ends_piece(text: bytes) -> bool:
+    """Whether a line is the last one of a piece: one of eight is."""
+    return crc32(text[-LINE_END_BYTES:], len(text)) % 8 == 0
 
 
 def read_piece(piece: SourcePiece) -> Iterator[ChatRecord]:
@@ -91,6 +109,14 @@ def read_piece(piece: SourcePiece) -> Iterator[ChatRecord]:
     for number, text in piece.lines:
         yield from _parse_text(piece.source, text, number)
     yield from piece.refused
+
+
+def read_chats_at(source: SourceFile, lines: Collection[int]) -> Iterator[ChatRecord]:
+    """Yield the records that start at some lines of one file."""
+    for piece in split_source(source, SMALL_FILE_BYTES):
+        if piece.lines is not None:
+            piece = replace(piece, lines=tuple(line for line in piece.lines if line[0] in lines))
+        yield from (record for record in read_piece(piece) if record.line in lines)
 
 
 _READ_ERRORS = (OSError, TextTooLong, UnicodeError)
@@ -112,7 +138,7 @@ def _describe_read_error(source: SourceFile, error: Exception) -> ChatRecord:
 
 def _has_chat_on_each_line(source: SourceFile) -> bool:
     try:
-        return not find_file_type(read_head(source.path, HEAD_BYTES)) and _find_layout(source) == "lines"
+        return not find_file_type(read_head(source, HEAD_BYTES)) and _find_layout(source) == "lines"
     except _READ_ERRORS:
         return False  # reading the file reports it
 
@@ -124,7 +150,7 @@ def _find_layout(source: SourceFile) -> FileLayout:
 
 
 def _read_records(source: SourceFile) -> Iterator[ChatRecord]:
-    if kind := find_file_type(read_head(source.path, HEAD_BYTES)):
+    if kind := find_file_type(read_head(source, HEAD_BYTES)):
         yield _refused_record(source, FindingCode.WRONG_FILE_TYPE, f"the file is {kind.name}", hint=kind.hint)
         return
     match _find_layout(source):
@@ -136,11 +162,11 @@ def _read_records(source: SourceFile) -> Iterator[ChatRecord]:
             for number, text in _iter_nonblank_lines(source):
                 yield from _parse_text(source, text, number)
         case "document":
-            yield from _parse_text(source, read_document(source.path), 1)
+            yield from _parse_text(source, read_document(source), 1)
 
 
 def _iter_nonblank_lines(source: SourceFile) -> Iterator[tuple[int, bytes]]:
-    return ((number, text) for number, text in enumerate(iter_lines(source.path), 1) if text.strip())
+    return ((number, text) for number, text in enumerate(iter_lines(source), 1) if text.strip())
 
 
 def _parse_text(source: SourceFile, text: bytes, line: int) -> Iterator[ChatRecord]:
@@ -226,7 +252,7 @@ def _build_record(
 
 def _parse_sillytavern_file(source: SourceFile) -> Iterator[ChatRecord]:
     """Yield the records of a SillyTavern export: each line is decoded alone, a chat ends before the next header."""
-    rows = iter_document_lines(source.path)
+    rows = iter_document_lines(source)
     decoded = [
         (number, decode_json(text, source.name, number)) for number, text in enumerate(rows, 1) if text.strip()
     ]

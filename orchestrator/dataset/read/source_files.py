@@ -9,19 +9,21 @@ from __future__ import annotations
 import codecs
 import errno
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from orchestrator.core.text import format_bytes
-from orchestrator.system.regular_file import FileTooLarge, open_regular_file
+from orchestrator.system.regular_file import FileTooLarge, open_regular_file, read_beginning
 
 MAX_FILE_BYTES: Final = 8 << 30  # the largest dataset that any provider accepts
 MAX_TEXT_BYTES: Final = 128 << 20  # of one line or document, which is in memory twice: as text and decoded
+SMALL_FILE_BYTES: Final = 1 << 20  # up to this size, a file is opened and read only once
 READABLE_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 DatasetPaths = Path | Sequence[Path]
@@ -34,6 +36,11 @@ class SourceFile:
 
     path: Path
     name: str  # the path as findings show it, with / on every system
+    size: int | None = None  # in bytes, if `measure_sources` found a regular file
+    content: bytes | None = field(default=None, repr=False)  # of a small file; None: it is read from the path
+
+
+FolderLister = Callable[[Path], "FolderListing"]
 
 
 @dataclass(slots=True)
@@ -46,24 +53,29 @@ class FolderListing:
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # folders that cannot be listed, and the reason
 
 
-def list_source_files(path: DatasetPaths) -> list[SourceFile]:
-    """List the files to read, each once, in the order of the dataset. The files of a folder are sorted by name."""
+def list_source_files(path: DatasetPaths, lister: FolderLister | None = None) -> list[SourceFile]:
+    """List the files to read, each once, in the order of the dataset. The files of a folder are sorted by name.
+
+    `lister` replaces `list_folder`, such as by a function that remembers its results.
+    """
+    lister = lister or list_folder
     if not isinstance(path, Path):
-        sources = (source for entry in path for source in list_source_files(entry))
+        sources = (source for entry in path for source in list_source_files(entry, lister))
         distinct = {source.path.absolute(): SourceFile(source.path, source.path.as_posix()) for source in sources}
         return list(distinct.values())
     if path.exists() and not path.is_dir():
         return [SourceFile(path, path.name)]
-    return [SourceFile(path / name, name) for name in list_folder(path).readable]
+    return [SourceFile(path / name, name) for name in lister(path).readable]
 
 
-def list_folders(paths: DatasetPaths) -> FolderListing:
+def list_folders(paths: DatasetPaths, lister: FolderLister | None = None) -> FolderListing:
     """List the content of all folders among the paths; names start with the path as written. Files are skipped."""
+    lister = lister or list_folder
     if isinstance(paths, Path):
-        return list_folder(paths)
+        return lister(paths)
     combined = FolderListing()
     for path in paths:
-        listing = list_folder(path)
+        listing = lister(path)
         combined.readable += [_join_name(path, name) for name in listing.readable]
         combined.ignored += [_join_name(path, name) for name in listing.ignored]
         combined.folder_links += [_join_name(path, name) for name in listing.folder_links]
@@ -80,8 +92,23 @@ def list_missing_paths(path: DatasetPaths) -> list[Path]:
     return [entry for entry in ((path,) if isinstance(path, Path) else path) if not entry.exists()]
 
 
+def measure_sources(sources: Iterable[SourceFile]) -> list[SourceFile]:
+    """Return the sources with the sizes of the regular files among them."""
+    return [SourceFile(source.path, source.name, _find_size(source.path)) for source in sources]
+
+
+def _find_size(path: Path) -> int | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size if stat.S_ISREG(state.st_mode) else None
+
+
 def get_file_size(source: SourceFile) -> int:
     """Return the size in bytes; 0 if the file no longer exists, which is reported when it is read."""
+    if source.size is not None:
+        return source.size
     try:
         return source.path.stat().st_size
     except OSError:
@@ -131,10 +158,10 @@ def compute_fingerprint(path: DatasetPaths) -> str:
     digest = sha256()
     for source in list_source_files(path):
         try:
-            stat = source.path.stat()
+            state = source.path.stat()
         except OSError:
             continue  # deleted after it was listed; the next call notices
-        digest.update(f"{source.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{source.name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -146,14 +173,30 @@ class TextTooLong(ValueError):
         self.line = line
 
 
-def iter_lines(path: Path) -> Iterator[bytes]:
+def load_small_file(source: SourceFile) -> SourceFile:
+    """Return the source with its content if it is a small file. Raises OSError, also for what is no regular file."""
+    if source.content is not None:
+        return source
+    if source.size is None:
+        with open_regular_file(source.path) as file:
+            content = file.read(SMALL_FILE_BYTES + 1)
+    else:
+        content = read_beginning(source.path, SMALL_FILE_BYTES + 1)
+    return source if len(content) > SMALL_FILE_BYTES else SourceFile(source.path, source.name, source.size, content)
+
+
+def _open_source(source: SourceFile) -> BinaryIO:
+    return open_regular_file(source.path) if source.content is None else BytesIO(source.content)
+
+
+def iter_lines(source: SourceFile) -> Iterator[bytes]:
     """Yield the lines of the file as UTF-8, without line ends and without a byte order mark.
 
     Raises OSError (also for a file that is not regular or too large), UnicodeError and TextTooLong.
     """
-    with open_regular_file(path) as file:
-        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-            raise _file_too_large(path)
+    with _open_source(source) as file:
+        if source.content is None and os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+            raise _file_too_large(source.path)
         encoding = _detect_utf_encoding(file)
         bytes_read = 0
         for number, line in enumerate(
@@ -163,28 +206,28 @@ def iter_lines(path: Path) -> Iterator[bytes]:
                 raise TextTooLong(number + 1)
             bytes_read += len(line)
             if bytes_read > MAX_FILE_BYTES:  # the file grows while it is read
-                raise _file_too_large(path)
+                raise _file_too_large(source.path)
             yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
 
 
-def read_head(path: Path, count: int) -> bytes:
+def read_head(source: SourceFile, count: int) -> bytes:
     """Return the first `count` bytes of the file. Raises OSError, also for a file that is not regular."""
-    with open_regular_file(path) as file:
+    with _open_source(source) as file:
         return file.read(count)
 
 
-def read_document(path: Path) -> bytes:
+def read_document(source: SourceFile) -> bytes:
     """Return the text of the file as UTF-8. Raises the errors of `iter_lines`."""
-    return b"\n".join(iter_document_lines(path))
+    return b"\n".join(iter_document_lines(source))
 
 
-def iter_document_lines(path: Path) -> Iterator[bytes]:
+def iter_document_lines(source: SourceFile) -> Iterator[bytes]:
     """Yield the lines of the file for a reader that keeps all of them in memory.
 
     Raises TextTooLong when they are larger than MAX_TEXT_BYTES together, and the errors of `iter_lines`.
     """
     bytes_read = 0
-    for line in iter_lines(path):
+    for line in iter_lines(source):
         bytes_read += len(line) + 1
         if bytes_read > MAX_TEXT_BYTES:
             raise TextTooLong(1, "the document")
