@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request
@@ -12,17 +13,21 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator import status
+from orchestrator.aio import SingleFlight
+from orchestrator.core.access_token import AccessToken
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.status import StoredEvent
-from orchestrator.web.api.event_broadcaster import EventBroadcaster
+from orchestrator.web.api.event_broadcaster import MAX_RECENT_EVENTS, EventBroadcaster
 from orchestrator.web.api.schemas.jobs_and_runs import EventKind, EventPageSchema, EventSchema, ShortText
 from orchestrator.web.auth.authenticator import Authenticator
 from orchestrator.web.auth.csrf import is_cross_site
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError, problem_response
 
-TOKEN_CHECK_SECONDS: Final = 5.0
+TOKEN_CHECK_SECONDS: Final = 4.0
 """Seconds between two checks of the client's token. A stream without events sends a keep-alive as often."""
+TOKEN_LIST_SECONDS: Final = 1.0
+"""Age of the list of tokens that the checks of all streams share: a revoked token is known after the sum of both."""
 RECONNECT_MILLISECONDS: Final = 2000  # sent to the browser, which waits this long before it reconnects
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
 _MAX_EVENT_ID: Final = 2**31 - 1
@@ -35,6 +40,7 @@ class EventRoutes:
         self._backend = backend
         self._authenticator = authenticator
         self._broadcaster = EventBroadcaster(backend)
+        self._tokens = _SharedTokenList(backend)
         self.router = APIRouter(tags=["events"])
         self.router.add_api_route(
             "/events",
@@ -90,10 +96,29 @@ class EventRoutes:
             async with aclosing(self._broadcaster.listen(after, TOKEN_CHECK_SECONDS)) as batches:
                 async for entries in batches:
                     if not entries or now() - checked_at >= TOKEN_CHECK_SECONDS:
-                        if await self._authenticator.authenticate(request) is None:
+                        if await self._authenticator.authenticate(request, await self._tokens.get()) is None:
                             return  # the session has expired or the token was revoked: a stream must not outlive it
                         checked_at = now()
                     yield _format_server_sent_events(entries, filters) or ": keep-alive\n"
+
+
+class _SharedTokenList:
+    """Reads the access tokens once for the checks of all streams: a query for each would be one for each viewer."""
+
+    def __init__(self, backend: WebBackend) -> None:
+        self._backend = backend
+        self._flights = SingleFlight[str, Sequence[AccessToken]]()
+        self._tokens: Sequence[AccessToken] = ()
+        self._read_at: float | None = None
+        """On the event loop's clock; None before the first read."""
+
+    async def get(self) -> Sequence[AccessToken]:
+        """Return the tokens as they were at most TOKEN_LIST_SECONDS ago."""
+        now = asyncio.get_running_loop().time()
+        if self._read_at is None or now - self._read_at >= TOKEN_LIST_SECONDS:
+            self._tokens = await self._flights.run("tokens", self._backend.list_tokens)
+            self._read_at = now
+        return self._tokens
 
 
 class _EventStreamResponse(StreamingResponse):
@@ -156,9 +181,17 @@ def _event_kind(entry: StoredEvent) -> EventKind:
 
 
 def _format_server_sent_events(entries: Sequence[StoredEvent], filters: dict[str, str]) -> str:
-    events = (build_event(entry) for entry in entries)
     return "".join(
-        f"id: {event.id}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
-        for event in events
-        if all(getattr(event, name) == value for name, value in filters.items())
+        _format_event(entry)
+        for entry in entries
+        if all(getattr(entry, _FILTERED_FIELDS[name]) == value for name, value in filters.items())
     )
+
+
+_FILTERED_FIELDS: Final = {"account": "account", "run": "run_id", "job": "job_id"}
+
+
+@lru_cache(maxsize=MAX_RECENT_EVENTS)  # fifty viewers receive the same event at about the same time
+def _format_event(entry: StoredEvent) -> str:
+    event = build_event(entry)
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"

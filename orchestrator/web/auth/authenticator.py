@@ -51,12 +51,14 @@ class Authenticator:
         """Return whether clients need a token. Revoked ones count: revoking the last must not open the service."""
         return bool(await self._backend.list_tokens())
 
-    async def authenticate(self, request: Request) -> Principal | None:
+    async def authenticate(self, request: Request, tokens: Sequence[AccessToken] | None = None) -> Principal | None:
         """Return the client of the request, None if it is not authenticated.
 
+        `tokens` are all access tokens, if they have been read already.
         Raises ProblemError (429) after too many failed attempts from the client's address.
         """
-        tokens = await self._backend.list_tokens()
+        if tokens is None:
+            tokens = await self._backend.list_tokens()
         if not tokens:
             return Principal("", Role.OPERATOR, session="")
         bearer = find_bearer_token(request)

@@ -159,6 +159,44 @@ async def test_stream_of_a_revoked_token_ends_under_load(monkeypatch: pytest.Mon
     assert len(streams.lines) >= 30
 
 
+def count_bodies(sent: Sequence[Any], text: bytes) -> int:
+    return sum(text in message.get("body", b"") for message in sent)
+
+
+async def test_fifty_streams_share_the_list_of_tokens_and_the_text_of_an_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_module, "TOKEN_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(event_module, "TOKEN_LIST_SECONDS", 1000.0)
+    service = WebServiceDouble(ready("acme"))
+    service.tokens = [token("ci", LONG, Role.READER)]
+    streams, built, listed = Streams(service), list[int](), list[int]()
+    build_event, list_tokens = event_module.build_event, streams.program.list_tokens
+
+    def build_counted(entry: StoredEvent) -> Any:
+        built.append(entry.id)
+        return build_event(entry)
+
+    async def list_counted() -> Any:
+        listed.append(1)
+        return await list_tokens()
+
+    monkeypatch.setattr(event_module, "build_event", build_counted)
+    object.__setattr__(streams.program, "list_tokens", list_counted)
+    event_module._format_event.cache_clear()
+    answers: list[list[Any]] = [[] for _ in range(50)]
+    tasks = [streams.open(sent, LONG) for sent in answers]
+    await until(lambda: all(count_bodies(sent, b"keep-alive") > 2 for sent in answers))
+    streams.lines.append(StoredEvent(id=1, at=NOW, cause="service", note="unique note", account="acme"))
+    streams.program.committed.set()
+    await until(lambda: all(count_bodies(sent, b"unique note") for sent in answers))
+    assert built == [1]
+    assert len(listed) == 50 + 1, "one for each request, and one for the checks of all streams"
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def refuse_all(secret: Secret, headers: Mapping[str, str], body: bytes) -> None:
     return None
 
