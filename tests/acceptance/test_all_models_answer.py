@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,14 +22,14 @@ from all_providers import (
     serve_every_provider,
 )
 from machine_speed import scale_seconds
-from processes import QUICK_POLLING, clean_environ
+from processes import QUICK_POLLING, RunningProgram, clean_environ
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 
 ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "python"
-MAX_SECONDS = scale_seconds(600)
+MAX_SECONDS = 600.0
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -87,37 +86,29 @@ async def compare_and_check_costs(folder: Path, fakes: Fakes) -> None:
 
 
 async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = await start(folder, *arguments)
-    out, err = await asyncio.wait_for(process.communicate(), MAX_SECONDS)
-    return process.returncode or 0, out.decode(), err.decode()
+    result = await asyncio.to_thread(start(folder, *arguments).result, MAX_SECONDS)
+    return result.code, result.out, result.err
 
 
-async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator", *arguments),
-        cwd=folder,
-        env=clean_environ() | QUICK_POLLING | {"ORCHESTRATOR_PRICES_FILE": "prices.toml"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+def start(folder: Path, *arguments: str) -> RunningProgram:
+    environ = clean_environ() | QUICK_POLLING | {"ORCHESTRATOR_PRICES_FILE": "prices.toml"}
+    return RunningProgram(arguments, folder, environ)
 
 
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[None]:
     """Run the service, which trains, deploys and follows, until the block ends."""
-    process = await start(folder, "serve", "--port", "0")
-    output = asyncio.create_task(process.communicate())
+    service = start(folder, "serve", "--port", "0")
     try:
         yield
     finally:
-        process.terminate()
-        await asyncio.wait_for(output, MAX_SECONDS)
+        await asyncio.to_thread(service.stop, MAX_SECONDS)
 
 
 async def wait_until_callable(folder: Path) -> None:
     """Wait until every model is callable. The price at Fireworks is unknown, so it is approved."""
     is_approved = False
-    async with asyncio.timeout(MAX_SECONDS):
+    async with asyncio.timeout(scale_seconds(MAX_SECONDS)):
         while True:
             _, out, _ = await run(folder, "status", "--json")
             jobs: list[dict[str, Any]] = json.loads(out)["jobs"] if out.startswith("{") else []
@@ -131,7 +122,7 @@ async def wait_until_callable(folder: Path) -> None:
 
 
 async def wait_until_removed(folder: Path) -> None:
-    async with asyncio.timeout(MAX_SECONDS):
+    async with asyncio.timeout(scale_seconds(MAX_SECONDS)):
         while True:
             _, out, _ = await run(folder, "deployments", "--ended", "--json")
             states = {each["account"]: each["state"] for each in json.loads(out)["deployments"]}
@@ -153,7 +144,7 @@ async def ask_through_litellm(folder: Path) -> dict[str, dict[str, Any]]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), MAX_SECONDS)
+    out, err = await asyncio.wait_for(process.communicate(), scale_seconds(MAX_SECONDS))
     assert process.returncode == 0, err.decode()[-3000:]
     answers: dict[str, dict[str, Any]] = json.loads(out)["answers"]
     return answers

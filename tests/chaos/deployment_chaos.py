@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import subprocess
@@ -26,12 +25,13 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/fakes")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/fakes"), str(ROOT / "tests/acceptance/helpers")]
 
 from fake_fireworks import MODELS, create_fireworks  # noqa: E402
 from fake_fireworks_deployments import FakeDeployment, FireworksDeployments  # noqa: E402
 from fake_server import serve_on_free_port  # noqa: E402
 from machine_speed import scale_seconds  # noqa: E402
+from processes import StartedProgram, clean_environ, run_program, start_program  # noqa: E402
 
 from orchestrator.sandbox import Fault  # noqa: E402
 
@@ -51,7 +51,7 @@ FAULTS = (
     Fault("rate_limit", rate=0.1, seconds=0.2),
     Fault("server_error", rate=0.05),
 )
-KEEP_HOURS = 0.1
+KEEP_SECONDS = 360.0
 APPROVAL_SECONDS = 4.0
 
 
@@ -100,8 +100,18 @@ class _CountedDeployments:
 class DeploymentChaos:
     """One experiment in a folder of its own."""
 
-    def __init__(self, folder: Path, *, accounts: int, seed: int, database_url: str = "", replicas: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        accounts: int,
+        seed: int,
+        database_url: str = "",
+        replicas: int = 1,
+        keep_seconds: float = KEEP_SECONDS,
+    ) -> None:
         self._folder = folder
+        self._keep_hours = keep_seconds / 3600
         self._accounts = accounts
         self._database_url = database_url
         self._replicas = replicas
@@ -182,34 +192,23 @@ class DeploymentChaos:
     def _approve_again_and_again(self) -> None:
         names = [f"--account=account-{number}" for number in range(self._accounts)]
         while not self._stopping.wait(APPROVAL_SECONDS):
-            subprocess.run(
-                [sys.executable, "-m", "orchestrator", "deployments", "--approve", *names],
-                cwd=self._folder,
-                env=self._environment(),
-                capture_output=True,
-                check=False,  # mostly nothing waits for an approval
-            )
+            command = ["deployments", "--approve", *names]
+            run_program(command, self._folder, self._environment())  # fails while nothing waits for an approval
 
-    def _start(self, **extra: str) -> subprocess.Popen[bytes]:
+    def _start(self, **extra: str) -> StartedProgram:
         with (self._folder / "service.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", "serve"],
-                cwd=self._folder,
-                env=self._environment() | extra,
-                stdout=log,
-                stderr=log,
-            )
+            outputs = (log.fileno(), log.fileno())
+            return start_program(["serve"], self._folder, self._environment() | extra, outputs, fresh=False)
 
-    def _kill(self, replicas: list[subprocess.Popen[bytes]]) -> None:
+    def _kill(self, replicas: list[StartedProgram]) -> None:
         for replica in replicas:
             replica.kill()
             replica.wait()
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
         keys = {f"KEY_{number}": f"sandbox-account-{number}" for number in range(self._accounts)}
         return (
-            kept
+            clean_environ()
             | keys
             | {
                 "ORCHESTRATOR_POLL_MIN_SECONDS": "0.2",
@@ -231,7 +230,8 @@ class DeploymentChaos:
             f'[run]\nname = "chaos"\ndataset = "{ROOT / "chats"}"\nmoderation_waived = "sample chats"\n'
             "allow_unknown_price = true\n\n"
             f'[run.fireworks]\nbase_model = "{MODELS[0]}"\nn_epochs = 3\nlora_rank = 8\n\n'
-            f'[run.fireworks.deployment]\nkind = "hour"\nkeep_hours = {KEEP_HOURS}\nshape = "MINIMAL"\n\n{entries}'
+            f'[run.fireworks.deployment]\nkind = "hour"\nshape = "MINIMAL"\n'
+            f"keep_hours = {self._keep_hours:.9f}\n\n{entries}"
         )
 
 

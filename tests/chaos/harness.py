@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -39,7 +38,7 @@ from chaos_result import MAX_AFFORDED, ChaosResult  # noqa: E402
 from deployment_chaos import DeploymentChaos, DeploymentChaosResult, run_deployment_experiment  # noqa: E402
 from machine_speed import scale_seconds, set_time_factor  # noqa: E402
 from postgres import serving  # noqa: E402 - found where the line above points to
-from processes import StartedProgram, run_program, start_program  # noqa: E402
+from processes import StartedProgram, clean_environ, run_program, start_program  # noqa: E402
 from shared_accounts import JobSampler, count_most_at_once, list_order_violations  # noqa: E402
 
 POINTS = tuple(
@@ -280,10 +279,9 @@ class Chaos:
         service.wait()
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
         keys = {f"KEY_{number}": f"sandbox-account-{number}" for number in range(self._accounts)}
         return (
-            kept
+            clean_environ()
             | keys
             | {
                 "ORCHESTRATOR_POLL_MIN_SECONDS": "0.2",

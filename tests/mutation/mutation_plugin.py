@@ -159,6 +159,7 @@ class _ImportedFunctions:
     def __init__(self, files: set[str]) -> None:
         self.by_code: dict[CodeKey, list[FunctionType]] = defaultdict(list)
         self.caches = []
+        gc.unfreeze()  # tests/conftest.py freezes what the collection of the tests creates, which would not be found
         for value in gc.get_objects():
             if isinstance(value, functools._lru_cache_wrapper):
                 self.caches.append(value)

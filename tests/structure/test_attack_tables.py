@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -14,6 +13,7 @@ from source_tree import CHECKOUT, SourceTree
 PAGE = "docs/explanation/security.md"
 SECTION = "## What was attacked"
 TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
+DEFINITION = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)  # to parse all tests takes 4 s of CPU
 
 
 def list_rows(page: str) -> list[str]:
@@ -27,9 +27,8 @@ def list_tests(tree: SourceTree, pattern: str) -> Iterator[tuple[str, str]]:
     """Yield the path and the name of each test function, also of those in classes."""
     for path in tree.files:
         if fnmatch(path, pattern):
-            for node in ast.walk(ast.parse(tree.read(path))):
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                    yield path, node.name
+            for name in DEFINITION.findall(tree.read(path)):
+                yield path, name
 
 
 ROWS = list_rows(CHECKOUT.read(PAGE))

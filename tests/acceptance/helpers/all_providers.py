@@ -158,7 +158,7 @@ async def serve_every_provider(folder: Path) -> AsyncIterator[Fakes]:
 
 
 def create_fake(name: str) -> ASGIApp:
-    """Create the fake of a provider. Deployments start at once in it, instead of after minutes."""
+    """Create the fake of a provider. In it deployments start and are gone at once, not after minutes."""
     settings = SandboxSettings(file_seconds=0.2, validating_seconds=0.1, queue_seconds=0.1, training_seconds=0.5)
     sandbox = create_app(settings)
     create: dict[str, Callable[[Callable[[], float]], tuple[Starlette, Any]]] = {
@@ -190,6 +190,8 @@ def hasten(fake: Any) -> None:
     fake.start_seconds = START_SECONDS
     if hasattr(fake, "answer_seconds"):
         fake.answer_seconds = 2 * START_SECONDS
+    if hasattr(fake, "removal_seconds"):
+        fake.removal_seconds = START_SECONDS
 
 
 def format_prices() -> str:
