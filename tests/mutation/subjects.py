@@ -10,8 +10,8 @@ from mutants import Context
 
 ROOT = Path(__file__).parents[2]
 RECORDER_TESTS = (
-    "outcome_recorder", "store_jobs", "store_losses", "checkpoints", "history", "announcements", "stalled_jobs",
-    "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
+    "outcome_recorder", "outcome_batches", "store_jobs", "store_losses", "checkpoints", "history", "announcements",
+    "stalled_jobs", "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
 )  # fmt: skip
 SIMULATED_COMPARISONS = r"test_(comparator|drift|account_drift|distance_table|document)\.py$"  # seconds for each test
 ERROR_TRANSLATION = (
@@ -114,7 +114,7 @@ SUBJECTS = {
         ("core/comparison/**/*.py",), ("unit/core/comparison",), without_tests=SIMULATED_COMPARISONS
     ),
     "recorder": Subject(
-        ("daemon/outcome_recorder.py", "store/queries/outcomes.py"),
+        ("daemon/outcome_recorder.py", "daemon/outcome_batch.py", "store/queries/outcomes.py"),
         tuple(f"integration/test_{name}.py" for name in RECORDER_TESTS),
         options=("-k", "not postgresql"),
     ),

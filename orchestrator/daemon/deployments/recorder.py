@@ -170,7 +170,7 @@ async def _get_spent_usd(connection: StoreConnection, account: Account, run: Run
 
 async def _find_unpriced_hold(connection: StoreConnection, account: Account) -> Hold | None:
     """Return a hold if another deployment of the account has an unknown price: the budget's rest is then unknown."""
-    for each in await deployment_costs.list_started(connection, account=account.name):
+    for each in await deployment_costs.list_started(connection, accounts=[account.name]):
         if each.is_unpriced and each.deployment.ended_at is None:
             return Hold(
                 HoldKind.PRICE_UNKNOWN,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, bindparam, case, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Float, Row, bindparam, case, func, select, update
 
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend
+from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries.deployments import deployment_costs
@@ -44,11 +45,21 @@ async def get_committed_by_account(
 
 async def get_committed(connection: StoreConnection, account: str, run_id: RunId, since: float) -> CommittedSpend:
     """Return the committed spend of one account."""
-    query = select(*_sums(run_id, since)).where(jobs.c.account == account)
-    total, month, run = (await connection.execute(query)).one()
-    started = await deployment_costs.list_started(connection, account=account)
-    deployed = deployment_costs.sum_committed(started, run_id, since).get(account, NO_COMMITTED_SPEND)
-    return CommittedSpend(total, month, run).add(deployed)
+    return (await get_committed_many(connection, {account: run_id}, since))[account]
+
+
+async def get_committed_many(
+    connection: StoreConnection, run_of: Mapping[str, RunId], since: float
+) -> dict[str, CommittedSpend]:
+    """Return the committed spend of several accounts, each with that of the given run, with two queries."""
+    spent = dict.fromkeys(run_of, NO_COMMITTED_SPEND)
+    values = {"names": list(run_of), "since": since}
+    for account, run_id, total, month in await connection.execute(_SELECT_SPENT, values):
+        spent[account] = spent[account].add(CommittedSpend(total, month, total if run_id == run_of[account] else 0.0))
+    for each in await deployment_costs.list_started(connection, accounts=run_of):
+        account = each.deployment.account
+        spent[account] = spent[account].add(each.to_committed(run_of[account], since))
+    return spent
 
 
 async def list_by_run(connection: StoreConnection, run_id: RunId) -> Sequence[Row[Any]]:
@@ -74,14 +85,26 @@ async def save_estimates(tx: Transaction, prices: Mapping[JobId, float | None]) 
 
 
 def _sums(run_id: RunId, since: float) -> tuple[_Usd, _Usd, _Usd]:
-    # The time of earlier rounds is not stored: they count in the month of the latest round, or while that is open.
-    is_recent = jobs.c.submitted_at.is_(None) | (jobs.c.submitted_at >= since)
     return (
         _sum(CREATED_USD),
-        _sum(case((is_recent, CREATED_USD), else_=0.0)),
+        _sum_recent(since),
         _sum(case((jobs.c.run_id == run_id, CREATED_USD), else_=0.0)),
     )
 
 
+def _sum_recent(since: float | BindParameter[float]) -> _Usd:
+    # The time of earlier rounds is not stored: they count in the month of the latest round, or while that is open.
+    is_recent = jobs.c.submitted_at.is_(None) | (jobs.c.submitted_at >= since)
+    return _sum(case((is_recent, CREATED_USD), else_=0.0))
+
+
 def _sum(usd: _Usd) -> _Usd:
     return func.coalesce(func.sum(usd), 0.0)
+
+
+# Built once: compiling a statement takes longer than executing it.
+_SELECT_SPENT = (
+    select(jobs.c.account, jobs.c.run_id, _sum(CREATED_USD), _sum_recent(bindparam("since", type_=Float)))
+    .where(any_of(jobs.c.account, "names"))
+    .group_by(jobs.c.account, jobs.c.run_id)
+)

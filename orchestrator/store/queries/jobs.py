@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     String,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -26,6 +27,7 @@ from orchestrator.core.account_state import AccountState, apply_account_update
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.next_action import can_use_slot
+from orchestrator.core.jobs.pins import PinnedValues
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
@@ -45,6 +47,8 @@ from orchestrator.store.schema.tables import accounts as account_table
 from orchestrator.store.schema.tables import jobs, run_jobs
 from orchestrator.store.schema.tables import runs as run_table
 
+NO_SLOT_REASON = "no job slot is free in this account"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedJob:
@@ -63,6 +67,20 @@ class LoadedJob:
         return replace(self, job=job, account_state=apply_account_update(state, update) if update else state)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFacts:
+    """What decides, in the write transaction, whether and how the outcome of a job's step is recorded."""
+
+    version: int
+    """Of the job as it is stored now."""
+    used_slots: int
+    """Jobs of the account that are, or may be, at the provider; 0 if the account was not counted."""
+    ready_jobs: int
+    """Other jobs of the account that wait for a slot; 0 if the account was not counted."""
+    pins: Mapping[str, PinnedValues | None]
+    """Of the job's run; empty if the account was not counted."""
+
+
 async def load(connection: StoreConnection, job_id: JobId) -> LoadedJob | None:
     """Load a job with everything its next step depends on; None when there is no such job."""
     return (await load_many(connection, [job_id])).get(job_id)
@@ -79,6 +97,23 @@ async def load_many(connection: StoreConnection, ids: Sequence[JobId]) -> dict[J
     return {
         job.id: LoadedJob(job=job, run=runs[job.run_id], account_state=account_state, used_slots=slots)
         for job, account_state, slots in loaded
+    }
+
+
+async def get_record_facts(
+    connection: StoreConnection, ids: Collection[JobId], *, counted: Collection[JobId]
+) -> dict[JobId, RecordFacts]:
+    """Return the facts of those of the jobs that exist, with one query. `counted`: the jobs whose accounts count."""
+    if not counted:  # most batches are polls, which need the version only
+        rows = (await connection.execute(_SELECT_VERSIONS, {"ids": list(ids)})).all()
+        return {
+            JobId(job_id): RecordFacts(version=version, used_slots=0, ready_jobs=0, pins={})
+            for job_id, version in rows
+        }
+    values = {"ids": list(ids), "counted": list(counted)}
+    return {
+        JobId(job_id): RecordFacts(version=version, used_slots=used or 0, ready_jobs=ready or 0, pins=pins or {})
+        for job_id, version, used, ready, pins in (await connection.execute(_SELECT_FACTS, values)).all()
     }
 
 
@@ -118,7 +153,7 @@ async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int,
     """Return why the job may not be submitted now, or None when it may. Call it in the transaction of the intent."""
     used = await count_used_slots(connection, job.account)
     if used >= slots:
-        return "no job slot is free in this account"
+        return NO_SLOT_REASON
     if used + await _count_jobs_ahead(connection, job, now) >= slots:
         return "the free job slots of this account belong to runs with a higher priority, or to older runs"
     if await pins.is_awaiting_first_job(connection, job):
@@ -211,9 +246,9 @@ async def wake_unsubmitted(tx: Transaction, run_id: RunId, at: float) -> None:
     await _wake(tx, _WAKE_UNSUBMITTED, at, run_id)
 
 
-async def wake_ready(tx: Transaction, account: str, at: float) -> None:
-    """Make the account's ready jobs due: a job slot may have become free."""
-    await _wake(tx, _WAKE_READY, at, account)
+async def wake_ready(tx: Transaction, names: Collection[str], at: float) -> None:
+    """Make the ready jobs of these accounts due: a job slot may have become free."""
+    await _wake(tx, _WAKE_READY, at, list(names))
 
 
 async def wake_account(tx: Transaction, account: str, at: float) -> None:
@@ -221,7 +256,7 @@ async def wake_account(tx: Transaction, account: str, at: float) -> None:
     await _wake(tx, _WAKE_ACCOUNT, at, account)
 
 
-async def _wake(tx: Transaction, statement: ReturningUpdate[Any], at: float, key: str) -> None:
+async def _wake(tx: Transaction, statement: ReturningUpdate[Any], at: float, key: str | list[str]) -> None:
     woken = await tx.connection.execute(statement, {"at": at, "of": key})
     tx.schedule_wake_ups([WakeUp(JobId(job_id), account, at) for job_id, account in woken])
 
@@ -243,7 +278,7 @@ def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
 
 # Built once: compiling a statement takes longer than executing it.
 _wake_key: BindParameter[str] = bindparam("of", type_=String)
-_WAKE_READY = _wake_statement((jobs.c.account == _wake_key) & (jobs.c.state == JobState.READY))
+_WAKE_READY = _wake_statement(any_of(jobs.c.account, "of") & (jobs.c.state == JobState.READY))
 _WAKE_UNSUBMITTED = _wake_statement((jobs.c.run_id == _wake_key) & jobs.c.state.in_(UNSUBMITTED_STATES))
 _WAKE_ACCOUNT = _wake_statement((jobs.c.account == _wake_key) & jobs.c.state.not_in(TERMINAL_STATES))
 _DUE = (
@@ -270,6 +305,26 @@ _SELECT_RIVALS = (
     .where(run_table.c.current.is_(True))
 )
 _slots = jobs.alias("slots")
+_SELECT_VERSIONS = select(jobs.c.id, jobs.c.version).where(any_of(jobs.c.id, "ids"))
+
+
+def _count_if_counted(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    """Count other jobs of the account; NULL if the job is not among the `counted`."""
+    others = select(func.count()).where(_slots.c.account == jobs.c.account, *conditions)
+    return case((any_of(jobs.c.id, "counted"), others.scalar_subquery()))
+
+
+_SELECT_FACTS = (
+    select(
+        jobs.c.id,
+        jobs.c.version,
+        _count_if_counted(_slots.c.state.in_(AT_PROVIDER_STATES)),
+        _count_if_counted(_slots.c.state == JobState.READY, _slots.c.id != jobs.c.id),
+        case((any_of(jobs.c.id, "counted"), run_table.c.pins)),
+    )
+    .join(run_table, run_table.c.id == jobs.c.run_id)
+    .where(any_of(jobs.c.id, "ids"))
+)
 _LOAD = (
     select(
         *JOB_COLUMNS,

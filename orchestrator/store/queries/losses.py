@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, exists, func, insert, select
+from sqlalchemy import Select, and_, bindparam, case, delete, exists, func, insert, select
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss, downsample_curve, merge_curves
 from orchestrator.core.jobs.run import Run
-from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries.job_search_sql import JobsQuery
 from orchestrator.store.schema.tables import jobs, losses
 
 _LOSS_COLUMNS = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)
+# Built once: compiling a statement takes longer than executing it.
+_SELECT_BY_JOBS = (
+    select(losses.c.job_id, *_LOSS_COLUMNS)
+    .where(any_of(losses.c.job_id, "ids"))
+    .order_by(losses.c.job_id, losses.c.step)
+)
+_INSERT = insert(losses)
+_DELETE_POINT = delete(losses).where(losses.c.job_id == bindparam("same_id"), losses.c.step == bindparam("same_step"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +45,31 @@ async def list_by_job(connection: StoreConnection, job_id: JobId) -> list[Loss]:
     return [Loss(*row) for row in rows]
 
 
+async def list_by_jobs(connection: StoreConnection, ids: Collection[JobId]) -> dict[JobId, list[Loss]]:
+    """Return the loss curves of these jobs, by step; jobs without one are missing."""
+    curves: dict[JobId, list[Loss]] = {}
+    for chunk in iter_chunks(ids):
+        for job_id, *point in await connection.execute(_SELECT_BY_JOBS, {"ids": chunk}):
+            curves.setdefault(JobId(job_id), []).append(Loss(*point))
+    return curves
+
+
 async def add(tx: Transaction, job_id: JobId, reported: Iterable[Loss]) -> None:
     """Add reported losses to the job's curve, which is downsampled when it gets too long."""
-    before = await list_by_job(tx.connection, job_id)
-    curve = downsample_curve(merge_curves(before, reported))
-    if removed := {loss.step for loss in set(before) - set(curve)}:
-        await tx.connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(removed)))
-    if new := [_row(job_id, loss) for loss in set(curve) - set(before)]:
-        await tx.connection.execute(insert(losses), new)
+    await add_many(tx, {job_id: reported})
+
+
+async def add_many(tx: Transaction, reported: Mapping[JobId, Iterable[Loss]]) -> None:
+    """Add reported losses to the curves of several jobs, with few statements."""
+    before = await list_by_jobs(tx.connection, reported)
+    removed, new = [], []
+    for job_id, points in reported.items():
+        old = before.get(job_id, [])
+        curve = downsample_curve(merge_curves(old, points))
+        removed += [{"same_id": job_id, "same_step": loss.step} for loss in set(old) - set(curve)]
+        new += [_row(job_id, loss) for loss in set(curve) - set(old)]
+    await execute_each(tx.connection, _DELETE_POINT, removed)
+    await execute_each(tx.connection, _INSERT, new)
 
 
 async def delete_by_job(tx: Transaction, job_id: JobId) -> None:

@@ -5,10 +5,10 @@ The delivery worker later turns each of them into one delivery for every subscri
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, Select, exists, func, insert, literal, select
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.job import Job, RunId
@@ -20,7 +20,8 @@ from orchestrator.core.notifications.notification import (
     build_run_finished_notification,
     build_warning_notification,
 )
-from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import accounts, announcements, jobs, run_jobs
 
@@ -31,8 +32,16 @@ async def publish(tx: Transaction, notification: Notification) -> None:
     It belongs to the transaction of the change that it reports, so both are committed or neither is. It does not
     check for duplicates: the caller stores in the same transaction what it has published. It must not contain a key.
     """
-    values = {"at": notification.at, "topic": notification.topic.value, "payload": notification.to_payload()}
-    await tx.connection.execute(_INSERT, {"id": f"msg_{uuid4().hex}", **values})
+    await publish_many(tx, [notification])
+
+
+async def publish_many(tx: Transaction, notifications: Iterable[Notification]) -> None:
+    """Publish several notifications, in their order, with one statement."""
+    rows = (
+        {"id": f"msg_{uuid4().hex}", "at": each.at, "topic": each.topic.value, "payload": each.to_payload()}
+        for each in notifications
+    )
+    await execute_each(tx.connection, _INSERT, rows)
 
 
 async def publish_account_hold(tx: Transaction, before: AccountState, after: AccountState, at: float) -> None:
@@ -41,18 +50,25 @@ async def publish_account_hold(tx: Transaction, before: AccountState, after: Acc
         await publish(tx, notification)
 
 
-async def publish_job_warning(tx: Transaction, job: Job, at: float) -> None:
-    """Publish the job's warning, which must be new."""
-    await publish(tx, build_warning_notification(job, at))
+async def publish_job_warnings(tx: Transaction, warned: Iterable[tuple[Job, float]]) -> None:
+    """Publish the warnings of jobs, each with its time; they must be new."""
+    await publish_many(tx, [build_warning_notification(job, at) for job, at in warned])
 
 
-async def publish_job_end(tx: Transaction, job: Job, before: JobState, at: float) -> None:
-    """Publish the end of a job, and the end of its run if that was the run's last open job."""
-    if notification := build_job_notification(job, before, at):
-        await publish(tx, notification)
-    if (await tx.connection.execute(_SELECT_OPEN_JOB_OF_SAME_RUN, {"same_id": job.id})).first() is None:
-        run = RunId((await tx.connection.execute(_SELECT_RUN_OF_JOB, {"same_id": job.id})).scalar_one())
-        await publish(tx, build_run_finished_notification(run, await _count_ended_jobs(tx.connection, run), at))
+async def publish_job_ends(tx: Transaction, ended: Sequence[tuple[Job, JobState, float]]) -> None:
+    """Publish the ends of jobs, given with the state before and the time, and the ends of their runs.
+
+    Call it when the ends of all these jobs are written: a run has ended if none of its jobs is open.
+    """
+    if not ended:
+        return
+    built = [build_job_notification(job, before, at) for job, before, at in ended]
+    notifications = [each for each in built if each is not None]
+    at = max(at for _, _, at in ended)
+    for run in (await tx.connection.execute(_SELECT_ENDED_RUNS, {"ids": [job.id for job, _, _ in ended]})).scalars():
+        counts = await _count_ended_jobs(tx.connection, RunId(run))
+        notifications.append(build_run_finished_notification(RunId(run), counts, at))
+    await publish_many(tx, notifications)
 
 
 async def publish_run_end_after_removal(
@@ -97,5 +113,8 @@ def _select_open_job(run: ColumnElement[str]) -> Select[tuple[str]]:
 # Built once: compiling a statement takes longer than executing it.
 _INSERT = insert(announcements)
 _ended = jobs.alias("ended")
-_SELECT_RUN_OF_JOB = select(_ended.c.run_id).where(_ended.c.id == bindparam("same_id"))
-_SELECT_OPEN_JOB_OF_SAME_RUN = _select_open_job(_SELECT_RUN_OF_JOB.scalar_subquery())
+# The run of the row, not that of the loaded job: a new plan may have moved the job to another run meanwhile.
+_runs_of_jobs = select(_ended.c.run_id).where(any_of(_ended.c.id, "ids")).distinct().subquery("runs_of_jobs")
+_SELECT_ENDED_RUNS = select(_runs_of_jobs.c.run_id).where(
+    _select_open_job(_runs_of_jobs.c.run_id).scalar_subquery().is_(None)
+)

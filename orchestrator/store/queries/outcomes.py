@@ -22,15 +22,18 @@
 # a job that is due now is handled in the same loop, and the wake-up at the end of an intent is needed only if the
 # replica dies in between, which the sweep detects by `wake_at = intent_until`. Both would double the queue's work.
 #
-# What a step of one job does to others:
+# Several outcomes. record_many writes all rows first and the consequences afterwards: the number of statements
+# does not grow with the outcomes. Between two statements all replicas wait for this one, which holds the write lock.
+# That is the same as recording them one by one in some order only while no outcome decides about another. So a batch
+# has at most one job of an account (daemon/outcome_batch.py), and what concerns a whole run is found last:
 #
 # * A job that leaves the provider frees a slot: the account's ready jobs are woken (wake_ready). So does a ready job
 #   that ends or is held: find_submit_blocker had kept a slot for it.
 # * The first job of a provider shows the values that the provider selected: the run's unsubmitted jobs wait for them
 #   and are woken (wake_unsubmitted).
-# * The last job that ends, ends the run: publish_job_end counts what is still open. It must see all earlier outcomes,
-#   which is why ends are never recorded with record_many: that writes all rows first and the consequences afterwards,
-#   and each of two ends in one batch would find no open job and announce the end of the run.
+# * The last job that ends, ends the run: publish_job_ends looks for jobs of the run that are still open when the rows
+#   of all ends are written, once for each run. One by one, only the last end of the batch would find none; together,
+#   the run ends once, after its jobs.
 #
 # record_rebased is the one exception to "stale is stale". A cancel request only sets a flag. If it comes while a
 # create call is under way, the answer of that call (the id of a job that costs money) must not be lost: the outcome
@@ -38,17 +41,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, update
 
 from orchestrator.core.account_state import apply_account_update
 from orchestrator.core.jobs.checkpoint import number_checkpoints
-from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.jobs.transitions import Outcome, rebase_on_cancel
-from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import execute_each
 from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import accounts, events, losses, notifications, pins
@@ -64,7 +66,6 @@ FIELDS_OWNED_ELSEWHERE: Final = ("id", "run_id", "estimated_usd", "retires_on", 
 _UPDATE_IF_VERSION = update(jobs).where(
     jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before")
 )
-_SELECT_VERSIONS = select(jobs.c.id, jobs.c.version).where(any_of(jobs.c.id, "ids"))
 
 
 async def record(tx: Transaction, outcome: Outcome, *, at: float, cause: str, caller_continues: bool = False) -> bool:
@@ -76,17 +77,26 @@ async def record(tx: Transaction, outcome: Outcome, *, at: float, cause: str, ca
     if result.rowcount == 0:
         return False
     await _update_accounts(tx, [(outcome, at)])
-    await _write_side_effects(tx, outcome, at, cause, caller_continues=caller_continues)
+    await _write_side_effects(tx, [(outcome, at)], cause, caller_continues=caller_continues)
     return True
 
 
-async def record_many(tx: Transaction, steps: Sequence[tuple[Outcome, float]], *, cause: str) -> list[bool]:
+async def record_many(
+    tx: Transaction,
+    steps: Sequence[tuple[Outcome, float]],
+    *,
+    cause: str,
+    facts: Mapping[JobId, job_queries.RecordFacts] | None = None,
+) -> list[bool]:
     """Record several outcomes, each with its time, with few statements. Returns for each whether it was recorded.
 
-    The callers continue with their jobs. No outcome may have a terminal state, see above.
+    The callers continue with their jobs. At most one outcome of an account may free a slot, see above. `facts` were
+    read in this transaction, with the accounts of the jobs that free a slot counted; without them they are read here.
     """
-    rows = await tx.connection.execute(_SELECT_VERSIONS, {"ids": [outcome.job.id for outcome, _ in steps]})
-    versions = {row.id: row.version for row in rows}
+    if facts is None:
+        counted = [outcome.job.id for outcome, _ in steps if frees_slot(outcome)]
+        facts = await job_queries.get_record_facts(tx.connection, [step.job.id for step, _ in steps], counted=counted)
+    versions = {job_id: known.version for job_id, known in facts.items()}
     recorded, current = [], []
     # Versions can be compared here because nobody else writes during this transaction. Of two outcomes from the same
     # version the first one counts, hence the update of `versions`.
@@ -98,9 +108,17 @@ async def record_many(tx: Transaction, steps: Sequence[tuple[Outcome, float]], *
             current.append((outcome, at))
     await execute_each(tx.connection, _UPDATE_IF_VERSION, (_to_versioned_row(outcome.job) for outcome, _ in current))
     await _update_accounts(tx, current)
-    for outcome, at in current:
-        await _write_side_effects(tx, outcome, at, cause, caller_continues=True)
+    idle = frozenset(job_id for job_id, known in facts.items() if not known.ready_jobs)
+    await _write_side_effects(tx, current, cause, caller_continues=True, without_ready_jobs=idle)
     return recorded
+
+
+def frees_slot(outcome: Outcome) -> bool:
+    """Whether another job of the account may get a slot by this outcome."""
+    job, before = outcome.job, outcome.previous_state
+    if before is JobState.READY:  # it had kept a slot free from the jobs of other runs
+        return job.hold is not None or job.state in TERMINAL_STATES
+    return before in AT_PROVIDER_STATES and job.state in TERMINAL_STATES
 
 
 async def record_rebased(tx: Transaction, outcome: Outcome, at: float, cause: str) -> Outcome | None:
@@ -137,35 +155,52 @@ async def _update_accounts(tx: Transaction, steps: Sequence[tuple[Outcome, float
 
 
 async def _write_side_effects(
-    tx: Transaction, outcome: Outcome, at: float, cause: str, *, caller_continues: bool
+    tx: Transaction,
+    steps: Sequence[tuple[Outcome, float]],
+    cause: str,
+    *,
+    caller_continues: bool,
+    without_ready_jobs: Collection[JobId] = (),
 ) -> None:
-    """Write everything that follows from an outcome besides the job and its account."""
-    job = outcome.job
-    if job.wake_at is not None and not (caller_continues and (job.wake_at <= at or job.wake_at == job.intent_until)):
-        tx.schedule_wake_ups([WakeUp(job.id, job.account, job.wake_at)])
-    if outcome.label is not None:
-        tx.add_events(events.event_from_outcome(outcome, at=at, cause=cause))
-    if outcome.is_warning_new:
-        tx.add_events(events.event_from_warning(outcome, at=at, cause=cause))
-        await notifications.publish_job_warning(tx, job, at)
-    await _save_losses_and_pins(tx, outcome, at)
-    if job.state in TERMINAL_STATES and job.state is not outcome.previous_state:
-        await notifications.publish_job_end(tx, job, outcome.previous_state, at)
-    if outcome.previous_state in AT_PROVIDER_STATES and job.state in TERMINAL_STATES:
-        await job_queries.wake_ready(tx, job.account, at)  # its slot is free
-    elif outcome.previous_state is JobState.READY and (job.hold is not None or job.state in TERMINAL_STATES):
-        await job_queries.wake_ready(tx, job.account, at)  # it had kept a slot free from the jobs of other runs
+    """Write everything that follows from outcomes besides the jobs and their accounts.
+
+    `without_ready_jobs`: the jobs in whose accounts no other job is known to wait for a slot.
+    """
+    for outcome, at in steps:
+        job = outcome.job
+        if job.wake_at is not None and not (
+            caller_continues and (job.wake_at <= at or job.wake_at == job.intent_until)
+        ):
+            tx.schedule_wake_ups([WakeUp(job.id, job.account, job.wake_at)])
+        if outcome.label is not None:
+            tx.add_events(events.event_from_outcome(outcome, at=at, cause=cause))
+        if outcome.is_warning_new:
+            tx.add_events(events.event_from_warning(outcome, at=at, cause=cause))
+    await notifications.publish_job_warnings(tx, [(each.job, at) for each, at in steps if each.is_warning_new])
+    await _save_losses_and_checkpoints(tx, [outcome for outcome, _ in steps])
+    for outcome, at in steps:
+        values = outcome.pinned_values
+        if values is not None and (run_id := await pins.save(tx, outcome.job, values)):
+            await job_queries.wake_unsubmitted(tx, run_id, at)
+    ends = [(each.job, each.previous_state, at) for each, at in steps if _is_end(each)]
+    await notifications.publish_job_ends(tx, ends)
+    free = {each.job.account: at for each, at in steps if frees_slot(each) and each.job.id not in without_ready_jobs}
+    if free:
+        await job_queries.wake_ready(tx, free, max(free.values()))
 
 
-async def _save_losses_and_pins(tx: Transaction, outcome: Outcome, at: float) -> None:
-    job = outcome.job
-    if outcome.previous_state in TERMINAL_STATES:  # a retry: the new remote job has a curve of its own
-        await losses.delete_by_job(tx, job.id)
-        await checkpoints.save(tx, job.id, ())
-    if outcome.losses:
-        await losses.add(tx, job.id, outcome.losses)
-    if outcome.checkpoints:
-        curve = await losses.list_by_job(tx.connection, job.id)
-        await checkpoints.save(tx, job.id, number_checkpoints(outcome.checkpoints, curve))
-    if outcome.pinned_values is not None and (run_id := await pins.save(tx, job, outcome.pinned_values)):
-        await job_queries.wake_unsubmitted(tx, run_id, at)
+def _is_end(outcome: Outcome) -> bool:
+    return outcome.job.state in TERMINAL_STATES and outcome.job.state is not outcome.previous_state
+
+
+async def _save_losses_and_checkpoints(tx: Transaction, steps: Sequence[Outcome]) -> None:
+    # A retry: the new remote job has a curve of its own.
+    for job_id in [each.job.id for each in steps if each.previous_state in TERMINAL_STATES]:
+        await losses.delete_by_job(tx, job_id)
+        await checkpoints.save(tx, job_id, ())
+    if reported := {each.job.id: each.losses for each in steps if each.losses}:
+        await losses.add_many(tx, reported)
+    if kept := {each.job.id: each.checkpoints for each in steps if each.checkpoints}:
+        curves = await losses.list_by_jobs(tx.connection, kept)
+        numbered = {job_id: number_checkpoints(own, curves.get(job_id, [])) for job_id, own in kept.items()}
+        await checkpoints.save_many(tx, numbered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
 from sqlalchemy import delete, insert, select
@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import JobId
 from orchestrator.store.db.any_of import any_of
-from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import checkpoints
 
@@ -21,6 +21,9 @@ _SELECT_BY_JOBS = (
     .where(any_of(checkpoints.c.job_id, "ids"))
     .order_by(checkpoints.c.job_id, checkpoints.c.number)
 )
+
+_DELETE_BY_JOBS = delete(checkpoints).where(any_of(checkpoints.c.job_id, "ids"))
+_INSERT = insert(checkpoints)
 
 
 async def list_by_jobs(connection: StoreConnection, ids: Collection[JobId]) -> dict[JobId, list[Checkpoint]]:
@@ -34,6 +37,11 @@ async def list_by_jobs(connection: StoreConnection, ids: Collection[JobId]) -> d
 
 async def save(tx: Transaction, job_id: JobId, kept: Iterable[Checkpoint]) -> None:
     """Replace the job's checkpoints."""
-    await tx.connection.execute(delete(checkpoints).where(checkpoints.c.job_id == job_id))
-    if rows := [{"job_id": job_id, **asdict(each)} for each in kept]:
-        await tx.connection.execute(insert(checkpoints), rows)
+    await save_many(tx, {job_id: kept})
+
+
+async def save_many(tx: Transaction, kept: Mapping[JobId, Iterable[Checkpoint]]) -> None:
+    """Replace the checkpoints of several jobs."""
+    await tx.connection.execute(_DELETE_BY_JOBS, {"ids": list(kept)})
+    rows = ({"job_id": job_id, **asdict(each)} for job_id, own in kept.items() for each in own)
+    await execute_each(tx.connection, _INSERT, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from orchestrator.core.deployment.cost import calculate_committed_usd
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.plans.budget import CommittedSpend
+from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row
 from orchestrator.store.schema.tables import deployments, jobs
@@ -33,33 +34,35 @@ class StartedDeployment:
         """Whether its price is unknown and nobody accepted that."""
         return self.usd is None and self.deployment.approved_at is None
 
+    def to_committed(self, run_id: RunId | None, since: float) -> CommittedSpend:
+        """Return what it commits in the month of its create; an unknown price counts as 0, as that of a job."""
+        usd, is_recent = self.usd or 0.0, (self.deployment.create_started_at or 0.0) >= since
+        return CommittedSpend(usd, usd if is_recent else 0.0, usd if self.run_id == run_id else 0.0)
+
 
 async def list_started(
-    connection: StoreConnection, *, account: str | None = None, run_id: RunId | None = None
+    connection: StoreConnection, *, accounts: Collection[str] | None = None, run_id: RunId | None = None
 ) -> list[StartedDeployment]:
-    """Return the deployments that cost or have cost something, of all accounts or of one, of all runs or of one."""
+    """Return the deployments that cost or have cost something, of all accounts or of these, of all runs or of one."""
     query = (
         select(*DEPLOYMENT_COLUMNS, jobs.c.run_id)
         .outerjoin(jobs, jobs.c.id == deployments.c.job_id)
         .where(deployments.c.create_started_at.is_not(None))
     )
-    if account is not None:
-        query = query.where(deployments.c.account == account)
+    if accounts is not None:
+        query = query.where(any_of(deployments.c.account, "names"))
     if run_id is not None:
         query = query.where(jobs.c.run_id == run_id)
-    rows = await connection.execute(query)
+    rows = await connection.execute(query, None if accounts is None else {"names": list(accounts)})
     return [StartedDeployment(deployment_from_row(row[:-1]), row[-1] and RunId(row[-1])) for row in rows]
 
 
 def sum_committed(
     started: Iterable[StartedDeployment], run_id: RunId | None, since: float
 ) -> dict[str, CommittedSpend]:
-    """Sum the costs by account; unknown prices count as 0, as those of jobs. A cost belongs to its create's month."""
+    """Sum the costs by account."""
     result: dict[str, CommittedSpend] = {}
     for each in started:
-        usd, deployment = each.usd or 0.0, each.deployment
-        is_recent = (deployment.create_started_at or 0.0) >= since
-        result[deployment.account] = result.get(deployment.account, CommittedSpend()).add(
-            CommittedSpend(usd, usd if is_recent else 0.0, usd if each.run_id == run_id else 0.0)
-        )
+        account = each.deployment.account
+        result[account] = result.get(account, CommittedSpend()).add(each.to_committed(run_id, since))
     return result
