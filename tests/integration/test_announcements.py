@@ -97,6 +97,29 @@ async def test_job_of_a_removed_account_does_not_keep_the_run_open(database: Dat
     assert (await list_topics(database))[1:] == ["model.ready", "run.finished"]
 
 
+async def test_run_waits_for_the_job_that_is_being_submitted_in_a_removed_account(database: Database) -> None:
+    """It may exist at the provider already, and be paid for."""
+    late = a_job("late", state=JobState.SUBMITTING)
+    await fill(database, [a_job("acme", state=JobState.RUNNING), late])
+    await save_standing(database, replace(a_standing("late"), removed_at=NOW))
+    await finish_job(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
+    assert await list_topics(database) == ["model.ready"]
+    await finish_job(database, "late", JobEvent.FAILED, NOW + 2, failure=FAILURE)
+    assert (await list_topics(database))[1:] == ["job.failed", "run.finished"]
+
+
+async def test_end_of_a_job_that_was_never_to_start_does_not_end_the_run_again(database: Database) -> None:
+    await fill(database, [a_job("acme", state=JobState.RUNNING), a_job("left"), a_job("sent")])
+    await adopt(database, a_plan("acme", "left", "sent"))
+    await select_accounts(database, a_plan("acme", "left"))
+    await save_standing(database, replace(a_standing("left"), removed_at=NOW))
+    await finish_job(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
+    assert await list_topics(database) == ["model.ready", "run.finished"]
+    for name in ("left", "sent"):
+        await finish_job(database, name, JobEvent.FAILED, NOW + 2, failure=FAILURE)
+    assert (await list_topics(database))[2:] == ["job.failed", "job.failed"]
+
+
 def a_plan(*names: str, run: RunId = RUN.id) -> Plan:
     def line(name: str) -> PlanLine:
         return PlanLine(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Select, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, FromClause, Select, exists, func, insert, literal, select
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.job import Job, RunId
-from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.notifications.notification import (
     Notification,
     build_account_held_notification,
@@ -58,14 +58,17 @@ async def publish_job_warnings(tx: Transaction, warned: Iterable[tuple[Job, floa
 async def publish_job_ends(tx: Transaction, ended: Sequence[tuple[Job, JobState, float]]) -> None:
     """Publish the ends of jobs, given with the state before and the time, and the ends of their runs.
 
-    Call it when the ends of all these jobs are written: a run has ended if none of its jobs is open.
+    Call it when the ends of all these jobs are written: a run has ended if none of its jobs is open. A job that did
+    not count as open, because it was never to start, ends no run: its end was published without it.
     """
     if not ended:
         return
     built = [build_job_notification(job, before, at) for job, before, at in ended]
     notifications = [each for each in built if each is not None]
     at = max(at for _, _, at in ended)
-    for run in (await tx.connection.execute(_SELECT_ENDED_RUNS, {"ids": [job.id for job, _, _ in ended]})).scalars():
+    submitted = [job.id for job, before, _ in ended if before not in UNSUBMITTED_STATES]
+    values = {"ids": [job.id for job, _, _ in ended], "submitted": submitted}
+    for run in (await tx.connection.execute(_SELECT_ENDED_RUNS, values)).scalars():
         counts = await _count_ended_jobs(tx.connection, RunId(run))
         notifications.append(build_run_finished_notification(RunId(run), counts, at))
     await publish_many(tx, notifications)
@@ -95,7 +98,7 @@ async def _count_ended_jobs(connection: StoreConnection, run: RunId) -> dict[Job
 
 
 _OPEN = jobs.c.state.in_(sorted(frozenset(JobState) - TERMINAL_STATES))
-_IS_UNSUBMITTED = jobs.c.remote_job_id.is_(None)
+_IS_UNSUBMITTED = jobs.c.state.in_(sorted(UNSUBMITTED_STATES))  # while one is submitted, it may exist already
 
 
 def _select_open_job(run: ColumnElement[str]) -> Select[tuple[str]]:
@@ -104,17 +107,27 @@ def _select_open_job(run: ColumnElement[str]) -> Select[tuple[str]]:
     Unsubmitted jobs of removed accounts, and of accounts that the run does not select, do not count: they will never
     start.
     """
-    is_linked = exists().where(run_jobs.c.run_id == jobs.c.run_id, run_jobs.c.job_id == jobs.c.id)
     is_abandoned = accounts.c.removed_at.is_not(None) & _IS_UNSUBMITTED
     query = select(jobs.c.id).join(accounts, accounts.c.name == jobs.c.account)
-    return query.where(jobs.c.run_id == run, _OPEN, ~is_abandoned, is_linked).limit(1)
+    return query.where(jobs.c.run_id == run, _OPEN, ~is_abandoned, _is_linked(jobs)).limit(1)
+
+
+def _is_linked(job: FromClause) -> ColumnElement[bool]:
+    return exists().where(run_jobs.c.run_id == job.c.run_id, run_jobs.c.job_id == job.c.id)
 
 
 # Built once: compiling a statement takes longer than executing it.
 _INSERT = insert(announcements)
 _ended = jobs.alias("ended")
 # The run of the row, not that of the loaded job: a new plan may have moved the job to another run meanwhile.
-_runs_of_jobs = select(_ended.c.run_id).where(any_of(_ended.c.id, "ids")).distinct().subquery("runs_of_jobs")
+_runs_of_jobs = (
+    select(_ended.c.run_id)
+    .join(accounts, accounts.c.name == _ended.c.account)
+    .where(any_of(_ended.c.id, "ids"), _is_linked(_ended))
+    .where(accounts.c.removed_at.is_(None) | any_of(_ended.c.id, "submitted"))
+    .distinct()
+    .subquery("runs_of_jobs")
+)
 _SELECT_ENDED_RUNS = select(_runs_of_jobs.c.run_id).where(
     _select_open_job(_runs_of_jobs.c.run_id).scalar_subquery().is_(None)
 )

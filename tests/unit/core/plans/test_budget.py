@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
+from itertools import permutations
 
 import pytest
 from core_values import an_account
@@ -26,6 +28,15 @@ def test_a_budget_counts_what_is_committed_in_its_period(period: BudgetPeriod, f
     held = find_budget_hold(account, fits + 0.01, COMMITTED)
     assert held is not None
     assert words in held.reason
+
+
+def test_price_that_uses_up_the_budget_fits_in_whatever_order_the_others_are_added() -> None:
+    prices = (4.99, 3.65, 2.57, 4.80)
+    account = an_account(budget_usd=20.97)
+    for others in permutations(prices):
+        assert find_budget_hold(account, 4.96, CommittedSpend(total=sum(others))) is None
+    assert find_budget_hold(account, 4.96, CommittedSpend(total=math.fsum(prices))) is None
+    assert find_budget_hold(account, 4.9601, CommittedSpend(total=math.fsum(prices))) is not None
 
 
 def test_a_budget_is_for_all_jobs_unless_the_file_says_otherwise() -> None:
