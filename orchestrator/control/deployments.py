@@ -12,10 +12,9 @@ from typing import Final
 from orchestrator.control.accounts import get_account_states
 from orchestrator.control.deployment_plan import DeploymentPlan, PlannedDeployment
 from orchestrator.core.deployment.cost import find_price_hold
-from orchestrator.core.deployment.deployment import Deployment, DeploymentId
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId, build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
-from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.deployment.transitions import (
     DeploymentOutcome,
     release_deployment,

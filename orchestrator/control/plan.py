@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset
+from orchestrator.core.deployment.deployment import build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
-from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import NOT_SELECTED_HOLD, PLAN_HOLD_KINDS

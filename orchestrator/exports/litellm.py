@@ -10,8 +10,14 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text import format_time
 from orchestrator.exports.config_text import build_variable_names, format_header, get_key_variables, quote
-from orchestrator.exports.inference_urls import find_inference_url
-from orchestrator.exports.model_set import ModelSet, get_model_string, is_deployed, is_servable, left_out_reason
+from orchestrator.exports.model_set import (
+    ModelSet,
+    find_inference_url,
+    get_model_string,
+    is_deployed,
+    is_servable,
+    left_out_reason,
+)
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from orchestrator.core.account import Account
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
+from orchestrator.core.providers import PROVIDERS
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
@@ -150,3 +152,14 @@ def left_out_reason(job: JobView) -> str:
     if job.gone_at is None and job.serving_hint:
         return job.serving_hint
     return "is no longer at the provider"
+
+
+def find_inference_url(models: ModelSet, job: JobView) -> str | None:
+    """Return the base URL where the model is called; None for OpenAI's own, which every client knows."""
+    if job.serving and job.serving.base_url and is_deployed(job):
+        return job.serving.base_url
+    info, account = PROVIDERS[ProviderName(job.provider)], models.accounts.get(job.account)
+    own_url = account.base_url if account and info.serves_at_base_url else None
+    if own_url and info.inference_path:
+        return "{0.scheme}://{0.netloc}".format(urlsplit(own_url)) + info.inference_path
+    return own_url or info.inference_url

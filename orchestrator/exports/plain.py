@@ -12,8 +12,7 @@ from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.text import format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.exports.config_text import build_variable_names, format_header, quote
-from orchestrator.exports.inference_urls import find_inference_url
-from orchestrator.exports.model_set import ModelSet, get_model_string, is_deployed
+from orchestrator.exports.model_set import ModelSet, find_inference_url, get_model_string, is_deployed
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView

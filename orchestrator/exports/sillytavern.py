@@ -13,8 +13,7 @@ from uuid import NAMESPACE_OID, uuid5
 from orchestrator.core.account import ProviderName
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text_sanitizer import sanitize_json
-from orchestrator.exports.inference_urls import find_inference_url
-from orchestrator.exports.model_set import ModelSet, get_model_string
+from orchestrator.exports.model_set import ModelSet, find_inference_url, get_model_string
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView

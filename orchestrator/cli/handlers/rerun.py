@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import write_text
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.plans.rerun import Rerun
+from orchestrator.core.plans.rerun import Rerun, plan_rerun
 from orchestrator.core.spec import RunOptions
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.inputs.accounts_file.editor import format_toml_value
@@ -35,13 +36,31 @@ async def print_rerun(
     app: App, run_id: str, provider: ProviderName, *, base_model: str | None, write: Path | None
 ) -> ExitCode:
     """Print or write the accounts file, and print the next steps. Returns FAILED if something is missing."""
-    from orchestrator.app.rerun import prepare_rerun
-
-    plan, options, folder = await prepare_rerun(app, run_id, provider, base_model)
+    plan, options, folder = await _prepare_rerun(app, run_id, provider, base_model)
     text = "\n".join(_accounts_file_lines(plan, options, folder)) + "\n"
     write_text(text, write)
     sys.stdout.write("\n".join(_next_step_lines(plan, write)) + "\n")
     return ExitCode.FAILED if plan.missing else ExitCode.DONE
+
+
+async def _prepare_rerun(
+    app: App, run_id: str, provider: ProviderName, base_model: str | None
+) -> tuple[Rerun, RunOptions, Path]:
+    """Return the plan, and the options and the folder of the accounts file.
+
+    Raises ConfigError if the run or its dataset is not stored any more.
+    """
+    from orchestrator import control
+    from orchestrator.inputs.accounts_file.loader import load_accounts_file
+
+    file = await asyncio.to_thread(load_accounts_file, app.settings.accounts_file)
+    run, dataset = await control.get_run_with_dataset(app.database, run_id, app.settings.data_dir / "datasets")
+    target_accounts = [account for account in file.accounts if account.provider is provider]
+    same_name = (definition for definition in file.runs if definition.options.name == run.name)
+    current = next(same_name, file.runs[0])
+    configured = current.specs[provider].base_model if provider in current.specs else None
+    plan = plan_rerun(run, dataset, provider, base_model or configured, target_accounts)
+    return plan, current.options, file.folder
 
 
 def _accounts_file_lines(plan: Rerun, options: RunOptions, folder: Path) -> Iterator[str]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, DeploymentState
 from orchestrator.core.errors import Failure, IllegalTransition
 from orchestrator.core.hold import Hold
-from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.spec import digest
 
 DeploymentId = NewType("DeploymentId", str)
 
 NAME_PREFIX = "orch-"
+PER_TOKEN_SOURCE: Final = "billed per token"  # noqa: S105 - a unit of text
 
 
 class StopReason(StrEnum):
@@ -100,3 +101,27 @@ class Deployment:
     def is_expired(self, now: float) -> bool:
         """Return whether the service has to stop it at `now`."""
         return self.expires_at is not None and now >= self.expires_at
+
+
+def build_deployment(
+    job: Job, spec: DeploymentSpec, *, now: float, model: str | None = None, checkpoint: str | None = None
+) -> Deployment:
+    """Build the deployment of a finished job's model, due now. `model` replaces the id of the final model.
+
+    A kind that is billed per token has no hourly price; any other price is unknown until the provider reports it.
+    """
+    per_token = spec.kind is DeploymentKind.TOKEN
+    return Deployment(
+        id=deployment_id(job.id, job.round, checkpoint),
+        job_id=job.id,
+        account=job.account,
+        provider=job.provider,
+        model=model or job.fine_tuned_model or "",
+        checkpoint=checkpoint,
+        spec=spec,
+        wake_at=now,
+        usd_per_hour=0.0 if per_token else None,
+        price_source=PER_TOKEN_SOURCE if per_token else None,
+        created_at=now,
+        state_since=now,
+    )

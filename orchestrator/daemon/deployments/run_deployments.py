@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment import Deployment, build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
-from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run

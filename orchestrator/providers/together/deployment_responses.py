@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from orchestrator.providers.http.response_decoder import RemoteId, RemoteIdOrEmpty, StatusWord
+from orchestrator.providers.http.response_decoder import ListLimits, RemoteId, RemoteIdOrEmpty, StatusWord
+from orchestrator.providers.http.rest_client import RestClient
 
 Item = TypeVar("Item")
+PAGE_SIZE: Final = 100
 
 
 class CursorPage(msgspec.Struct, Generic[Item]):
@@ -135,3 +138,20 @@ MODEL_OBJECT_PAGE_DECODER: Final = msgspec.json.Decoder(CursorPage[TogetherModel
 CONFIG_PAGE_DECODER: Final = msgspec.json.Decoder(CursorPage[TogetherConfig], strict=False)
 CATALOG_PAGE_DECODER: Final = msgspec.json.Decoder(CursorPage[TogetherCatalogModel], strict=False)
 INSTANCE_TYPE_PAGE_DECODER: Final = msgspec.json.Decoder(CursorPage[TogetherInstanceType], strict=False)
+
+
+async def list_cursor_items(
+    client: RestClient, decoder: msgspec.json.Decoder[CursorPage[Item]], path: str, **query: str
+) -> list[Item]:
+    """Return every item of a list. Raises `ProviderError`, also for a list that repeats itself."""
+    limits = ListLimits(path, asyncio.get_running_loop().time)
+    items: list[Item] = []
+    after: dict[str, Any] = {}
+    while True:
+        async with client.read_call(), asyncio.timeout(limits.seconds_left):
+            page = await client.get_page(limits, decoder, path, limit=str(PAGE_SIZE), **query, **after)
+            items += page.data
+            if not page.next_cursor:
+                return items
+            limits.count_page(len(page.data), page.next_cursor)
+        after = {"after": page.next_cursor}

@@ -36,7 +36,6 @@ from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.response_decoder import check_id, count_or_none, text_or_none
 from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import REJECTION_STATUSES
-from orchestrator.providers.together.cursor_pages import list_cursor_items
 from orchestrator.providers.together.deployment_responses import (
     DEPLOYMENT_DECODER,
     DEPLOYMENT_PAGE_DECODER,
@@ -44,6 +43,7 @@ from orchestrator.providers.together.deployment_responses import (
     ENDPOINT_PAGE_DECODER,
     TogetherDeployment,
     TogetherEndpoint,
+    list_cursor_items,
 )
 from orchestrator.providers.together.model_objects import ModelObjectFinder, ModelReference, parse_model_reference
 from orchestrator.providers.together.responses import IDENTITY_DECODER, TogetherIdentity

@@ -10,11 +10,11 @@ from typing import Final
 from orchestrator.core.errors import RemoteNotFound
 from orchestrator.providers.http.response_decoder import check_id
 from orchestrator.providers.http.rest_client import RestClient
-from orchestrator.providers.together.cursor_pages import list_cursor_items
 from orchestrator.providers.together.deployment_responses import (
     MODEL_OBJECT_DECODER,
     MODEL_OBJECT_PAGE_DECODER,
     TogetherModelObject,
+    list_cursor_items,
 )
 from orchestrator.providers.together.responses import JOB_DECODER, JOB_LIST_DECODER, TogetherJob
 

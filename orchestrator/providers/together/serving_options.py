@@ -15,7 +15,6 @@ from orchestrator.core.deployment.deployment_spec import DeploymentKind, Deploym
 from orchestrator.core.errors import RequestRejected
 from orchestrator.providers.http.response_decoder import name_or_none
 from orchestrator.providers.http.rest_client import RestClient
-from orchestrator.providers.together.cursor_pages import list_cursor_items
 from orchestrator.providers.together.deployment_responses import (
     CATALOG_PAGE_DECODER,
     CONFIG_PAGE_DECODER,
@@ -23,6 +22,7 @@ from orchestrator.providers.together.deployment_responses import (
     TogetherCatalogModel,
     TogetherConfig,
     TogetherInstanceType,
+    list_cursor_items,
 )
 
 CATALOG_PATH: Final = "/v2/supported-models"

@@ -14,10 +14,9 @@ from store_values import NOW, a_job, a_standing, fill
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice
-from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment import Deployment, build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
-from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.errors import DeploymentNotReady, RemoteNotFound, UnknownOutcome
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState

@@ -5,10 +5,9 @@ from dataclasses import replace
 from core_values import NOW, a_job
 from deployment_values import DEPLOYMENT_SPEC
 
-from orchestrator.core.deployment.deployment import deployment_id
+from orchestrator.core.deployment.deployment import build_deployment, deployment_id
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.lifecycle import DeploymentState
-from orchestrator.core.deployment.request import build_deployment
 from orchestrator.core.jobs.lifecycle import JobState
 
 JOB = a_job(JobState.SUCCEEDED, fine_tuned_model="m-1", round=2)
