@@ -60,6 +60,12 @@ def script_removal(state: str, refusal: int, **others: Step) -> ScriptedServer:
     return ScriptedServer(steps | others)
 
 
+async def test_owner_of_the_key_is_read_from_the_version_that_has_it() -> None:
+    owner = {"organization": {"id": "org-1"}, "project": {"id": "p-1"}}
+    server = ScriptedServer({"GET /v3/whoami": (404, REFUSED), "GET /v1/whoami": (200, owner)})
+    assert (await connect(server).verify()).organization == "org-1"
+
+
 @pytest.mark.parametrize("status", [404, 405])
 async def test_server_without_the_redirect_gets_the_file_as_a_form(tmp_path: Path, status: int) -> None:
     server = ScriptedServer({"POST /v1/files": (status, REFUSED), "POST /v1/files/upload": (200, FILE)})
