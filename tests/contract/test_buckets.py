@@ -271,9 +271,14 @@ def s3_answering(tmp_path: Path, response: httpx2.Response, key: str = AWS_KEY) 
         (
             httpx2.Response(301, headers={"x-amz-bucket-region": "eu-west-1"}),
             RequestRejected,
-            "the bucket b is in eu-west-1, and the account's region is us-west-2",
+            "400 WrongRegion: the bucket b is in eu-west-1, and the account's region is us-west-2",
         ),
         (httpx2.Response(403), TrainingNotAllowed, "the key needs s3:ListBucket"),
+        (
+            httpx2.Response(403, content=b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>"),
+            TrainingNotAllowed,
+            "403 AccessDenied: the key needs s3:ListBucket",
+        ),
         (
             httpx2.Response(
                 403, content=b"<Error><Code>SignatureDoesNotMatch</Code><Message>A &amp; B</Message></Error>"

@@ -99,7 +99,7 @@ def _visit(node: ast.AST, place: _Place, context: Context, classes: tuple[str, .
     if _is_excluded(node, context):
         return
     if isinstance(node, ast.stmt):
-        constant = _find_constant(node) if context.function is None else None
+        constant = find_constant(node) if context.function is None else None
         context = replace(
             context, lines=_get_lines(node), is_message=False, constant=constant, is_in_class=bool(classes)
         )
@@ -116,7 +116,8 @@ def _visit(node: ast.AST, place: _Place, context: Context, classes: tuple[str, .
     yield from _visit_children(node, context, classes)
 
 
-def _find_constant(node: ast.stmt) -> str | None:
+def find_constant(node: ast.stmt) -> str | None:
+    """Return the name to which a statement assigns a value."""
     match node:
         case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
             return name

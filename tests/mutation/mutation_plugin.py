@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 from forked_process import ForkedProcessError, call_in_fork
-from mutants import Mutant, find_mutants
+from mutants import Mutant, find_constant, find_mutants
 from subjects import find_near_tests, get_module_name
 
 SLOW_TEST_SECONDS = 0.02
@@ -177,13 +177,13 @@ def _judge(
     mutant: Mutant,
     functions: _ImportedFunctions,
 ) -> Verdict:
-    path, code = key[0], compile_mutant(*key)
+    path, number = key
 
     def run() -> Verdict:
         if constant := mutant.context.constant:
-            _replace_constant(path, code, constant)
+            _replace_constant(path, number, constant)
         else:
-            _apply_mutant(path, code, functions)
+            _apply_mutant(path, compile_mutant(path, number), functions)
         for position, record in enumerate(chosen):
             following = items[chosen[position + 1].index] if position + 1 < len(chosen) else None
             if not _passes(items[record.index], following):
@@ -209,11 +209,16 @@ def _apply_mutant(path: Path, module_code: CodeType, functions: _ImportedFunctio
         cached.cache_clear()
 
 
-def _replace_constant(path: Path, module_code: CodeType, constant: str) -> None:
-    name = get_module_name(path)
-    namespace: dict[str, Any] = {"__name__": name, "__package__": name.rpartition(".")[0], "__file__": str(path)}
-    exec(module_code, namespace)
-    old, new = vars(sys.modules[name])[constant], namespace[constant]
+def _replace_constant(path: Path, number: int, constant: str) -> None:
+    """Compute the constant again, with the classes and the other constants that the module has already."""
+    live = vars(sys.modules[get_module_name(path)])
+    namespace = dict(live)
+    for statement in _mutate(path, number).body:
+        if find_constant(statement) == constant:
+            value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+            assert value is not None
+            namespace[constant] = eval(compile(ast.Expression(value), str(path), "eval"), namespace)
+    old, new = live[constant], namespace[constant]
     for module in list(sys.modules.values()):
         if getattr(module, "__dict__", {}).get(constant) is old:
             vars(module)[constant] = new
@@ -224,11 +229,14 @@ def _replace_constant(path: Path, module_code: CodeType, constant: str) -> None:
 
 def compile_mutant(path: Path, number: int) -> CodeType:
     """Return the code of the module with one mutant."""
-    tree = ast.parse(path.read_text())
-    mutants = find_mutants(tree)
-    mutants[number].apply()
-    code: CodeType = compile(ast.fix_missing_locations(tree), str(path), "exec", dont_inherit=True)
+    code: CodeType = compile(_mutate(path, number), str(path), "exec", dont_inherit=True)
     return code
+
+
+def _mutate(path: Path, number: int) -> ast.Module:
+    tree = ast.parse(path.read_text())
+    find_mutants(tree)[number].apply()
+    return ast.fix_missing_locations(tree)
 
 
 def _list_codes(code: CodeType) -> list[CodeType]:

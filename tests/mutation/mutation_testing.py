@@ -187,13 +187,17 @@ def _run_session(key: MutantKey, arguments: list[str]) -> Verdict:
     return verdict
 
 
-def choose_mutants(subject: Subject, only: list[str], sample: float, seed: int) -> list[MutantKey]:
+def choose_mutants(
+    subject: Subject, only: list[str], sample: float, seed: int, *, import_time: bool = False
+) -> list[MutantKey]:
     """Return a random part of the mutants of each module, in random order, so that any first part is a sample."""
     chosen: list[MutantKey] = []
     for path in subject.list_modules():
         if not only or any(text in str(path.relative_to(ROOT)) for text in only):
             mutants = find_mutants(ast.parse(path.read_text()))
             numbers = [n for n, mutant in enumerate(mutants) if subject.includes(mutant.context)]
+            if import_time:
+                numbers = [n for n in numbers if mutants[n].context.function is None]
             count = min(len(numbers), max(3, round(len(numbers) * sample / 100)))
             chosen += [(path, n) for n in random.Random(f"{seed} {path.name}").sample(numbers, count)]
     random.Random(seed).shuffle(chosen)
@@ -227,6 +231,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("subjects", nargs="*", default=list(SUBJECTS), help="what to mutate: " + ", ".join(SUBJECTS))
     parser.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="modules whose path contains TEXT")
     parser.add_argument("--sample", type=float, default=100, metavar="PERCENT", help="a random part of each module")
+    parser.add_argument("--import-time", action="store_true", help="only code that runs during the import")
     parser.add_argument("--seed", type=int, default=1, help="chooses the sample")
     parser.add_argument("--minutes", type=float, default=600, help="the longest time for each subject")
     parser.add_argument("--results", type=Path, default=ROOT / "test-artifacts/mutation.jsonl")
@@ -244,7 +249,9 @@ def main() -> None:
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     with arguments.results.open("w") as output:
         for subject in find_subjects(arguments.subjects):
-            chosen = choose_mutants(subject, arguments.only, arguments.sample, arguments.seed)
+            chosen = choose_mutants(
+                subject, arguments.only, arguments.sample, arguments.seed, import_time=arguments.import_time
+            )
             deadline = time.perf_counter() + 60 * arguments.minutes
             runner = MutationRunner(subject, chosen, deadline=deadline, output=output)
             runner.run()

@@ -107,6 +107,21 @@ async def test_completion_in_s3_that_fails_is_reported(
     assert (progress.upload is None) is (status == 409)
 
 
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="UTF-8"?>\n'])
+async def test_completion_in_s3_that_fails_after_its_status_is_an_unknown_outcome(
+    tmp_path: Path, declaration: str
+) -> None:
+    progress = Progress(replace(EARLIER, id=f"{NAME}?uploadId=u", parts={0: "e0", 1: "e1", 2: "e2"}))
+    file = replace(create_dataset_file(tmp_path), upload_state=progress)
+    error = f"{declaration}<Error><Code>InternalError</Code><Message>Try again.</Message></Error>".encode()
+    server = ScriptedServer(
+        {f"GET /b/{NAME}": httpx2.Response(200), f"POST /b/{NAME}": httpx2.Response(200, content=error)}
+    )
+    with pytest.raises(UnknownOutcome, match="500 InternalError: Try again"):
+        await upload_to_bucket(connect_s3(server, 1), file, DEADLINE)
+    assert progress.upload is not None
+
+
 @pytest.mark.parametrize("cleanup", [200, 404, 500])
 async def test_object_that_exists_is_reported_however_the_removal_of_the_parts_ends(
     tmp_path: Path, cleanup: int

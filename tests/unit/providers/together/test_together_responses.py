@@ -27,10 +27,11 @@ REFUSED = {"error": {"message": "refused"}}
 ENDPOINTS = "/v2/projects/p/endpoints"
 ENDPOINT = f"{ENDPOINTS}/ep"
 DEPLOYMENT = f"{ENDPOINT}/deployments/dep"
+ENDPOINT_NAME = "orch-0123456789abcdef-0"
 DEPLOYMENTS = f"{ENDPOINT}/deployments"
 ORDER = DeploymentOrder(
     tag="0123456789abcdef.0",
-    name="orch-x",
+    name=ENDPOINT_NAME,
     model="ml_1",
     base_model="base",
     spec=DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=2),
@@ -58,6 +59,12 @@ def script_removal(state: str, refusal: int, **others: Step) -> ScriptedServer:
         f"PATCH {DEPLOYMENT}": (200, {}),
     }
     return ScriptedServer(steps | others)
+
+
+async def test_owner_of_the_key_is_read_from_the_version_that_has_it() -> None:
+    owner = {"organization": {"id": "org-1"}, "project": {"id": "p-1"}}
+    server = ScriptedServer({"GET /v3/whoami": (404, REFUSED), "GET /v1/whoami": (200, owner)})
+    assert (await connect(server).verify()).organization == "org-1"
 
 
 @pytest.mark.parametrize("status", [404, 405])
@@ -173,7 +180,7 @@ async def test_refusal_of_a_deployment_is_reported_however_the_removal_of_its_en
             "GET /v2/projects/p/configs": (200, {"data": [{"id": "cr_1", "projectId": "p"}]}),
             f"GET {PRICES}": (200, {"data": []}),
             f"GET {ENDPOINTS}": (200, {"data": []}),
-            f"POST {ENDPOINTS}": (200, {"id": "ep", "name": "p/orch-x"}),
+            f"POST {ENDPOINTS}": (200, {"id": "ep", "name": f"p/{ENDPOINT_NAME}"}),
             f"POST {DEPLOYMENTS}": (400, {"error": {"message": "no capacity"}}),
             f"DELETE {ENDPOINT}": cleanup,
         }
@@ -186,18 +193,20 @@ async def test_refusal_of_a_deployment_is_reported_however_the_removal_of_its_en
 async def test_endpoint_that_was_deleted_meanwhile_has_no_deployments() -> None:
     server = ScriptedServer(
         {
-            f"GET {ENDPOINTS}": (200, {"data": [{"id": "ep", "name": "p/orch-x"}]}),
+            f"GET {ENDPOINTS}": (200, {"data": [{"id": "ep", "name": f"p/{ENDPOINT_NAME}"}]}),
             f"GET {DEPLOYMENTS}": (404, REFUSED),
+            f"GET {PRICES}": (200, {"data": []}),
         }
     )
     search = await connect(server).find_deployments(ORDER)
     assert (search.found, search.named) == ((), None)
+    assert await connect(server).list_own_deployments() == []
 
 
 async def test_deployment_without_a_list_of_prices_has_no_price() -> None:
     server = ScriptedServer(
         {
-            f"GET {ENDPOINTS}": (200, {"data": [{"id": "ep", "name": "p/orch-x"}]}),
+            f"GET {ENDPOINTS}": (200, {"data": [{"id": "ep", "name": f"p/{ENDPOINT_NAME}"}]}),
             f"GET {DEPLOYMENTS}": (200, {"data": [describe("READY") | {"hardware": "1xh100"}]}),
             "GET /v2/projects/p/models/ml_1": (200, {"id": "ml_1"}),
             f"GET {PRICES}": (404, REFUSED),
