@@ -43,11 +43,12 @@ MAX_COMPARED_EXAMPLES: Final = 8  # with the same hash
 MAX_EXAMPLES: Final = 1_000_000  # later ones are not compared, so that memory stays bounded
 NEAR_DUPLICATE_SIMILARITY: Final = 0.8  # share of common shingles or clauses
 BUCKET_COUNT: Final = 64
-MAX_KEPT_SETS: Final = 5_000  # some 10 MB
+MAX_KEPT_OUTLINES: Final = 50_000  # some 10 MB
 
 EMPTY_HASH: Final = 0  # crc32 of no bytes
 MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
 
+_BITS: Final = [1 << bit for bit in range(256)]
 _WORD = re.compile(r"\w+")
 _SPACE = re.compile(rb" ")
 _CLAUSE_ENDS = bytes.maketrans(b".;:!?", b"\n" * 5)
@@ -143,20 +144,32 @@ class NearDuplicateFinder:
 
         With other images they are not the same: each image may have that question.
         """
-        kinds = [(own, lists) for lists in (self._shingles, self._clauses) if (own := lists.get_set(number))]
+        own_shingles, own_clauses = self._shingles.get_outline(number), self._clauses.get_outline(number)
         for earlier in candidates:
-            for own, lists in kinds:
-                if other := lists.get_set(earlier):
-                    common = own & other
-                    # Most comparisons end here: the similarity is certainly below the limit.
-                    if (
-                        len(common) >= NEAR_DUPLICATE_SIMILARITY * max(len(own), len(other))
-                        and self._images[number] == self._images[earlier]
-                        and _estimate_similarity(own, other, lists.size) >= NEAR_DUPLICATE_SIMILARITY
-                    ):
-                        return earlier
-                    break
+            if own_shingles.size and (other := self._shingles.get_outline(earlier)).size:
+                own, lists = own_shingles, self._shingles
+            elif own_clauses.size and (other := self._clauses.get_outline(earlier)).size:
+                own, lists = own_clauses, self._clauses
+            else:
+                continue
+            # Most comparisons end here: the similarity is certainly below the limit.
+            most_common = (own.bits & other.bits).bit_count() + own.surplus
+            if (
+                most_common >= NEAR_DUPLICATE_SIMILARITY * max(own.size, other.size)
+                and self._images[number] == self._images[earlier]
+                and _estimate_similarity(lists.get(number), lists.get(earlier), lists.size)
+                >= NEAR_DUPLICATE_SIMILARITY
+            ):
+                return earlier
         return None
+
+
+class _Outline(NamedTuple):
+    """The last bytes of the hashes of a list. Two lists have at most as many hashes in common as last bytes."""
+
+    bits: int  # one for each of the 256 values of a byte
+    size: int  # number of hashes
+    surplus: int  # hashes whose last byte another one has
 
 
 class _HashLists:
@@ -166,7 +179,7 @@ class _HashLists:
         self.size = size
         self._hashes = array("I")
         self._ends = array("Q", [0])
-        self._sets: dict[int, frozenset[int]] = {}
+        self._outlines: dict[int, _Outline] = {}
 
     def add(self, hashes: bytes) -> array[int]:
         """Add the list of the next example, and return it."""
@@ -177,16 +190,20 @@ class _HashLists:
     def get(self, number: int) -> array[int]:
         return self._hashes[self._ends[number] : self._ends[number + 1]]
 
-    def get_set(self, number: int) -> frozenset[int]:
-        """Return the hashes as a set. The last ones are kept, because most examples are compared several times."""
-        if (known := self._sets.get(number)) is None:
-            if len(self._sets) >= MAX_KEPT_SETS:
-                self._sets.clear()
-            known = self._sets[number] = frozenset(self.get(number))
+    def get_outline(self, number: int) -> _Outline:
+        """Return the outline of a list. The last ones are kept, because most lists are compared several times."""
+        if (known := self._outlines.get(number)) is None:
+            if len(self._outlines) >= MAX_KEPT_OUTLINES:
+                self._outlines.clear()
+            hashes = self.get(number)
+            last_bytes = {one & 255 for one in hashes}
+            bits = sum(map(_BITS.__getitem__, last_bytes))
+            known = self._outlines[number] = _Outline(bits, len(hashes), len(hashes) - len(last_bytes))
         return known
 
 
-def _estimate_similarity(one: frozenset[int], other: frozenset[int], size: int) -> float:
+def _estimate_similarity(one: array[int], other: array[int], size: int) -> float:
     """Estimate the share of common members: the share of the smallest hashes of both that both have."""
-    union = sorted(one | other)[:size]
-    return len((one & other).intersection(union)) / len(union)
+    common = {*one}.intersection(other)
+    union = sorted({*one, *other})[:size]
+    return len(common.intersection(union)) / len(union)
