@@ -55,7 +55,7 @@ class JobLine:
     """An encoded job."""
 
     pieces: tuple[bytes, ...]
-    """The job as JSON: one, or five if there are clock values; the second is the progress, the fourth the days left."""
+    """The job as JSON: one, or five if there are clock values: the second is the progress, the fourth days left."""
     digest: bytes
     """Hash of the text."""
     state: str
