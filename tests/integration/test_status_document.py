@@ -25,7 +25,7 @@ from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, hold_job
 from orchestrator.status import StatusCache, StatusCacheConfig, get_status, status_to_dict
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import runs
+from orchestrator.store.queries import row_versions, runs
 from orchestrator.store.queries.deployments import deployment_records
 
 OPERATOR_HOLD = Hold("by_operator", "A holiday.", "Come back.")
@@ -66,7 +66,7 @@ async def assert_matches_read_model(
 ) -> bytes:
     answer = await read(document, database, problem, now)
     whole = status_to_dict(await get_status(database, now))
-    assert json.loads(answer) == json.loads(json.dumps(whole)) | {"problem": None}
+    assert json.dumps(json.loads(answer)) == json.dumps(whole | {"problem": None}), "1 is not 1.0"
     return answer
 
 
@@ -168,6 +168,7 @@ async def test_document_follows_the_clock_without_a_change(database: Database, s
         *JOBS,
         a_job("retires", state=JobState.SUCCEEDED, fine_tuned_model="m-2", retires_on=date(1970, 1, 30)),
         a_job("tricky", state=JobState.RUNNING, estimated_finish=NOW + 90, hyperparameters={"days_left": 1}),
+        a_job("tomorrow", state=JobState.SUCCEEDED, fine_tuned_model="m-3", retires_on=date(1970, 1, 13)),
         a_job("waits", hold=Hold("busy", "Wait.", "Wait.", until=NOW + 10)),
     ]
     document = StatusCache(PATIENT)
@@ -176,6 +177,17 @@ async def test_document_follows_the_clock_without_a_change(database: Database, s
     before = await assert_matches_read_model(document, database, NOW)
     assert await assert_matches_read_model(document, database, NOW + seconds) != before
     assert await assert_matches_read_model(document, database, NOW) == before
+
+
+async def test_document_has_the_jobs_of_all_pages_of_row_versions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_versions, "ROWS_PER_PAGE", 2)
+    for count in (2, 3, 4, 5):
+        document = StatusCache(PATIENT)
+        await fill(database, [a_job(f"a{number}") for number in range(count)])
+        answer = json.loads(await assert_matches_read_model(document, database, NOW))
+        assert [job["account"] for job in answer["jobs"]] == [f"a{number}" for number in range(count)]
 
 
 async def test_passing_time_causes_no_query_over_the_jobs(

@@ -41,7 +41,7 @@ class EncodedStatus:
 def _count_bytes(part: bytes | Sequence[JobLine]) -> int:
     if isinstance(part, bytes):
         return len(part)
-    return sum(len(line.text) for line in part) + max(len(part) - 1, 0)
+    return sum(line.length for line in part) + max(len(part) - 1, 0)
 
 
 def _hash(part: bytes | Sequence[JobLine]) -> bytes:

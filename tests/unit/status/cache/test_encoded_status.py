@@ -12,7 +12,9 @@ LINE_BYTES = 2000
 
 def a_line(number: int) -> JobLine:
     text = json.dumps({"account": f"a{number}", "filler": "x" * LINE_BYTES}).encode()
-    return JobLine(text=text, digest=b"%016d" % number, state="running", settled=False, built_at=0.0)
+    return JobLine(
+        pieces=(text[:10], text[10:]), digest=b"%016d" % number, state="running", settled=False, built_at=0.0
+    )
 
 
 def a_document(count: int) -> EncodedStatus:
