@@ -16,6 +16,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from hosts import HERE, listen_in
+
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _KEY = re.compile(rb"authorization: Bearer (\S+)", re.IGNORECASE)
 _TAG = re.compile(rb'"metadata":\s*(\{[^}]*\})')
@@ -140,13 +142,16 @@ async def main() -> None:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--running", action="store_true", help="no job ever ends")
+    parser.add_argument("--namespaces", nargs="*", default=[], help="network namespaces in which it listens as well")
     given = parser.parse_args()
     numbers, calls, jobs = itertools.count(1), Counter[str](), dict[str, dict[str, object]]()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(given.latency, given.running, numbers, calls, jobs), "127.0.0.1", given.port, backlog=1000
-    )
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    await server.serve_forever()
+    port, listeners = listen_in([HERE, *given.namespaces], given.port)
+    for listener in listeners:
+        await asyncio.get_running_loop().create_server(
+            lambda: Connection(given.latency, given.running, numbers, calls, jobs), sock=listener
+        )
+    print(f"http://127.0.0.1:{port}/v1", flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

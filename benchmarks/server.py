@@ -42,6 +42,11 @@ class Server:
         return int(self.rows(f"SELECT pg_total_relation_size('{table}')")[0][0])
 
     @property
+    def socket(self) -> str:
+        """The file of its Unix socket."""
+        return f"{self._setting('unix_socket_directories')}/.s.PGSQL.{self._setting('port')}"
+
+    @property
     def cpu(self) -> float:
         """Seconds of CPU of all its processes so far, also of those that have ended."""
         used = 0.0

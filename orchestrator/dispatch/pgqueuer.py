@@ -57,6 +57,7 @@ from orchestrator.store.queries import jobs, replicas
 IDLE_POLL_SECONDS = 1.0  # between two queries of the queue, in case a notification is lost
 BUSY_ACCOUNT_RETRY_SECONDS = 0.5  # until a wake-up of a busy account is handled again
 SLOT_WAIT_SECONDS = 1.0  # how long a wake-up waits for a slot before another replica may take it
+RELEASE_DELAY_SECONDS = 0.025  # a statement costs both sides a millisecond, however many leases it releases
 RECONNECT_SECONDS = 1.0  # between two attempts to connect to the database
 LOST_AFTER_SECONDS = 3.0  # a wake-up that is overdue for so long counts as lost
 BATCH_SIZE = 25  # wake-ups fetched with one query
@@ -91,6 +92,9 @@ class PgqueuerDispatcher:
         self._slot_released = asyncio.Event()
         self._clock_agrees = clock_agrees  # with the database's clock; if not, other replicas seem dead
         self._wake_time_batcher = Batcher(self._load_wake_times)
+        self._lease_batcher = Batcher(self._acquire_leases)
+        self._release_batcher = Batcher(self._release_leases)
+        self._requeue_batcher = Batcher(self._requeue_many)
         self._tasks_by_account: dict[str, asyncio.Task[None] | None] = {}
         self._manager: QueueManager | None = None
         self._stopping = asyncio.Event()
@@ -110,7 +114,9 @@ class PgqueuerDispatcher:
                 else:
                     self._log.exception("dispatch.failed")
             await self._sleep(RECONNECT_SECONDS)
-        await self._wake_time_batcher.close()  # the database is closed after this method returns
+        # The database is closed after this method returns.
+        for batcher in (self._wake_time_batcher, self._lease_batcher, self._release_batcher, self._requeue_batcher):
+            await batcher.close()
 
     def wake(self) -> None:
         """Do nothing: PostgreSQL notifies every replica of each new wake-up."""
@@ -189,12 +195,12 @@ class PgqueuerDispatcher:
             return
         is_leased = False
         try:
-            if is_leased := await self._database.write_batched(self._acquire_leases, wake_up):
+            if is_leased := wake_up.account in await self._lease_batcher.submit(wake_up):
                 await handle(wake_up.job_id)
         finally:
             self._release_slot(wake_up.account)
             if is_leased:
-                await self._database.write_batched(self._release_leases, wake_up.account, deferrable=True)
+                await self._release_batcher.submit(wake_up.account)
         if not is_leased:
             await self._reschedule(wake_up)
 
@@ -214,15 +220,18 @@ class PgqueuerDispatcher:
         self._slots.release(account)
         self._slot_released.set()
 
-    async def _acquire_leases(self, tx: Transaction, wake_ups: Sequence[WakeUp]) -> list[bool]:
+    async def _acquire_leases(self, wake_ups: Sequence[WakeUp]) -> set[str]:
+        """Return those of the accounts that are leased now."""
         if not self._clock_agrees():
-            return [False] * len(wake_ups)
-        leased = await replicas.acquire_leases(tx, [each.job_id for each in wake_ups], self._replica, self._now())
-        return [each.account in leased for each in wake_ups]
+            return set()
+        job_ids, now = [each.job_id for each in wake_ups], self._now()
+        return await self._database.write_unlocked(
+            lambda tx: replicas.acquire_leases(tx, job_ids, self._replica, now)
+        )
 
-    async def _release_leases(self, tx: Transaction, accounts: Sequence[str]) -> list[None]:
-        await replicas.release_leases(tx, accounts, self._replica)
-        return [None] * len(accounts)
+    async def _release_leases(self, accounts: Sequence[str]) -> None:
+        await asyncio.sleep(RELEASE_DELAY_SECONDS)  # the releases that come meanwhile share the next statement
+        await self._database.write_unlocked(lambda tx: replicas.release_leases(tx, accounts, self._replica))
 
     async def _reschedule(self, wake_up: WakeUp) -> None:
         """Requeue the wake-up, unless the job is due at another time: that time has a wake-up of its own."""
@@ -238,9 +247,15 @@ class PgqueuerDispatcher:
             return await jobs.get_wake_times(connection, job_ids)
 
     async def _requeue(self, wake_up: WakeUp, delay: float) -> None:
-        token = wakeup_queue.encode_wake_up(wake_up)
-        # Without a deduplication key: the row that is being handled still has it, so the new row would be skipped.
-        await self._database.write(lambda tx: wakeup_queue.enqueue(tx.connection, [token], [delay], [None]))
+        await self._requeue_batcher.submit((wake_up, delay))
+
+    async def _requeue_many(self, wake_ups: Sequence[tuple[WakeUp, float]]) -> None:
+        tokens = [wakeup_queue.encode_wake_up(wake_up) for wake_up, _ in wake_ups]
+        delays = [delay for _, delay in wake_ups]
+        # Without deduplication keys: the rows that are being handled still have them, so new rows would be skipped.
+        keys: list[str | None] = [None] * len(tokens)
+        # Without the write lock: no job changes, and `rescue_lost` restores what a crash of the server undoes.
+        await self._database.write_unlocked(lambda tx: wakeup_queue.enqueue(tx.connection, tokens, delays, keys))
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

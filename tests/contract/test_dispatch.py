@@ -86,7 +86,7 @@ async def test_account_has_one_job_in_progress_at_a_time(bench: DispatchBench) -
 @pytest.mark.parametrize("most", [1, 3])
 async def test_concurrency_limit_is_kept(bench: DispatchBench, most: int) -> None:
     await bench.add(*(job(str(number)) for number in range(12)))
-    handler = RecordingHandler(bench.database, slow_step(0.05))
+    handler = RecordingHandler(bench.database, slow_step(0.2))
     async with running(await bench.create_dispatch(most), handler):
         await wait_until(lambda: len(handler.handed) == 12)
     assert handler.most_at_once == most

@@ -23,6 +23,7 @@ from machine_speed import scale_seconds
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
+from sqlalchemy import text
 
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.transitions import Outcome, renew_intent, sleep_until
@@ -56,6 +57,17 @@ async def test_account_has_one_job_in_progress_across_replicas(bench: DispatchBe
         await wait_until(lambda: len(handler.handed) == 18)
     assert handler.most_on_an_account == 1
     assert {handler.ids.count(each) for each in set(handler.ids)} == {2}
+
+
+async def test_job_is_dispatched_while_another_replica_writes(bench: DispatchBench) -> None:
+    """Only the outcomes of a job need the write lock: to be dispatched, it waits for nobody."""
+    await bench.add(job("a"))
+    dispatch, handler = await bench.create_dispatch(), RecordingHandler(bench.database)
+    async with bench.database_without_notifications.transaction() as tx, running(dispatch, handler):
+        until = now() + scale_seconds(60)
+        while not handler.was_handed("a") and now() < until:  # the server ends a transaction that does nothing
+            await tx.connection.execute(text("SELECT pg_sleep(0.05)"))
+        assert handler.was_handed("a")
 
 
 async def test_jobs_of_a_dead_replica_are_taken_over_after_its_timeout(bench: DispatchBench) -> None:

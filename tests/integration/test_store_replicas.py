@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from machine_speed import scale_seconds
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, bindparam, insert, select, text
 from store_values import NOW, a_job, fill, id_of
 
 from orchestrator.core.config_refusal import ConfigRefusal
@@ -26,6 +26,10 @@ from orchestrator.store.queries import replicas as leases
 from orchestrator.store.schema.tables import leases as lease_table
 
 ALIVE = NOW + 60
+_LOCK_LEASE = select(lease_table).where(lease_table.c.account == bindparam("name")).with_for_update()
+_COUNT_BLOCKED = text(
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+)
 
 
 def a_replica(name: str, **changes: Any) -> Replica:
@@ -199,6 +203,30 @@ class TestLeases:
         await database.write(lambda tx: leases.release_leases(tx, ["acme"], "a"))
         assert await self.take(database, "b", "acme")
         assert not await self.take(database, "b", "later", NOW + 1)
+
+    @pytest.mark.parametrize("takes", [True, False])
+    async def test_leases_are_locked_in_the_order_of_the_accounts(self, database: Database, takes: bool) -> None:
+        """In another order two replicas could wait for each other; the server would end one of the statements."""
+        names = [f"account-{number}" for number in range(9)]
+        first, last = next((a, b) for a in names for b in names if a < b and id_of(a) > id_of(b))
+        await fill(database, [a_job(last), a_job(first)])  # stored in the other order, as are their ids
+        rows = [{"account": account, "replica": "a"} for account in (last, first)]
+        await database.write(lambda tx: tx.connection.execute(insert(lease_table), rows))
+
+        async def change(tx: Transaction) -> None:
+            if takes:
+                await leases.acquire_leases(tx, [id_of(last), id_of(first)], "a", NOW)
+            else:
+                await leases.release_leases(tx, [last, first], "a")
+
+        async with database.transaction() as tx:
+            await tx.connection.execute(_LOCK_LEASE, {"name": first})
+            waiting = asyncio.create_task(database.write_unlocked(change))
+            async with asyncio.timeout(scale_seconds(60)):
+                while not (await tx.connection.execute(_COUNT_BLOCKED)).scalar_one():  # noqa: ASYNC110 - in a database
+                    await asyncio.sleep(0.01)
+            await tx.connection.execute(_LOCK_LEASE, {"name": last})
+        await waiting
 
     async def test_one_of_many_concurrent_replicas_gets_the_lease(
         self, database: Database, postgres_url: str

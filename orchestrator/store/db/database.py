@@ -128,6 +128,16 @@ class Database:
                 yield tx
         self.outage.end()
 
+    async def write_unlocked(self, change: Change[T]) -> T:
+        """Run a change of leases or of the queue on PostgreSQL: while one replica makes it, no other has to wait.
+
+        Each statement is a transaction of its own, and a crash of the server may undo it. So it must be one for which
+        an outdated read and a loss are harmless, see queries/replicas.py; it writes no events and no wake-ups.
+        """
+        with self._translate_outage():
+            async with self._engine.write_unlocked() as connection:
+                return await change(Transaction(connection))
+
     @property
     def committed(self) -> asyncio.Event:
         """Set at each commit of this process; a reader that waits for the next one clears it."""

@@ -23,6 +23,9 @@ class DatabaseEngine(Protocol):
     def write(self) -> AbstractAsyncContextManager[StoreConnection]:
         """Open the only write transaction; committed at the end of the block, rolled back when it raises."""
 
+    def write_unlocked(self) -> AbstractAsyncContextManager[StoreConnection]:
+        """Open a connection on which each statement commits by itself, without the write lock or the disk."""
+
     async def get_data_version(self) -> object:
         """Return a value that equals an earlier one only if no process has committed anything in between."""
 

@@ -28,8 +28,8 @@
 #   reaches only its own caller. A member may therefore run twice: it must touch nothing but its transaction. If the
 #   connection itself was lost, running again would fail as often as there are members; then all get the error.
 # * Cancelling a caller does not withdraw its change: the change may be half executed, or committed already.
-# * A deferrable change does not set `_urgent`: the writer waits up to MAX_DELAY_SECONDS for company. Poll results and
-#   lease releases are deferrable, because nobody waits for them; intents are not.
+# * A deferrable change does not set `_urgent`: the writer waits up to MAX_DELAY_SECONDS for company. Poll results are
+#   deferrable, because nobody waits for them; intents are not.
 # * `close` waits for both: otherwise the process would give up its lock on the SQLite file while it still writes.
 # * `transaction()` and the batches exclude each other by `_turn`. Without it the second would wait for the database's
 #   lock, which on SQLite is held by the same process and is given up only after BUSY_TIMEOUT_MILLISECONDS.

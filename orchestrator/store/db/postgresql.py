@@ -18,6 +18,8 @@ WRITE_LOCK_ID: Final = 0x6F726368
 """Advisory lock of the write transaction; the number is "orch" in ASCII."""
 POOL_SIZE: Final = 6
 """Connections per process. They stay open: opening one takes the server longer than answering fifty queries."""
+UNLOCKED_POOL_SIZE: Final = 1
+"""One more connection for leases, opened by the first of them."""
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 COMMAND_TIMEOUT_SECONDS: Final = 15.0
 """Longer than the server's own limits below: it ends the wait for a server that is gone."""
@@ -34,21 +36,19 @@ class PostgresEngine:
 
     def __init__(self, url: str, *, without_timeouts: bool) -> None:
         timeouts: dict[str, str] = {} if without_timeouts else SERVER_TIMEOUTS_MILLISECONDS
-        arguments = {
+        arguments: dict[str, Any] = {
             "timeout": CONNECT_TIMEOUT_SECONDS,
             "command_timeout": None if without_timeouts else COMMAND_TIMEOUT_SECONDS,
             # jit: would compile for a second to run a query of a millisecond
             "server_settings": {"application_name": "orchestrator", "jit": "off", **timeouts},
         }
         try:
-            self._engine = create_engine(
-                url,
-                pool_size=POOL_SIZE,
-                max_overflow=0,
-                pool_use_lifo=True,
-                connect_args=arguments,
-                json_deserializer=decode_json,
-            )
+            self._engine = _create_engine(url, POOL_SIZE, arguments)
+            # A commit here does not wait for the disk: what it writes may be lost when the server crashes.
+            settings = {**arguments["server_settings"], "synchronous_commit": "off"}
+            self._unlocked_engine = _create_engine(
+                url, UNLOCKED_POOL_SIZE, {**arguments, "server_settings": settings}
+            ).execution_options(isolation_level="AUTOCOMMIT")
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"PostgreSQL needs the package {error.name}, which is not installed",
@@ -75,12 +75,18 @@ class PostgresEngine:
             # Shielded: a caller that is cancelled now would break the connection in the middle of the commit.
             await shield_until_done(asyncio.create_task(greenlet_spawn(connection.commit)))
 
+    @asynccontextmanager
+    async def write_unlocked(self) -> AsyncIterator[StoreConnection]:
+        async with _pooled_connection(self._unlocked_engine) as connection:
+            yield _GreenletConnection(connection)
+
     async def get_data_version(self) -> object:
         async with self.read() as connection:
             return (await connection.execute(text("SELECT pg_current_snapshot()::text"))).scalar_one()
 
     async def dispose(self) -> None:
         await greenlet_spawn(self._engine.dispose)
+        await greenlet_spawn(self._unlocked_engine.dispose)
 
 
 class _GreenletConnection(StoreConnection):
@@ -88,6 +94,17 @@ class _GreenletConnection(StoreConnection):
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
         return await greenlet_spawn(work, self.sync_connection, *arguments)
+
+
+def _create_engine(url: str, connections: int, arguments: dict[str, Any]) -> Engine:
+    return create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_use_lifo=True,
+        connect_args=arguments,
+        json_deserializer=decode_json,
+    )
 
 
 @asynccontextmanager

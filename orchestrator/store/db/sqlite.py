@@ -82,6 +82,8 @@ class SqliteEngine:
             self._files.check()  # again: the caller sends a paid request as soon as this is committed
             await _run_in_thread(connection.commit)
 
+    write_unlocked = write  # SQLite has no leases, and every change needs its lock
+
     async def get_data_version(self) -> object:
         self._files.check()
         if self._version_connection is None:  # never writes, so its data_version changes with every commit

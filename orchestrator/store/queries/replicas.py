@@ -15,6 +15,16 @@
 # already, or whose holder is dead, and returns the accounts it got. The check that the jobs are still due is part of
 # the same statement: a wake-up may be delivered twice, and the second one must not occupy the account.
 #
+# Leases are changed without the write lock (`Database.write_unlocked`), for which every change of a job waits, and
+# their commits do not wait for the disk:
+#
+# * A lease is one row, and the statement that takes it is atomic: of two replicas one gets it. Whether the job is due
+#   may have changed since the statement began; the replica then makes the next step early, for example a poll.
+# * A lease that a crash of the server undoes lets two replicas work on an account for a while, see below. A release
+#   that it undoes is repeated (`PgqueuerDispatcher.rescue_lost`).
+# * Each statement locks its rows in the order of the accounts. Two replicas that lock the same rows in different
+#   orders would wait for each other until the server ends one of the statements.
+#
 # A lease makes work efficient, not safe. A frozen replica that wakes up still believes in its leases while another
 # has taken them over. What keeps it from creating a second remote job is the version of the job's row (outcomes.py),
 # and the deadline of the call that an intent allows. A lease never replaces these checks.
@@ -103,7 +113,7 @@ async def clear_refusals(tx: Transaction) -> None:
 
 async def deregister(tx: Transaction, replica_id: str) -> None:
     """Delete a replica that ends, and its leases."""
-    await tx.connection.execute(delete(leases).where(leases.c.replica == replica_id))
+    await tx.connection.execute(_DELETE_ALL_LEASES, {"holder": replica_id})
     await tx.connection.execute(delete(replicas).where(replicas.c.id == replica_id))
 
 
@@ -147,7 +157,8 @@ def _acquire_statement() -> ReturningInsert[tuple[str]]:
     now: BindParameter[float] = bindparam("now", type_=Float)
     is_one_of = any_of(jobs.c.id, "job_ids")
     fresh = insert(leases).from_select(
-        ["account", "replica"], select(jobs.c.account, holder).where(is_one_of, jobs.c.wake_at <= now)
+        ["account", "replica"],
+        select(jobs.c.account, holder).where(is_one_of, jobs.c.wake_at <= now).order_by(jobs.c.account),
     )
     return fresh.on_conflict_do_update(
         index_elements=[leases.c.account],
@@ -157,4 +168,8 @@ def _acquire_statement() -> ReturningInsert[tuple[str]]:
 
 
 _SELECT_LEASED_ACCOUNTS = select(leases.c.account).where(leases.c.replica == bindparam("holder"))
-_DELETE_LEASES = delete(leases).where(leases.c.replica == bindparam("holder"), any_of(leases.c.account, "accounts"))
+_own = select(leases.c.account).where(leases.c.replica == bindparam("holder")).order_by(leases.c.account)
+_DELETE_ALL_LEASES = delete(leases).where(leases.c.account.in_(_own.with_for_update()))
+_DELETE_LEASES = delete(leases).where(
+    leases.c.account.in_(_own.where(any_of(leases.c.account, "accounts")).with_for_update())
+)
