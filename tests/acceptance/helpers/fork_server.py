@@ -4,7 +4,7 @@ How it works: one server runs beside a test session. For every command a client 
 sends the two files for its output, and sends the arguments, the folder and the environment as one line of JSON. The
 server forks a watcher; the watcher forks the command, answers with its process id, waits for it, and answers with its
 exit code. The command is a process of its own, with its own working directory, environment, output, signals and exit
-code, and calls the same `main()` as the console script. Only the start of the interpreter and the imports are saved:
+code, and calls the same function as the console script. Only the start of the interpreter and the imports are saved:
 about one second of CPU for each command.
 
 The process that builds a dataset is a fork as well (`forked_build.py`).
@@ -231,6 +231,6 @@ def _customize_site() -> None:
 
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))
-    from orchestrator.cli import main
+    from orchestrator.cli import run_program
 
-    main()
+    run_program()
