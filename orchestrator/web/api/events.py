@@ -107,18 +107,25 @@ class _SharedTokenList:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self._flights = SingleFlight[str, Sequence[AccessToken]]()
+        self._flights = SingleFlight[str, None]()
         self._tokens: Sequence[AccessToken] = ()
         self._read_at: float | None = None
         """On the event loop's clock; None before the first read."""
 
     async def get(self) -> Sequence[AccessToken]:
         """Return the tokens as they were at most TOKEN_LIST_SECONDS ago."""
-        now = asyncio.get_running_loop().time()
-        if self._read_at is None or now - self._read_at >= TOKEN_LIST_SECONDS:
-            self._tokens = await self._flights.run("tokens", self._backend.list_tokens)
-            self._read_at = now
+        if self._read_at is None or _get_loop_time() - self._read_at >= TOKEN_LIST_SECONDS:
+            await self._flights.run("tokens", self._read)
         return self._tokens
+
+    async def _read(self) -> None:
+        now = _get_loop_time()
+        self._tokens = await self._backend.list_tokens()
+        self._read_at = now  # stored before a stream that comes now looks at it
+
+
+def _get_loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class _EventStreamResponse(StreamingResponse):
