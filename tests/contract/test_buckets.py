@@ -277,7 +277,7 @@ def s3_answering(tmp_path: Path, response: httpx2.Response, key: str = AWS_KEY) 
         (
             httpx2.Response(403, content=b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>"),
             TrainingNotAllowed,
-            "403 AccessDenied: the key needs s3:ListBucket",
+            "403 AccessDenied: access denied; the key needs s3:ListBucket",
         ),
         (
             httpx2.Response(
@@ -293,6 +293,7 @@ def s3_answering(tmp_path: Path, response: httpx2.Response, key: str = AWS_KEY) 
             AuthenticationFailed,
             "It has expired",
         ),
+        (httpx2.Response(400, content=b"<html>no</html>"), RequestRejected, f"400: at /b/{NAME}: <html>no</html>"),
         (  # as Ceph writes it
             httpx2.Response(403, content=b"<Error><Code>InvalidAccessKeyId</Code><Message></Message></Error>"),
             AuthenticationFailed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from scripted_server import DEADLINE, ScriptedServer, create_dataset_file
 
@@ -34,10 +35,10 @@ def connect(server: ScriptedServer) -> Any:
 
 @pytest.mark.parametrize("status", [403, 404])
 async def test_account_that_the_key_may_not_see_is_another_organization(status: int) -> None:
-    server = ScriptedServer({"GET /v1/accounts/acme": (status, REFUSED)})
+    refusal = httpx2.Response(status, json=REFUSED, headers={"x-request-id": "r-1"})
     with pytest.raises(WrongOrganization, match="may not see accounts/acme") as wrong:
-        await connect(server).verify()
-    assert wrong.value.account == "acme"
+        await connect(ScriptedServer({"GET /v1/accounts/acme": refusal})).verify()
+    assert (wrong.value.account, wrong.value.request_id) == ("acme", "r-1")
 
 
 @pytest.mark.parametrize(
