@@ -10,8 +10,8 @@ from mutants import Context
 
 ROOT = Path(__file__).parents[2]
 RECORDER_TESTS = (
-    "outcome_recorder", "store_jobs", "store_losses", "checkpoints", "history", "announcements", "stalled_jobs",
-    "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
+    "outcome_recorder", "scheduled_wake_ups", "store_jobs", "store_losses", "checkpoints", "history", "announcements",
+    "stalled_jobs", "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
 )  # fmt: skip
 DIALECT_TESTS = (
     "azure_deployments", "dashscope", "nebius_deployments", "vertex", "google_credentials", "bedrock", "buckets",
