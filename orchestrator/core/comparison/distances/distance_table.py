@@ -113,9 +113,9 @@ def _sum_squares(row: Sequence[ProbeDistance]) -> float:
 
 def _explain_variation(within: float, between: float, models: Sequence[ModelAnswers]) -> float | None:
     """Return 1 - SS within / SS total, as in an analysis of variance of distances with two rounds by account."""
-    total = (within + between) / (2 * len(models)) if models else 0.0
-    if not total or any(len(model.rounds) != 2 for model in models):
+    if not within + between or any(len(model.rounds) != 2 for model in models):
         return None
+    total = (within + between) / (2 * len(models))
     return 1 - (within / 2) / total
 
 

@@ -105,7 +105,7 @@ def _conclude(is_changed: bool, splits: Sequence[_ProbeSplits], level: float) ->
     if is_changed:
         return DriftConclusion.CHANGED
     # If every answer had changed, only the observed split of each probe, and its mirror, would be as far apart.
-    smallest = math.prod(min(2 / each.count, 1.0) for each in splits)
+    smallest = math.prod(2 / each.count for each in splits)
     return DriftConclusion.NO_CHANGE_FOUND if smallest <= level else DriftConclusion.TOO_FEW_PROBES
 
 

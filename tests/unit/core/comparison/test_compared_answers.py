@@ -86,6 +86,8 @@ def test_share_that_the_account_explains() -> None:
     # Squared distances within: 1 + 1, between: 2 + 1 + 1 + 0. Total (2 + 4) / 4, within 2 / 2.
     assert group.explained == pytest.approx(1 - 1 / 1.5)
     (single,) = compare_models(create_input(*(replace(each, rounds=each.rounds[:1]) for each in models))).groups
+    (mixed,) = compare_models(create_input(models[0], replace(models[1], rounds=models[1].rounds[:1]))).groups
+    assert mixed.explained is None
     assert (single.explained, single.floor, single.ceiling, single.relative_spread) == (None, 0.0, None, None)
 
 

@@ -31,6 +31,9 @@ def test_quantile_counts_from_both_ends() -> None:
     mirrored = estimate_mean([-value for value in values], tail=0.25, draws=40)
     assert [mirrored.low, mirrored.high] == pytest.approx([-interval.high, -interval.low])
     assert interval.low < interval.estimate < interval.high
+    # 20 draws: at a tail of 0.5 the two in the middle.
+    middle = estimate_mean(values, tail=0.5, draws=20)
+    assert interval.low < middle.low <= middle.high < interval.high
 
 
 def test_tail_that_too_few_draws_reach_uses_the_normal_distribution() -> None:
