@@ -50,7 +50,7 @@ def open_regular_file(path: Path) -> BinaryIO:
         raise
 
 
-def read_beginning(path: Path, max_bytes: int) -> bytes:
+def read_beginning(path: Path | str, max_bytes: int) -> bytes:
     """Return at most `max_bytes` of a file that was a regular one a moment ago. Raises the errors of above.
 
     It makes half of the system calls of `open_regular_file`, which matters for folders of many small files.
@@ -76,7 +76,7 @@ def read_regular_file(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     return content
 
 
-def _check_type(path: Path, mode: int) -> None:
+def _check_type(path: Path | str, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     what = next((name for matches, name in _FILE_TYPE_NAMES if matches(mode)), "something else")

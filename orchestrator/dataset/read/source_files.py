@@ -34,10 +34,15 @@ DatasetPaths = Path | Sequence[Path]
 class SourceFile:
     """A file of the dataset."""
 
-    path: Path
+    location: str  # the path; as a text, because building many `Path` takes longer than reading small files
     name: str  # the path as findings show it, with / on every system
     size: int | None = None  # in bytes, if `measure_sources` found a regular file
     content: bytes | None = field(default=None, repr=False)  # of a small file; None: it is read from the path
+
+    @property
+    def path(self) -> Path:
+        """The path of the file."""
+        return Path(self.location)
 
 
 FolderLister = Callable[[Path], "FolderListing"]
@@ -60,12 +65,14 @@ def list_source_files(path: DatasetPaths, lister: FolderLister | None = None) ->
     """
     lister = lister or list_folder
     if not isinstance(path, Path):
-        sources = (source for entry in path for source in list_source_files(entry, lister))
-        distinct = {source.path.absolute(): SourceFile(source.path, source.path.as_posix()) for source in sources}
-        return list(distinct.values())
+        locations = [source.location for entry in path for source in list_source_files(entry, lister)]
+        if len(path) > 1:
+            locations = list({Path(location).absolute(): location for location in locations}.values())
+        return [SourceFile(location, location.replace(os.sep, "/")) for location in locations]
     if path.exists() and not path.is_dir():
-        return [SourceFile(path, path.name)]
-    return [SourceFile(path / name, name) for name in lister(path).readable]
+        return [SourceFile(str(path), path.name)]
+    prefix = str(path / "_")[:-1]
+    return [SourceFile(prefix + name, name) for name in lister(path).readable]
 
 
 def list_folders(paths: DatasetPaths, lister: FolderLister | None = None) -> FolderListing:
@@ -94,12 +101,12 @@ def list_missing_paths(path: DatasetPaths) -> list[Path]:
 
 def measure_sources(sources: Iterable[SourceFile]) -> list[SourceFile]:
     """Return the sources with the sizes of the regular files among them."""
-    return [SourceFile(source.path, source.name, _find_size(source.path)) for source in sources]
+    return [SourceFile(source.location, source.name, _find_size(source.location)) for source in sources]
 
 
-def _find_size(path: Path) -> int | None:
+def _find_size(location: str) -> int | None:
     try:
-        state = path.stat()
+        state = os.stat(location)  # noqa: PTH116 - for the time, see `location`
     except OSError:
         return None
     return state.st_size if stat.S_ISREG(state.st_mode) else None
@@ -181,8 +188,10 @@ def load_small_file(source: SourceFile) -> SourceFile:
         with open_regular_file(source.path) as file:
             content = file.read(SMALL_FILE_BYTES + 1)
     else:
-        content = read_beginning(source.path, SMALL_FILE_BYTES + 1)
-    return source if len(content) > SMALL_FILE_BYTES else SourceFile(source.path, source.name, source.size, content)
+        content = read_beginning(source.location, SMALL_FILE_BYTES + 1)
+    return (
+        source if len(content) > SMALL_FILE_BYTES else SourceFile(source.location, source.name, source.size, content)
+    )
 
 
 def _open_source(source: SourceFile) -> BinaryIO:
