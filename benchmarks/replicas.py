@@ -56,22 +56,26 @@ class Setting:
 
 
 class Relay:
-    """The relay as a process of its own."""
+    """The relay as a process of its own; `seen` is what it has counted, once it has ended."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        self._process = process
-        self._output = process.stdout
+    def __init__(self, server: Server, milliseconds: float, hosts: Sequence[str]) -> None:
+        command = [sys.executable, str(HERE / "distance.py"), "--server", server.socket]
+        command += ["--milliseconds", str(milliseconds), "--namespaces", *hosts]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
         self.port = int(self._output.readline())
-        self.pid = process.pid
+        self.pid = self._process.pid
+        self.seen: dict[str, float] = {}
 
-    def stop(self) -> dict[str, float]:
-        """End it; what it has counted."""
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        counts: dict[str, float] = json.loads(self._output.readline())
+        self.seen = json.loads(self._output.readline() or "{}")
         self._process.wait()
         self._output.close()
-        return counts
 
 
 @contextmanager
@@ -109,18 +113,16 @@ def measure(accounts: int, setting: Setting, server: Server, milliseconds: float
     """Run the main job."""
     where = ["--namespaces", *setting.hosts] if setting.hosts else []
     name = server.create().partition("?")[0].rpartition("/")[2]
-    command = [sys.executable, str(HERE / "distance.py"), "--server", server.socket]
-    command += ["--milliseconds", str(milliseconds), *where]
     with provider_process(0.05, *where) as (url, pid), tempfile.TemporaryDirectory() as place:
         write_accounts(Path(place), url, accounts)
-        relay = Relay(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        address = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?ssl=disable"
-        before, begin = server.cpu, time.time()  # noqa: TID251
-        with replicas(Path(place), address, setting) as pids:
-            end, used = last_end(server, accounts, pids)
-            own = {"replicas": sum(used), "server": server.cpu - before, "provider": cpu_of(pid)}
-            own["relay"] = cpu_of(relay.pid)
-        seen, wall = relay.stop(), end - begin
+        with Relay(server, milliseconds, setting.hosts) as relay:
+            address = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?ssl=disable"
+            before, begin = server.cpu, time.time()  # noqa: TID251
+            with replicas(Path(place), address, setting) as pids:
+                end, used = last_end(server, accounts, pids)
+                own = {"replicas": sum(used), "server": server.cpu - before, "provider": cpu_of(pid)}
+                own["relay"] = cpu_of(relay.pid)
+        seen, wall = relay.seen, end - begin
         working = end - float(server.rows(FIRST)[0][0])
         return {
             "wall": round(wall, 1),
