@@ -14,7 +14,9 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import AppliedFile
+from orchestrator.dataset import build_process
 from orchestrator.dataset.build_process import BuildProcess
+from orchestrator.dataset.summary import BuildResult
 from orchestrator.planning import base_models, input_loader
 from orchestrator.settings import load_settings
 from orchestrator.store.queries import jobs, runs
@@ -62,6 +64,20 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture(autouse=True)
 def no_provider_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_models, "MODEL_LOOKUP_TIMEOUT_SECONDS", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def build_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process takes 0.6 s of CPU for its start; test_dataset_build_process.py starts them."""
+
+    def build(process: BuildProcess) -> BuildResult:
+        outcome = build_process._build(process._request)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(BuildProcess, "start", lambda _process: None)
+    monkeypatch.setattr(BuildProcess, "result", build)
 
 
 @pytest.fixture
