@@ -33,9 +33,11 @@ class BehaviourProfile:
     """What is known of the answers of every comparable account, each by account and probe."""
 
     scores: Mapping[str, Mapping[str, float]]  # empty without reference answers
+    likelihoods: Mapping[str, Mapping[str, float]]  # empty unless every account has them
     rates: Mapping[MeasurementKind, Mapping[str, EventShares]]
     lengths: Mapping[str, Mapping[str, float]]
     quality_margins: Mapping[str, float]  # by account, because it depends on the base model
+    likelihood_margin: float
     rate_margin: float
 
 
@@ -69,7 +71,10 @@ def _measure_account(profile: BehaviourProfile, account: str, pool: Set[str]) ->
     ]
     if profile.scores:
         scores = _select(profile.scores, account, pool)
-        found.append(_measure_quality(scores, account, profile.quality_margins[account]))
+        found.append(_measure_scores(MeasurementKind.QUALITY, scores, account, profile.quality_margins[account]))
+    if profile.likelihoods:
+        likelihoods = _select(profile.likelihoods, account, pool)
+        found.append(_measure_scores(MeasurementKind.LIKELIHOOD, likelihoods, account, profile.likelihood_margin))
     found.append(measure_length(_select(profile.lengths, account, pool), account, tail=TAIL))
     return found
 
@@ -78,12 +83,17 @@ def _select(values: Mapping[str, _Value], account: str, pool: Set[str]) -> dict[
     return {name: value for name, value in values.items() if name == account or name in pool}
 
 
-def _measure_quality(scores: Mapping[str, Mapping[str, float]], account: str, margin: float) -> Measurement:
-    differences = list_score_differences(scores, account)
+def _measure_scores(
+    kind: MeasurementKind, scores: Mapping[str, Mapping[str, float]], account: str, margin: float
+) -> Measurement:
+    # Intervals are of values in -1 to 1: a log-probability that differs by more counts as 1.
+    differences = {
+        probe_id: min(max(value, -1.0), 1.0) for probe_id, value in list_score_differences(scores, account).items()
+    }
     interval = estimate_mean(list(differences.values()), tail=TAIL)
     own = fmean(scores[account][probe_id] for probe_id in differences) if differences else None
     return Measurement(
-        kind=MeasurementKind.QUALITY,
+        kind=kind,
         interval=interval,
         margin=margin,
         conclusion=conclude(interval, margin),
