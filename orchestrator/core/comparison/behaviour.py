@@ -8,7 +8,7 @@ and everything is measured again. At least two accounts stay in the pool; of two
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final, TypeVar
 
@@ -33,12 +33,14 @@ class BehaviourProfile:
     """What is known of the answers of every comparable account, each by account and probe."""
 
     scores: Mapping[str, Mapping[str, float]]  # empty without reference answers
-    likelihoods: Mapping[str, Mapping[str, float]]  # empty unless every account has them
     rates: Mapping[MeasurementKind, Mapping[str, EventShares]]
     lengths: Mapping[str, Mapping[str, float]]
     quality_margins: Mapping[str, float]  # by account, because it depends on the base model
-    likelihood_margin: float
     rate_margin: float
+    likelihoods: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict
+    )  # empty unless all accounts have them
+    likelihood_margin: float = 0.0
 
 
 def measure_behaviour(profile: BehaviourProfile, suspects: Set[str]) -> dict[str, list[Measurement]]:
