@@ -44,6 +44,25 @@ class ChatQuestion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceQuestion:
+    """A question with its reference answer, whose log-probability is requested."""
+
+    messages: Sequence[Mapping[str, Any]]
+    reference: str
+    prompt_tokens: int  # of the messages alone, as the provider counted them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceScore:
+    """What a provider reports about a reference answer."""
+
+    is_reported: bool  # whether the response has log-probabilities of the prompt at all
+    mean_logprob: float | None = None  # of the answer's tokens; None: unknown which ones they are
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAddress:
     """Where and under which name a model is called."""
 

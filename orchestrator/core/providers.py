@@ -94,6 +94,9 @@ class ProviderInfo:
     serves_base_models: bool = False
     """Whether the untuned base model is called by its name where the fine-tuned ones are, without a deployment."""
 
+    scores_references: bool = False
+    """Whether its chat completions report the log-probabilities of an echoed prompt."""
+
     required_account_options: Mapping[str, str] = field(default_factory=dict)
     """Options of `[[accounts]]` that are mandatory here. The value is the line that an error message suggests."""
 
@@ -223,6 +226,7 @@ _INFO: Final[Mapping[ProviderName, ProviderInfo]] = {
         base_url_needs_path=False,
         litellm_prefix="together_ai",
         inference_url="https://api.together.ai/v1",
+        scores_references=True,
         console={
             ConsoleResource.JOB: ConsolePage(
                 "https://api.together.ai/fine-tuning/{id}", "output of Together's command line"

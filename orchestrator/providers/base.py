@@ -27,7 +27,14 @@ from orchestrator.core.deployment.cost import DeploymentOption
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
-from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.inference import (
+    ChatQuestion,
+    ChatReply,
+    ModelAddress,
+    OptionalParameter,
+    ReferenceQuestion,
+    ReferenceScore,
+)
 from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
@@ -193,6 +200,13 @@ class ChatProvider(Protocol):
         `left_out` is what earlier replies of this model report as refused. None for the first question to it: then
         the question is repeated without the parameters that the model refuses.
         """
+
+
+class ReferenceProvider(Protocol):
+    """A provider whose entry in `PROVIDERS` has `scores_references`."""
+
+    async def score_reference(self, address: ModelAddress, question: ReferenceQuestion) -> ReferenceScore:
+        """Return the log-probability that a model gives to a reference answer. Raises ProviderError."""
 
 
 class QuoteProvider(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -45,6 +45,7 @@ class ModelAnswers:
     group: str  # provider and base model of the training spec: distances are measured within a group only
     serving: str | None = None  # base model and precision as served, if the provider reports them
     rounds: Sequence[AnswerRound]
+    reference_logprobs: Mapping[str, float] = field(default_factory=dict)  # by probe, where they are known
 
     def count_errors(self) -> tuple[int, int]:
         """Return the number of calls without a usable response, and the number of all calls."""

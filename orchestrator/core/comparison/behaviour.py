@@ -8,7 +8,7 @@ and everything is measured again. At least two accounts stay in the pool; of two
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final, TypeVar
 
@@ -37,6 +37,10 @@ class BehaviourProfile:
     lengths: Mapping[str, Mapping[str, float]]
     quality_margins: Mapping[str, float]  # by account, because it depends on the base model
     rate_margin: float
+    likelihoods: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict
+    )  # empty unless all accounts have them
+    likelihood_margin: float = 0.0
 
 
 def measure_behaviour(profile: BehaviourProfile, suspects: Set[str]) -> dict[str, list[Measurement]]:
@@ -69,7 +73,10 @@ def _measure_account(profile: BehaviourProfile, account: str, pool: Set[str]) ->
     ]
     if profile.scores:
         scores = _select(profile.scores, account, pool)
-        found.append(_measure_quality(scores, account, profile.quality_margins[account]))
+        found.append(_measure_scores(MeasurementKind.QUALITY, scores, account, profile.quality_margins[account]))
+    if profile.likelihoods:
+        likelihoods = _select(profile.likelihoods, account, pool)
+        found.append(_measure_scores(MeasurementKind.LIKELIHOOD, likelihoods, account, profile.likelihood_margin))
     found.append(measure_length(_select(profile.lengths, account, pool), account, tail=TAIL))
     return found
 
@@ -78,12 +85,17 @@ def _select(values: Mapping[str, _Value], account: str, pool: Set[str]) -> dict[
     return {name: value for name, value in values.items() if name == account or name in pool}
 
 
-def _measure_quality(scores: Mapping[str, Mapping[str, float]], account: str, margin: float) -> Measurement:
-    differences = list_score_differences(scores, account)
+def _measure_scores(
+    kind: MeasurementKind, scores: Mapping[str, Mapping[str, float]], account: str, margin: float
+) -> Measurement:
+    # Intervals are of values in -1 to 1: a log-probability that differs by more counts as 1.
+    differences = {
+        probe_id: min(max(value, -1.0), 1.0) for probe_id, value in list_score_differences(scores, account).items()
+    }
     interval = estimate_mean(list(differences.values()), tail=TAIL)
     own = fmean(scores[account][probe_id] for probe_id in differences) if differences else None
     return Measurement(
-        kind=MeasurementKind.QUALITY,
+        kind=kind,
         interval=interval,
         margin=margin,
         conclusion=conclude(interval, margin),

@@ -33,6 +33,7 @@ from orchestrator.core.comparison.measurement import (
 )
 from orchestrator.core.comparison.quality import AnswerScorer, ScoringMethod
 from orchestrator.core.comparison.rates import list_answer_lengths, list_event_rates
+from orchestrator.core.comparison.reference_loss import list_reference_logprobs
 from orchestrator.core.comparison.standout import measure_group_distances
 from orchestrator.core.comparison.verdict import ComparisonGate, decide_verdict
 
@@ -144,6 +145,7 @@ def _build_profile(given: ComparisonInput, models: Sequence[ModelAnswers], *, is
     kinds = [kind for kind in RATE_KINDS if is_json or kind is not MeasurementKind.INVALID_FORMAT]
     return BehaviourProfile(
         scores=scores if given.references else {},
+        likelihoods=list_reference_logprobs(models),
         rates=list_event_rates(models, kinds, LanguageChecker(models, given.references, given.probe_ids)),
         lengths={model.account: list_answer_lengths(model) for model in models},
         quality_margins={
@@ -152,6 +154,7 @@ def _build_profile(given: ComparisonInput, models: Sequence[ModelAnswers], *, is
             )
             for model in models
         },
+        likelihood_margin=given.margins.likelihood,
         rate_margin=given.margins.rate,
     )
 

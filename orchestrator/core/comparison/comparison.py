@@ -76,6 +76,8 @@ class ModelToAsk:
     deployment_id: str | None = None  # the deployment that is waited for; `base_url` is empty until it is ready
     starts_deployment: bool = False  # whether the comparison requests it, and stops it
     hosting_usd: float | None = 0.0  # highest price of a deployment that the comparison starts; None: unknown
+    scores_references: bool = False  # whether the log-probability of reference answers is requested
+    reference_logprobs: Mapping[str, float | None] = field(default_factory=dict)  # by probe; None: not certain
 
     def calculate_usd(self, prompt_tokens: int | None, output_tokens: int | None) -> float | None:
         """Return the price of one call; None if the price or a number of tokens is unknown."""

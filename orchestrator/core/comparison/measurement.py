@@ -23,6 +23,7 @@ class MeasurementKind(StrEnum):
     """What is compared. These values are stored and are part of the API."""
 
     QUALITY = "quality"
+    LIKELIHOOD = "likelihood"  # mean log-probability of the reference answers per token
     REFUSED = "refused"
     FILTERED = "filtered"
     EMPTY = "empty"
@@ -50,6 +51,7 @@ class ComparisonMargins:
     """The largest differences that count as alike."""
 
     quality: float = 0.05  # at least; a quarter of what training gained over the base model, if that is more
+    likelihood: float = 0.05  # nats per token of the reference answers
     rate: float = 0.10
     standout: float = 0.03  # distance beyond which an account stands out
     distance: float = 0.10  # excess distance that an account that is alike certainly does not have

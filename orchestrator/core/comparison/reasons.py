@@ -27,6 +27,7 @@ _RATES: Final = {
 }
 _DOUBTS: Final = {
     MeasurementKind.QUALITY: "quality",
+    MeasurementKind.LIKELIHOOD: "log-probability of the reference answers",
     MeasurementKind.REFUSED: "rate of refusals",
     MeasurementKind.FILTERED: "rate of filtered answers",
     MeasurementKind.EMPTY: "rate of empty answers",
@@ -52,6 +53,8 @@ def format_reason(reason: Measurement | Obstacle) -> str:
     match reason.kind:
         case MeasurementKind.QUALITY:
             return f"scores {own:.2f}, the others {others:.2f}"
+        case MeasurementKind.LIKELIHOOD:
+            return f"gives the reference answers a log-probability of {own:.2f} per token, the others {others:.2f}"
         case MeasurementKind.LENGTH:
             return f"answers with {own:.2f} times the length of the others"
         case _:

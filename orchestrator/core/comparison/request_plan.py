@@ -16,6 +16,7 @@ from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.text import format_count, format_usd
 
 ROUNDS: Final = 2
+REFERENCE_ROUND: Final = 0  # of the requests about reference answers, which have no stored answer
 MIN_ROUND_GAP_SECONDS: Final = 300.0  # so that the rounds do not share a batch at the provider
 MIN_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS = 16, 512
 _OUTPUT_FACTOR: Final = 1.5
@@ -49,6 +50,7 @@ class ComparedModel:
     price: InferencePrice | None  # None: unknown
     rounds: int = ROUNDS  # a base model is queried once
     hosting_usd: float | None = 0.0  # highest price of its deployment until that is stopped; None: unknown
+    scores_references: bool = False  # whether each reference answer is sent once, for its log-probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +166,20 @@ def build_request_plan(
     Without `max_output_tokens` the maximum follows from the lengths of the references.
     """
     maximum = max_output_tokens or calculate_max_output_tokens(probes)
-    input_tokens = sum(estimate_tokens(probe.messages) + _MESSAGE_TOKENS for probe in probes)
+    input_tokens = sum(map(_estimate_input_tokens, probes))
+    scored = [probe for probe in probes if probe.reference is not None]
+    scored_tokens = sum(_estimate_input_tokens(probe) + estimate_reference_tokens(probe) for probe in scored)
     estimates = []
     for model in models:
         sent, received = model.rounds * input_tokens, model.rounds * len(probes) * maximum
+        requests = model.rounds * len(probes)
+        if model.scores_references:
+            sent, received, requests = sent + scored_tokens, received + len(scored), requests + len(scored)
         price = model.price
         estimates.append(
             ModelEstimate(
                 name=model.name,
-                requests=model.rounds * len(probes),
+                requests=requests,
                 input_tokens=sent,
                 output_tokens=received,
                 token_usd=price.calculate_usd(sent, received) if price else None,
@@ -187,6 +194,15 @@ def build_request_plan(
         limits=limits or RequestLimits(),
         seed=seed,
     )
+
+
+def _estimate_input_tokens(probe: Probe) -> int:
+    return estimate_tokens(probe.messages) + _MESSAGE_TOKENS
+
+
+def estimate_reference_tokens(probe: Probe) -> int:
+    """Estimate the tokens that the reference answer adds to a prompt."""
+    return estimate_tokens(probe.reference or "") + _MESSAGE_TOKENS
 
 
 def _add_hosting(model: ComparedModel, hours: float) -> float | None:
@@ -224,21 +240,21 @@ class SpendingMeter:
         self._limits = plan.limits
         self._prices: Mapping[str, InferencePrice | None] = {model.name: model.price for model in plan.models}
         self._max_output_tokens = plan.max_output_tokens
-        self._input_tokens = {
-            probe.probe_id: estimate_tokens(probe.messages) + _MESSAGE_TOKENS for probe in plan.probes
-        }
+        self._input_tokens = {probe.probe_id: _estimate_input_tokens(probe) for probe in plan.probes}
         self._reserved_usd: dict[tuple[str, str, int], float] = {}
         self.spent_usd = spent_usd
         self.requests = requests
 
-    def acquire_request(self, request: ProbeRequest, hosting_usd: float = 0.0) -> bool:
+    def acquire_request(self, request: ProbeRequest, hosting_usd: float = 0.0, *, more_tokens: int = 0) -> bool:
         """Reserve the highest price of a request, or return False if it could exceed a limit.
 
-        `hosting_usd` is what the deployments of the comparison cost until now. Concurrent requests count with their
+        `hosting_usd` is what the deployments of the comparison cost until now, and `more_tokens` is what is sent
+        besides the prompt. Concurrent requests count with their
         reservation, because their real price is not known yet.
         """
         price = self._prices[request.model]
-        usd = price.calculate_usd(self._input_tokens[request.probe_id], self._max_output_tokens) if price else 0.0
+        tokens = self._input_tokens[request.probe_id] + more_tokens
+        usd = price.calculate_usd(tokens, self._max_output_tokens) if price else 0.0
         limits = self._limits
         if limits.max_requests is not None and self.requests >= limits.max_requests:
             return False

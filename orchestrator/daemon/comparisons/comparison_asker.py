@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.comparison.answer import AnswerOutcome
-from orchestrator.core.comparison.comparison import Comparison
+from orchestrator.core.comparison.comparison import Comparison, ModelToAsk
 from orchestrator.core.comparison.probe import Probe
-from orchestrator.core.comparison.request_plan import CALLS_PER_MODEL, ROUNDS, ProbeRequest, SpendingMeter
+from orchestrator.core.comparison.request_plan import (
+    CALLS_PER_MODEL,
+    REFERENCE_ROUND,
+    ROUNDS,
+    ProbeRequest,
+    SpendingMeter,
+    estimate_reference_tokens,
+)
 from orchestrator.core.errors import DatabaseUnavailable, NothingToDo
+from orchestrator.core.inference import ReferenceQuestion, ReferenceScore
 from orchestrator.daemon.comparisons.comparison_deployments import ComparisonDeployments
 from orchestrator.daemon.comparisons.comparison_planner import build_plan
 from orchestrator.daemon.comparisons.model_asker import ModelAsker
+from orchestrator.daemon.comparisons.reference_scorer import ReferenceScorer
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ class ComparisonAsker:
         self._probes = {probe.probe_id: probe for probe in probes}
         self._plan = build_plan(comparison, probes)
         spent = sum(each.usd or 0.0 for each in stored)
+        self._scores = {model.name: dict(model.reference_logprobs) for model in comparison.models}
         self._meter = SpendingMeter(self._plan, comparison.spent_usd or spent, comparison.requests)
         self._deployments = deployments
         self._askers = {model.name: runner.create_asker(comparison, model) for model in comparison.models}
@@ -55,6 +65,7 @@ class ComparisonAsker:
             self._askers[name].unavailable = reason
         self._in_flight = asyncio.Semaphore(MAX_REQUESTS_IN_FLIGHT)
         self._unsaved: list[StoredAnswer] = []
+        self._unsaved_scores = 0
         self._saving = asyncio.Lock()  # workers wait for it with a full batch: a slow database slows the asking down
         self._on_progress = on_progress
         self._is_over_limit = False
@@ -67,6 +78,7 @@ class ComparisonAsker:
             if self._is_over_limit:
                 return self._describe_limit()
             if round_number < ROUNDS:
+                await self._score_references()
                 await self._wait_for_next_round()
         return None
 
@@ -74,13 +86,46 @@ class ComparisonAsker:
         queues: dict[str, list[ProbeRequest]] = {}
         for request in requests:
             queues.setdefault(request.model, []).append(request)
+
+        async def ask_models() -> None:
+            async with asyncio.TaskGroup() as models:
+                for name, queue in queues.items():
+                    models.create_task(self._ask_model(self._askers[name], queue[::-1]))
+
+        await self._save_while(ask_models)
+
+    async def _score_references(self) -> None:
+        """Request the log-probabilities of the reference answers, where all models offer it."""
+        askers = [self._askers[model.name] for model in self.comparison.models if model.scores_references]
+        probes = list(self._probes.values())
+        scorer = ReferenceScorer(askers, probes, self.answers, self._scores, self._send_reference)
+        await self._save_while(scorer.score_everything)
+
+    async def _send_reference(
+        self, asker: ModelAsker, probe_id: str, question: ReferenceQuestion
+    ) -> ReferenceScore | None:
+        self._runner.connect(asker)
+        request = ProbeRequest(asker.model.name, probe_id, REFERENCE_ROUND)
+        hosting_usd = self._deployments.calculate_usd(self._runner.now()) or 0.0
+        more_tokens = estimate_reference_tokens(self._probes[probe_id])
+        if asker.unavailable or not self._meter.acquire_request(request, hosting_usd, more_tokens=more_tokens):
+            return None
+        async with self._in_flight:
+            score = await asker.score_reference(question)
+        tokens = (score.prompt_tokens, score.output_tokens) if score else (None, None)
+        self._meter.release_request(request, *tokens)
+        self._unsaved_scores += 1
+        if self._unsaved_scores >= _BATCH_ANSWERS:
+            await self.save()
+        return score
+
+    async def _save_while(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Work, and store what is new in batches meanwhile."""
         everything_asked = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._save_regularly(everything_asked))
-                async with asyncio.TaskGroup() as models:
-                    for name, queue in queues.items():
-                        models.create_task(self._ask_model(self._askers[name], queue[::-1]))
+                await work()
                 everything_asked.set()
         except BaseExceptionGroup as failures:
             raise _find_first_failure(failures) from failures
@@ -133,16 +178,22 @@ class ComparisonAsker:
         """Store the answers that are not stored yet, and renew the claim."""
         async with self._saving:
             batch, self._unsaved = self._unsaved, []
+            self._unsaved_scores = 0
             has_prices = all(model.price is not None for model in self.comparison.models)
             self.comparison = replace(
                 self.comparison,
                 requests=self._meter.requests,
                 spent_usd=self._meter.spent_usd if has_prices else None,
                 hosting_usd=self._deployments.calculate_usd(self._runner.now()),
+                models=tuple(self._add_scores(model) for model in self.comparison.models),
             )
             await self._runner.save(self.comparison, batch)
         if self._on_progress is not None:
-            self._on_progress(len(self.answers), self._plan.requests)
+            scored = sum(map(len, self._scores.values()))
+            self._on_progress(len(self.answers) + scored, self._plan.requests)
+
+    def _add_scores(self, model: ModelToAsk) -> ModelToAsk:
+        return replace(model, reference_logprobs=dict(self._scores[model.name])) if model.scores_references else model
 
     async def _wait_for_next_round(self) -> None:
         if self.comparison.first_round_at is None:

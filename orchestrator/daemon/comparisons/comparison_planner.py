@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 from orchestrator.control.comparisons import LeftOutModel
@@ -59,6 +60,8 @@ def plan_comparison(
             hint="Wait until the jobs have succeeded. At a provider that needs a deployment, deploy the models first "
             "with `orchestrator deploy`, or let the comparison do it with --deploy.",
         )
+    if all(PROVIDERS[accounts[model.account].provider].scores_references for model in models):
+        models = [replace(model, scores_references=True) for model in models]
     return Comparison(
         id=uuid4().hex[:16],
         run_id=run.id,
@@ -211,6 +214,7 @@ def build_plan(comparison: Comparison, probes: list[Probe]) -> RequestPlan:
             price=model.price,
             rounds=1 if model.is_base else ROUNDS,
             hosting_usd=model.hosting_usd,
+            scores_references=model.scores_references,
         )
         for model in comparison.models
     ]

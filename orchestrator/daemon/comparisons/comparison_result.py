@@ -63,6 +63,9 @@ def build_result_request(
                 group=each.group,
                 serving=find_named_base_model(each.fine_tuned_model or each.model),
                 rounds=rounds[each.name],
+                reference_logprobs={
+                    probe_id: value for probe_id, value in each.reference_logprobs.items() if value is not None
+                },
             )
             for each in tuned
         ],

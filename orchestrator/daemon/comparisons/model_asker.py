@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ModelToAsk
@@ -19,8 +19,15 @@ from orchestrator.core.errors import (
     RemoteNotFound,
     TemporaryError,
 )
-from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
-from orchestrator.providers.base import ChatProvider
+from orchestrator.core.inference import (
+    ChatQuestion,
+    ChatReply,
+    ModelAddress,
+    OptionalParameter,
+    ReferenceQuestion,
+    ReferenceScore,
+)
+from orchestrator.providers.base import ChatProvider, ReferenceProvider
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 MAX_ATTEMPTS: Final = 6
@@ -28,6 +35,7 @@ MAX_WAKING_SECONDS: Final = 900.0  # a deployment that was scaled to zero needs 
 _FIRST_WAIT_SECONDS: Final = 2.0
 _MAX_WAIT_SECONDS: Final = 60.0
 _TOP_LOGPROBS: Final = 5
+_Reply = TypeVar("_Reply")
 
 
 @dataclass(slots=True)
@@ -55,7 +63,7 @@ class ModelAsker:
             routing_key=f"{probe.probe_id}-{request.round}",
         )
         try:
-            reply = await self._ask_with_retries(question)
+            reply = await self._repeat(lambda: self.provider.ask(self._address, question, self._left_out))
         except (AccountError, RemoteNotFound) as error:
             self.unavailable = error.message
             return self._build_error(request, error.message)
@@ -64,6 +72,14 @@ class ModelAsker:
         self._left_out = reply.left_out
         return self._build_answer(request, reply)
 
+    async def score_reference(self, question: ReferenceQuestion) -> ReferenceScore | None:
+        """Return the log-probability of a reference answer; None if the call fails after all retries."""
+        provider, address = cast(ReferenceProvider, self.provider), self._address
+        try:
+            return await self._repeat(lambda: provider.score_reference(address, question))
+        except (ProviderError, ValueError):
+            return None
+
     async def ask_first(self, request: ProbeRequest, probe: Probe) -> StoredAnswer:
         """Ask the first question, by which the refused parameters are found. Nothing else may be asked meanwhile."""
         answer = await self.ask(request, probe)
@@ -71,13 +87,17 @@ class ModelAsker:
             self._left_out = frozenset()  # this question failed for a reason of its own: the others have everything
         return answer
 
-    async def _ask_with_retries(self, question: ChatQuestion) -> ChatReply:
-        address = ModelAddress(base_url=self.model.base_url, model=self.model.model)
+    @property
+    def _address(self) -> ModelAddress:
+        return ModelAddress(base_url=self.model.base_url, model=self.model.model)
+
+    async def _repeat(self, send: Callable[[], Awaitable[_Reply]]) -> _Reply:
+        """Send until there is a reply, or no retry is left."""
         started, attempt = self.now(), 0
         while True:
             attempt += 1
             try:
-                return await self.provider.ask(address, question, self._left_out)
+                return await send()
             except DeploymentNotReady as error:
                 if self.now() - started > MAX_WAKING_SECONDS:
                     raise

@@ -15,7 +15,14 @@ import httpx2
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteNotFound, RequestRejected
-from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.inference import (
+    ChatQuestion,
+    ChatReply,
+    ModelAddress,
+    OptionalParameter,
+    ReferenceQuestion,
+    ReferenceScore,
+)
 from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, parse_loss
 from orchestrator.core.plans.price import Quote
@@ -33,6 +40,7 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.text import format_usd
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.chat.openai_chat import TOGETHER_CHAT, ask_openai_model
+from orchestrator.providers.chat.reference_chat import score_echoed_reference
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import (
@@ -240,6 +248,9 @@ class TogetherProvider(TogetherDeployments, ProviderDefaults):
         self, address: ModelAddress, question: ChatQuestion, left_out: frozenset[OptionalParameter] | None
     ) -> ChatReply:
         return await ask_openai_model(self._client, address, question, TOGETHER_CHAT, left_out)
+
+    async def score_reference(self, address: ModelAddress, question: ReferenceQuestion) -> ReferenceScore:
+        return await score_echoed_reference(self._client, address, question)
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteNotFound):

@@ -13,6 +13,7 @@ BAR_LENGTH: Final = 1000  # units of the drawing
 _PADDING: Final = 1.08
 _TITLES: Final = {
     MeasurementKind.QUALITY: "Quality",
+    MeasurementKind.LIKELIHOOD: "Reference answers",
     MeasurementKind.REFUSED: "Refusals",
     MeasurementKind.FILTERED: "Filtered answers",
     MeasurementKind.EMPTY: "Empty answers",

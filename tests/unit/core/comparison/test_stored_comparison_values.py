@@ -29,7 +29,8 @@ from orchestrator.core.comparison.verdict import ComparisonVerdict
         (Conclusion, "same different unsure"),
         (
             MeasurementKind,
-            "quality refused filtered empty truncated invalid_format wrong_language length distance changed pair",
+            "quality likelihood refused filtered empty truncated invalid_format wrong_language length distance "
+            "changed pair",
         ),
         (ProbeKind, "held_out behaviour"),
         (ScoringMethod, "exact contains number json text"),
