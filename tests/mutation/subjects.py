@@ -10,8 +10,8 @@ from mutants import Context
 
 ROOT = Path(__file__).parents[2]
 RECORDER_TESTS = (
-    "outcome_recorder", "outcome_batches", "scheduled_wake_ups", "store_jobs", "store_losses", "checkpoints", "history",
-    "announcements", "stalled_jobs", "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
+    "outcome_recorder", "outcome_batches", "scheduled_wake_ups", "store_jobs", "store_losses", "checkpoints",
+    "history", "announcements", "stalled_jobs", "pinned_jobs", "job_slots", "stored_texts", "deployment_requests",
 )  # fmt: skip
 SIMULATED_COMPARISONS = r"test_(comparator|drift|account_drift|distance_table|document)\.py$"  # seconds for each test
 ERROR_TRANSLATION = (
