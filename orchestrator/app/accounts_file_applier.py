@@ -100,9 +100,13 @@ class AccountsFileApplier:
         """Make the runs of the file the current runs, and request their moderation.
 
         With `only` the other runs stay as they are. Without `start` the runs only upload their files. `cause` is
-        stored with the events. Raises ConfigError or DatasetError.
+        stored with the events. Raises ConfigError or DatasetError; the gates of a readable file apply all the same.
         """
-        inputs = await self._loader.load(only)
+        try:
+            inputs = await self._loader.load(only)
+        except OrchestratorError:  # for example unusable chats, which change nothing about models that exist
+            await control.apply_gates(self._database, await self._loader.read_gates())
+            raise
         await self._notification_targets.configure(inputs.accounts_file.targets, inputs.secrets)
         now = self._clock.now()
         await control.sync_accounts(self._database, inputs.listed_accounts, now=now)

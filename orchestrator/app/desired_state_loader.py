@@ -138,13 +138,13 @@ class DesiredStateLoader:
         file = await asyncio.to_thread(load_accounts_file, self._settings.accounts_file)
         return {account.name: account for account in file.accounts}
 
-    async def list_gated_runs(self) -> frozenset[str]:
-        """Return the names of the runs whose gate the accounts file turns on; none if it cannot be read."""
+    async def read_gates(self) -> dict[str, bool]:
+        """Return whether the accounts file turns on the gate, by run name; nothing if it cannot be read."""
         try:
             file = await asyncio.to_thread(load_accounts_file, self._settings.accounts_file)
         except ConfigError:
-            return frozenset()
-        return frozenset(run.options.name for run in file.runs if run.options.gate)
+            return {}
+        return {run.options.name: run.options.gate for run in file.runs}
 
     def _set_dataset_baseline(self, run: str, paths: DatasetPaths) -> None:
         """Take the watcher's baseline before the chats are read: a change during the read counts as a new change."""

@@ -139,6 +139,8 @@ def format_note(view: DeploymentView) -> str:
         return "The account is no longer in the accounts file: its deployment cannot be stopped from here."
     if view.stop_reason is not None and view.ended_at is None:
         return f"stop {view.stop_reason}"
+    if view.comparison is not None and view.ended_at is None:
+        return "stops with its comparison"
     return ""
 
 

@@ -23,7 +23,14 @@ from orchestrator.control.deployments import (
 )
 from orchestrator.control.jobs import RESET_ON_RETRY, adopt_remote_job, cancel, retry
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
-from orchestrator.control.plan import CheckedPlan, apply_plan, apply_plans, get_run_with_dataset, load_database_state
+from orchestrator.control.plan import (
+    CheckedPlan,
+    apply_gates,
+    apply_plan,
+    apply_plans,
+    get_run_with_dataset,
+    load_database_state,
+)
 from orchestrator.control.runs import approve, start, waive_moderation
 from orchestrator.control.tokens import create_token, record_token_use, revoke_token
 
@@ -38,6 +45,7 @@ __all__ = [
     "ListedAccount",
     "ReleaseResult",
     "adopt_remote_job",
+    "apply_gates",
     "apply_plan",
     "apply_plans",
     "approve",

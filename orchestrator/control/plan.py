@@ -125,6 +125,13 @@ async def apply_plans(
         return runs
 
 
+async def apply_gates(database: Database, gates: Mapping[str, bool]) -> None:
+    """Turn the gates of these current runs, by name, on or off, and change nothing else."""
+    async with database.transaction() as tx:
+        for run in await run_queries.list_current(tx.connection):
+            await _apply_gate(tx, run, gates)
+
+
 async def _apply_gate(tx: Transaction, run: Run, gates: Mapping[str, bool]) -> Run:
     """Return the run with the gate of the accounts file, which is stored."""
     gate = gates.get(run.name, run.gate)

@@ -42,6 +42,8 @@ class DeploymentView:
     """Whether it is on hold; `error` has the reason."""
     stop_reason: str | None
     """Why it is stopped, once that is requested."""
+    comparison: str | None
+    """Id of the comparison that it was deployed for, and that stops it when it ends; None: it was not."""
     error: Failure | None
     """Last error, or the reason for the hold."""
     remote_id: str | None
@@ -189,6 +191,7 @@ def build_deployment_view(row: DeploymentRow, now: float) -> DeploymentView:
         state=source.state.value,
         held=is_held,
         stop_reason=source.stop_reason.value if source.stop_reason else None,
+        comparison=source.comparison_id,
         error=source.hold.failure if source.hold and is_held else source.failure,
         remote_id=source.remote_id,
         remote_status=source.remote_status,

@@ -34,12 +34,12 @@ from orchestrator.store.db.database import Database
 def app_with(database: Database) -> Any:
     app = cast(Any, SimpleNamespace(database=database, clock=SimpleNamespace(now=lambda: NOW), is_empty=False))
     app.read_status = partial(App.read_status, app)
-    app.loader = SimpleNamespace(list_gated_runs=list_no_runs)
+    app.loader = SimpleNamespace(read_gates=read_no_gates)
     return app
 
 
-async def list_no_runs() -> frozenset[str]:
-    return frozenset()
+async def read_no_gates() -> dict[str, bool]:
+    return {}
 
 
 async def fill_three_jobs(database: Database) -> Any:

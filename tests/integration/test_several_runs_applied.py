@@ -138,6 +138,18 @@ async def test_refused_chats_of_one_run_do_not_touch_the_others(app: App, folder
     assert len(await list_jobs(app, after["tone"])) == len(await list_jobs(app, after["facts"])) == 2
 
 
+async def test_gate_applies_although_the_only_run_has_refused_chats(app: App, folder: Folder) -> None:
+    """The models of the earlier version exist, and nothing may show them that the accounts file forbids."""
+    folder.write_accounts(an_entry("tone", "own"))
+    await apply(app)
+    folder.write_chats("own", examples=2)
+    for gate in (True, False):
+        folder.write_accounts(an_entry("tone", "own"), f"[runs.comparison]\ngate = {str(gate).lower()}\n")
+        with pytest.raises(DatasetError):
+            await apply(app)
+        assert {name: run.gate for name, run in (await list_current(app)).items()} == {"tone": gate}
+
+
 async def test_reload_of_one_run_leaves_changed_chats_of_the_others_alone(app: App, folder: Folder) -> None:
     folder.write_accounts(an_entry("tone", "own"), an_entry("facts"))
     await apply(app)

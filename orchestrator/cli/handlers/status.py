@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,7 +264,7 @@ async def print_models(
 
     Raises ConfigError when no current run has the name, and when one model group would have models of several runs.
     """
-    snapshot = _close_gates(await app.read_status(run), await app.loader.list_gated_runs())
+    snapshot = _close_gates(await app.read_status(run), await app.loader.read_gates())
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
         return ExitCode.FAILED
@@ -301,9 +301,9 @@ def _print_omitted(models: ModelSet) -> None:
         sys.stderr.write(sanitize_line(f"Omitted: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
 
 
-def _close_gates(snapshot: read.StatusSnapshot, names: Collection[str]) -> read.StatusSnapshot:
+def _close_gates(snapshot: read.StatusSnapshot, gates: Mapping[str, bool]) -> read.StatusSnapshot:
     """Apply the gates that the accounts file has turned on, and that the service has not read yet."""
-    gated = {run.id for run in snapshot.runs if run.name in names}
+    gated = {run.id for run in snapshot.runs if gates.get(run.name)}
     jobs = tuple(replace(job, gated=True) if job.run in gated else job for job in snapshot.jobs)
     return replace(snapshot, jobs=jobs)
 

@@ -210,7 +210,6 @@ class ComparisonRunner:
         """Create the asker of a model. It is unavailable if the accounts file no longer lists its account."""
         asker = ModelAsker(
             model=model,
-            provider=cast(ChatProvider, None),
             max_output_tokens=comparison.max_output_tokens,
             now=self.now,
             sleep=self._sleep,

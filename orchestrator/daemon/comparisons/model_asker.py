@@ -43,18 +43,19 @@ class ModelAsker:
     """Asks one model. Knows which parameters it refuses, and whether it can be asked at all."""
 
     model: ModelToAsk
-    provider: ChatProvider
     max_output_tokens: int
     now: Callable[[], float]  # epoch seconds
     sleep: Callable[[float], Awaitable[None]]
+    provider: ChatProvider | None = None  # the account's present connection; None: it is not connected
     seed: int = 0
     unavailable: str | None = None  # why the model cannot be asked; the other probes are then not sent
     _left_out: frozenset[OptionalParameter] | None = field(default=None)
 
     async def ask(self, request: ProbeRequest, probe: Probe) -> StoredAnswer:
         """Return the answer to a probe. A call that fails after all retries is an answer with the outcome error."""
-        if self.unavailable is not None:
-            return self._build_error(request, self.unavailable)
+        provider = self.provider
+        if self.unavailable is not None or provider is None:
+            return self._build_error(request, self.unavailable or "the account is not connected")
         question = ChatQuestion(
             messages=json.loads(probe.messages),
             max_output_tokens=self.max_output_tokens,
@@ -63,7 +64,7 @@ class ModelAsker:
             routing_key=f"{probe.probe_id}-{request.round}",
         )
         try:
-            reply = await self._repeat(lambda: self.provider.ask(self._address, question, self._left_out))
+            reply = await self._repeat(lambda: provider.ask(self._address, question, self._left_out))
         except (AccountError, RemoteNotFound) as error:
             self.unavailable = error.message
             return self._build_error(request, error.message)

@@ -18,6 +18,7 @@ DEPLOYMENT_EXAMPLE: Final[dict[str, Any]] = {
     "state": "ready",
     "held": False,
     "stop_reason": None,
+    "comparison": None,
     "error": None,
     "remote_id": "accounts/acme/deployments/orch-00112233445566aa-0",
     "remote_status": "READY",

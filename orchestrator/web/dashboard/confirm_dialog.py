@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Final, Self
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction, ReasonRequirement
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status import ActionPreview, RunOverview
-from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
+from orchestrator.web.dashboard.action_form import INVALID_ACTION, ActionForm
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
 
 MAX_NAMED_ACCOUNTS: Final = 5
 _SELECTABLE_SCOPES: Final = {ActionScope.ACCOUNTS: "accounts", ActionScope.DELIVERIES: "deliveries"}
-_INVALID_ACTION: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,29 +39,19 @@ class ActionRequest:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse a query string or form body. Raises ProblemError (422) for an unknown action or malformed value."""
-        fields = parse_qs(text)
-        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL cannot store NUL
-            raise ProblemError(*_INVALID_ACTION)
-        first = {name: values[0] for name, values in fields.items()}
-        try:
-            action = OperatorAction(first.get("verb", ""))
-            price = float(first["usd"]) if first.get("usd") else None
-            deliveries = tuple(map(_parse_delivery_id, fields.get("delivery", ())))
-        except ValueError:
-            raise ProblemError(*_INVALID_ACTION) from None
-        back, expect = first.get("back", "/"), first.get("expect", "")
+        form = ActionForm.parse(text)
         return cls(
-            action=action,
-            query=PageQuery.from_parameters(first),
-            accounts=tuple(fields.get("account", ())),
-            deliveries=deliveries,
-            selects_all=first.get("all") == "1",
-            back=back if LOCAL_PATH_PATTERN.fullmatch(back) else "/",
-            reason=first.get("reason", "").strip()[:1000],
-            job=first.get("job", ""),
-            remote_job=first.get("remote_job", "").strip()[:200],
-            expect=int(expect) if expect.isascii() and expect.isdigit() and len(expect) < 9 else 0,
-            expect_usd=price,
+            action=form.get_action(OperatorAction),
+            query=PageQuery.from_parameters(form.first_values),
+            accounts=form.get_all("account"),
+            deliveries=tuple(map(_parse_delivery_id, form.get_all("delivery"))),
+            selects_all=form.get("all") == "1",
+            back=form.get_back("/"),
+            reason=form.get("reason").strip()[:1000],
+            job=form.get("job"),
+            remote_job=form.get("remote_job").strip()[:200],
+            expect=form.expected_count,
+            expect_usd=form.expected_usd,
         )
 
     @property
@@ -120,7 +108,7 @@ class ConfirmDialog:
     price: str | None = None  # None: the action costs nothing
     account_names: str = ""
     button: str | None = None  # None: there is nothing to confirm
-    danger: bool = False  # red button
+    is_destructive: bool = False  # red button
     reason: ReasonRequirement = "none"
     problem: Failure | None = None  # why the previous attempt was rejected
 
@@ -185,7 +173,7 @@ def _build_dialog(request: ActionRequest, target: str) -> ConfirmDialog:
         title=info.title.format(target=target),
         text=info.confirmation,
         button=info.button.format(target=target),
-        danger=info.is_destructive,
+        is_destructive=info.is_destructive,
         reason=info.reason,
     )
 
@@ -227,10 +215,10 @@ def _get_noun(action: OperatorAction) -> str:
 
 
 def _parse_delivery_id(text: str) -> int:
-    """Parse a delivery id. Raises ValueError if it is none."""
-    if not 0 < (number := int(text)) < 2**31:
-        raise ValueError(text)
-    return number
+    """Parse a delivery id. Raises ProblemError (422) if it is none."""
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and 0 < int(text) < 2**31):
+        raise ProblemError(*INVALID_ACTION)
+    return int(text)
 
 
 def _format_price(preview: ActionPreview) -> str:

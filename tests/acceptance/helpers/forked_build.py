@@ -62,7 +62,13 @@ class ForkedBuild:
 
 
 def fork_builds() -> None:
-    """Have this process and its forks fork their builds, with the encoding of the sandbox's models loaded."""
+    """Have this process and its forks fork their builds, with the encoding of the sandbox's models loaded.
+
+    Under a moved clock they start a new interpreter, as operators' do: libfaketime takes a lock whenever a thread
+    waits for the interpreter, and a fork of a process whose lock is taken at that moment waits for it for ever.
+    """
+    if "LD_PRELOAD" in os.environ:
+        return
     get_token_counter("o200k_base")  # only loaded: counting starts a thread, which a fork would lack
     build_process._start_python = ForkedBuild  # type: ignore[assignment]
 

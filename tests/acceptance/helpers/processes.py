@@ -109,9 +109,7 @@ class RunningProgram:
             code = self._process.wait(scale_seconds(seconds))
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(
-                f"{self._command}: did not end within {scale_seconds(seconds):g} s\n{self.output()[-5000:]}"
-            ) from None
+            raise AssertionError(describe_endless(self._command, scale_seconds(seconds), self.output())) from None
         return Result(code, self._out.read_text(), self._err.read_text())
 
     def wait_for_output(self, pattern: str, seconds: float = 60.0) -> str:
@@ -309,11 +307,22 @@ def run_program(arguments: Sequence[str], folder: Path, environ: Mapping[str, st
         names = [Path(outputs, name) for name in ("out", "err")]
         with names[0].open("wb") as out, names[1].open("wb") as err:
             process = start_program(arguments, folder, environ, (out.fileno(), err.fileno()), fresh=False)
+        limit = scale_seconds(MAX_COMMAND_SECONDS)
         try:
-            code = process.wait(scale_seconds(MAX_COMMAND_SECONDS))
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            output = "".join(name.read_text() for name in names)
+            raise AssertionError(describe_endless(" ".join(arguments), limit, output)) from None
         finally:
             process.kill()
         return Result(code, *(name.read_text() for name in names))
+
+
+def describe_endless(command: str, seconds: float, output: str) -> str:
+    """What a test says of a command that did not end: the end of its output tells where it was."""
+    return f"{command}: did not end within {seconds:g} s\n{output[-5000:]}"
 
 
 def shell_path(folder: Path) -> str:

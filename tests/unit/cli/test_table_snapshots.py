@@ -156,6 +156,7 @@ DEPLOYMENTS = (
         id="99112233445566bb",
         kind="token",
         state="ready",
+        comparison="0123456789abcdef",
         model_string=MODEL_STRINGS[1],
         base_url="https://bedrock-runtime.us-east-1.amazonaws.com",
         started_at=5400.0,

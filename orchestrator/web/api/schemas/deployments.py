@@ -34,6 +34,9 @@ class DeploymentSchema(ApiModel):
     state: DeploymentState
     held: bool = Field(description="Whether the deployment is on hold; see `error`.")
     stop_reason: str | None = Field(description="Why it is stopped; null as long as nothing requests a stop.")
+    comparison: str | None = Field(
+        description="Id of the comparison that it was deployed for and that stops it; null if it was not."
+    )
     error: ErrorInfo | None = Field(description="Last error, or the reason for the hold.")
     remote_id: str | None = Field(description="Id of the deployment at the provider.")
     remote_status: str | None = Field(description="Raw status reported by the provider.")

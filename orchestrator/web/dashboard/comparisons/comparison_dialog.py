@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import chain
-from math import isfinite
 from typing import Any, Final, Self
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.errors import Failure
 from orchestrator.core.text import format_count, format_list, format_usd
-from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
+from orchestrator.web.dashboard.action_form import INVALID_ACTION, ActionForm, parse_number, parse_whole_number
 from orchestrator.web.dashboard.comparisons.result_view import COMPARISON_PATH
 from orchestrator.web.problem import ProblemError
 
 CONFIRM_PATH: Final = f"{COMPARISON_PATH}/confirm"
 MAX_PROBES: Final = 2000
-_INVALID: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
 _OPTIONS: Final = ("probes", "max_usd", "scoring", "behaviour_probes", "store_answers", "deploy")
 _FIX: Final = "Correct it, then try again."
 _CHOICES: Final = {"": None, "1": True, "0": False}
@@ -48,24 +45,15 @@ class ComparisonActionRequest:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse a query string or form body. Raises ProblemError (422) for an unknown action or malformed value."""
-        fields = parse_qs(text)
-        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL cannot store NUL
-            raise ProblemError(*_INVALID)
-        first = {name: values[0] for name, values in fields.items()}
-        try:
-            action = ComparisonAction(first.get("verb", ""))
-            price = float(first["usd"]) if first.get("usd") else None
-        except ValueError:
-            raise ProblemError(*_INVALID) from None
-        back = first.get("back", "")
+        form = ActionForm.parse(text)
         return cls(
-            action=action,
-            run=first.get("run", ""),
-            comparison_id=first.get("comparison", ""),
-            options={name: first[name].strip()[:100] for name in _OPTIONS if first.get(name, "").strip()},
-            back=back if LOCAL_PATH_PATTERN.fullmatch(back) else COMPARISON_PATH,
-            expect_usd=price if price is not None and isfinite(price) else None,
-            accepts_unknown_price=first.get("unknown_price") == "1",
+            action=form.get_action(ComparisonAction),
+            run=form.get("run"),
+            comparison_id=form.get("comparison"),
+            options={name: typed[:100] for name in _OPTIONS if (typed := form.get(name).strip())},
+            back=form.get_back(COMPARISON_PATH),
+            expect_usd=form.expected_usd,
+            accepts_unknown_price=form.get("unknown_price") == "1",
         )
 
     @property
@@ -78,17 +66,18 @@ class ComparisonActionRequest:
         """Build the settings of the comparison. Raises ProblemError (422) for a value that is none."""
         options: dict[str, Any] = {}
         if text := self.options.get("probes"):
-            options["probes"] = _parse_probes(text)
+            problem = f"The number of examples must be from 2 to {MAX_PROBES}"
+            options["probes"] = parse_whole_number(text, problem, _FIX, limits=range(2, MAX_PROBES + 1))
         if text := self.options.get("max_usd"):
             options["max_usd"] = parse_usd(text)
         if text := self.options.get("scoring"):
             if text not in set(ScoringMethod):
-                raise ProblemError(*_INVALID)
+                raise ProblemError(*INVALID_ACTION)
             options["scoring"] = ScoringMethod(text)
         for name in ("behaviour_probes", "store_answers", "deploy"):
             choice = self.options.get(name, "")
             if choice not in _CHOICES:
-                raise ProblemError(*_INVALID)
+                raise ProblemError(*INVALID_ACTION)
             if (value := _CHOICES[choice]) is not None:
                 options[name] = value
         return options
@@ -183,22 +172,6 @@ def _group_left_out(planned: PlannedComparison) -> tuple[tuple[str, str], ...]:
     return tuple((format_list(accounts, limit=5), reason) for reason, accounts in names.items())
 
 
-def _parse_probes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 7 and 2 <= int(text) <= MAX_PROBES):
-        raise ProblemError(
-            422,
-            f"The number of examples must be from 2 to {MAX_PROBES}, not {text!r}.",
-            _FIX,
-        )
-    return int(text)
-
-
 def parse_usd(text: str) -> float:
     """Parse a limit in US dollars. Raises ProblemError (422)."""
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        number = -1.0
-    if not isfinite(number) or number < 0:
-        raise ProblemError(422, f"The limit must be a number of US dollars, not {text!r}.", _FIX)
-    return number
+    return parse_number(text, "The limit must be a number of US dollars", _FIX)

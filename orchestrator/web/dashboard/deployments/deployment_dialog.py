@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import chain
-from math import isfinite
 from typing import Any, Final, Self
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from orchestrator.control import DeploymentPlan, DeploymentSelection, DeploymentTarget
 from orchestrator.control.deployments import APPROVABLE_HOLD_KINDS
@@ -17,14 +15,14 @@ from orchestrator.core.deployment.deployment_spec import DeploymentKind, Deploym
 from orchestrator.core.errors import Failure
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status.deployments import sum_deployments
-from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
+from orchestrator.web.dashboard.action_form import INVALID_ACTION, ActionForm, parse_number, parse_whole_number
 from orchestrator.web.dashboard.confirm_dialog import MAX_NAMED_ACCOUNTS
 from orchestrator.web.dashboard.deployments.deployments_page import DEPLOYMENTS_PATH
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
 
 CONFIRM_PATH: Final = f"{DEPLOYMENTS_PATH}/confirm"
-_INVALID: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
+_FIX: Final = "Correct it, then calculate again."
 _TEXT_OPTIONS: Final = ("hardware", "shape", "config", "precision")
 _NUMBER_OPTIONS: Final = ("capacity", "min_replicas", "max_replicas", "idle_stop_minutes")
 
@@ -54,27 +52,19 @@ class DeploymentActionRequest:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse a query string or form body. Raises ProblemError (422) for an unknown action or malformed value."""
-        fields = parse_qs(text)
-        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL cannot store NUL
-            raise ProblemError(*_INVALID)
-        first = {name: values[0] for name, values in fields.items()}
-        try:
-            action = DeploymentAction(first.get("verb", ""))
-            price = float(first["usd"]) if first.get("usd") else None
-        except ValueError:
-            raise ProblemError(*_INVALID) from None
-        back, expect = first.get("back", ""), first.get("expect", "")
+        form = ActionForm.parse(text)
+        first = form.first_values
         names = {*DeploymentSpec.__dataclass_fields__, "usd_per_hour", "checkpoint"}
         return cls(
-            action=action,
+            action=form.get_action(DeploymentAction),
             query=PageQuery.from_parameters(first),
-            accounts=tuple(fields.get("account", ())),
-            ids=tuple(fields.get("deployment", ())),
-            selects_all=first.get("all") == "1",
+            accounts=form.get_all("account"),
+            ids=form.get_all("deployment"),
+            selects_all=form.get("all") == "1",
             options={name: value.strip()[:200] for name, value in first.items() if name in names and value.strip()},
-            back=back if LOCAL_PATH_PATTERN.fullmatch(back) else DEPLOYMENTS_PATH,
-            expect=int(expect) if expect.isascii() and expect.isdigit() and len(expect) < 9 else -1,
-            expect_usd=price if price is not None and isfinite(price) else None,
+            back=form.get_back(DEPLOYMENTS_PATH),
+            expect=form.expected_count,
+            expect_usd=form.expected_usd,
         )
 
     @property
@@ -89,19 +79,20 @@ class DeploymentActionRequest:
         values: dict[str, Any] = {name: options[name] for name in _TEXT_OPTIONS if name in options}
         if kind := options.get("kind"):
             if kind not in set(DeploymentKind):
-                raise ProblemError(*_INVALID)
+                raise ProblemError(*INVALID_ACTION)
             values["kind"] = DeploymentKind(kind)
         if hours := options.get("keep_hours"):
-            values["keep_hours"] = _parse_number("The number of hours", hours)
+            values["keep_hours"] = parse_number(hours, "The number of hours must be a number", _FIX)
         for name in _NUMBER_OPTIONS:
             if name in options:
-                values[name] = _parse_count(name.replace("_", " ").capitalize(), options[name])
+                what = name.replace("_", " ").capitalize()
+                values[name] = parse_whole_number(options[name], f"{what} must be a whole number", _FIX)
         return DeploymentSelection(
             accounts=accounts,
             run=self.query.run or None,
             checkpoint=checkpoint,
             options=values,
-            usd_per_hour=_parse_number("The price per hour", usd) if usd else None,
+            usd_per_hour=parse_number(usd, "The price per hour must be a number", _FIX) if usd else None,
         )
 
     @property
@@ -263,19 +254,3 @@ def _group_obstacles(plan: DeploymentPlan) -> tuple[tuple[str, str], ...]:
         if line.obstacle:
             names.setdefault(line.obstacle, []).append(line.job.account)
     return tuple((format_list(accounts, limit=MAX_NAMED_ACCOUNTS), reason) for reason, accounts in names.items())
-
-
-def _parse_number(what: str, text: str) -> float:
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        number = -1.0
-    if not isfinite(number) or number < 0:
-        raise ProblemError(422, f"{what} must be a number, not {text!r}.", "Correct it, then calculate again.")
-    return number
-
-
-def _parse_count(what: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise ProblemError(422, f"{what} must be a whole number, not {text!r}.", "Correct it, then calculate again.")
-    return int(text)

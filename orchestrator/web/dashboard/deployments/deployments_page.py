@@ -173,6 +173,8 @@ def _format_note(view: DeploymentView) -> str:
         return "The account is no longer in the accounts file, so the service cannot stop this deployment."
     if view.stop_reason is not None and view.ended_at is None:
         return f"A stop is in progress ({view.stop_reason})."
+    if view.comparison is not None and view.ended_at is None:
+        return "Deployed for a comparison, which stops it when it ends."
     return ""
 
 

@@ -34,6 +34,15 @@ READY: dict[str, Any] = {
 }
 
 
+def test_note_says_which_deployments_a_comparison_stops() -> None:
+    compared = READY | {"comparison": "c" * 32}
+    assert DeploymentTableRow.from_view(a_deployment_view(**READY), NOW).note == ""
+    assert "comparison, which stops it" in DeploymentTableRow.from_view(a_deployment_view(**compared), NOW).note
+    stopping = compared | {"stop_reason": "requested"}
+    assert "stop is in progress" in DeploymentTableRow.from_view(a_deployment_view(**stopping), NOW).note
+    assert DeploymentTableRow.from_view(a_deployment_view(**compared | {"ended_at": NOW}), NOW).note == ""
+
+
 def service(*views: DeploymentView) -> WebServiceDouble:
     double = WebServiceDouble()
     totals = DeploymentTotals(count=len(views), usd_per_hour=5.8, so_far_usd=5.8, until_end_usd=11.6, unpriced=1)
