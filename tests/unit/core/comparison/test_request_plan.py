@@ -12,14 +12,17 @@ from orchestrator.core.comparison.request_plan import (
     MAX_OUTPUT_TOKENS,
     MIN_OUTPUT_TOKENS,
     MIN_ROUND_GAP_SECONDS,
+    REFERENCE_ROUND,
     ComparedModel,
     InferencePrice,
+    ProbeRequest,
     RequestLimits,
     RequestPlan,
     SpendingMeter,
     build_request_plan,
     calculate_max_output_tokens,
     estimate_hosting_hours,
+    estimate_reference_tokens,
     estimate_tokens,
 )
 
@@ -223,3 +226,16 @@ def test_incomplete_count_of_tokens_is_billed_in_full(input_tokens: int | None, 
     meter.acquire_request(request)
     meter.release_request(request, input_tokens, output_tokens)
     assert meter.spent_usd == pytest.approx(0.00022)
+
+
+def test_scored_references_are_one_more_request_each_and_within_the_limit() -> None:
+    probes = [*create_probes(9), replace(create_probes(10)[-1], reference=None)]
+    plan = build_request_plan([ComparedModel(name="one", price=PRICE, scores_references=True)], probes)
+    (one,) = plan.estimates
+    more = estimate_reference_tokens(probes[0])
+    assert (one.requests, one.input_tokens, one.output_tokens) == (29, 2000 + 9 * (100 + more), 600 + 9)
+    usd = (100 + more + 4 * plan.max_output_tokens) / 1e6
+    for limit, is_sent in ((usd * 0.999, False), (usd * 1.001, True)):
+        limited = replace(plan, limits=RequestLimits(max_usd=limit))
+        request = ProbeRequest("one", "p0", REFERENCE_ROUND)
+        assert SpendingMeter(limited).acquire_request(request, more_tokens=more) is is_sent
