@@ -205,13 +205,18 @@ async def test_broken_document_is_an_error_of_the_account(
     document = {name: value for name, value in (bench.tokens.create_key() | changes).items() if value is not None}
     with pytest.raises(AuthenticationFailed, match=expected) as refused:
         await bench.connected(document).verify()
+    assert refused.value.account == "acme"
     assert "canary" not in f"{refused.value.message} {refused.value.hint}"
     assert "service account" in refused.value.hint
     assert bench.tokens.seen == []
 
 
-async def test_missing_package_is_named_with_its_extra(bench: TokenBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "google.auth", None)
+@pytest.mark.parametrize("missing_package", ["google.auth", "google"])
+async def test_missing_package_is_named_with_its_extra(
+    bench: TokenBench, monkeypatch: pytest.MonkeyPatch, missing_package: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "google.auth", raising=False)
+    monkeypatch.setitem(sys.modules, missing_package, None)
     with pytest.raises(ConfigError) as missing:
         bench.connected(bench.tokens.create_key())
     assert "google-auth" in missing.value.message

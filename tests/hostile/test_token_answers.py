@@ -77,6 +77,7 @@ async def test_unreadable_token_is_an_outage_and_not_a_wrong_key(
             with pytest.raises(ProviderUnavailable, match="token endpoint's response") as caught:
                 await provider.verify()
             assert "canary" not in caught.value.message, name
+            assert caught.value.account == "acme"
         monkeypatch.setattr(bench.tokens, "_answer", usual)
         bench.tokens.refresh_tokens.add("1//token")
         bench.tokens.subject_tokens.add("token-of-kubernetes")

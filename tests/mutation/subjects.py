@@ -100,7 +100,7 @@ DIALECTS = {
     ),
     "vertex": _build_dialect(
         "vertex", "unit/providers/vertex", "contract/test_vertex.py", "contract/test_google_credentials.py",
-        words="google_credentials",
+        "hostile/test_token_answers.py", words="google_credentials token_answers",
     ),
 }  # fmt: skip
 SUBJECTS = {

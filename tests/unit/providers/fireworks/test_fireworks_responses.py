@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from scripted_server import DEADLINE, ScriptedServer, create_dataset_file
+from scripted_server import DEADLINE, JOB_ORDER, ScriptedServer, create_dataset_file
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
@@ -16,7 +17,9 @@ from orchestrator.core.errors import (
     ProviderUnavailable,
     QuotaExhausted,
     RequestRejected,
+    TemporaryError,
     TrainingNotAllowed,
+    UnknownOutcome,
     WrongOrganization,
 )
 from orchestrator.providers.base import DeploymentOrder
@@ -27,6 +30,15 @@ JOB = "accounts/acme/supervisedFineTuningJobs/j"
 DATASETS = "POST /v1/accounts/acme/datasets"
 SHAPES = "POST /v1/accounts/acme/deploymentShapeVersions:match"
 DEPLOYMENTS = "POST /v1/accounts/acme/deployments"
+
+ORDER = DeploymentOrder(
+    tag="0123456789abcdef.0",
+    name="orch-x",
+    model="m",
+    base_model="base",
+    spec=DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=2),
+    expires_at=0,
+)
 
 
 def connect(server: ScriptedServer) -> Any:
@@ -85,11 +97,35 @@ async def test_rehearsal_decides_without_tested_shapes(status: int, *, offered: 
 
 async def test_shape_is_refused_where_no_shapes_are_known() -> None:
     server = ScriptedServer({SHAPES: (404, REFUSED)})
-    spec = DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=2, shape="fast")
-    order = DeploymentOrder(
-        tag="0123456789abcdef.0", name="orch-x", model="m", base_model="base", spec=spec, expires_at=0
-    )
+    order = replace(ORDER, spec=replace(ORDER.spec, shape="fast"))
     with pytest.raises(RequestRejected, match="no shape fast for m; its shapes: none") as refused:
         await connect(server).create_deployment(order, DEADLINE)
     assert refused.value.account == "acme"
     assert server.seen == [SHAPES]
+
+
+async def test_id_of_a_deleted_deployment_is_freed_and_the_create_is_tried_again() -> None:
+    path = "accounts/acme/deployments/orch-x"
+    deleted = {"name": path, "baseModel": "m", "state": "DELETED"}
+    server = ScriptedServer(
+        {
+            DEPLOYMENTS: (409, REFUSED),
+            f"GET /v1/{path}": (200, deleted),
+            f"DELETE /v1/{path}": (200, {}),
+        }
+    )
+    with pytest.raises(TemporaryError, match="still taken by a deleted deployment") as taken:
+        await connect(server).create_deployment(ORDER, DEADLINE)
+    assert (type(taken.value), taken.value.account) == (TemporaryError, "acme")
+    assert server.seen[-1] == f"DELETE /v1/{path}"
+
+
+async def test_existing_job_that_cannot_be_read_is_an_unknown_outcome() -> None:
+    job = "accounts/acme/supervisedFineTuningJobs/orchestrator-0123456789abcdef-0"
+    unread = httpx2.Response(500, json=REFUSED, headers={"x-request-id": "r-1"})
+    server = ScriptedServer(
+        {"POST /v1/accounts/acme/supervisedFineTuningJobs": (409, REFUSED), f"GET /v1/{job}": unread}
+    )
+    with pytest.raises(UnknownOutcome, match="exists already and cannot be read") as unknown:
+        await connect(server).create_job(JOB_ORDER, DEADLINE)
+    assert (unknown.value.account, unknown.value.request_id) == ("acme", "r-1")

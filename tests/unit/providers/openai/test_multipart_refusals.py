@@ -49,7 +49,8 @@ async def send_parts(file: DatasetFile, *steps: Step) -> None:
 
 
 async def complete(file: DatasetFile, status: int, *, resumed: bool) -> Any:
-    client = ScriptedServer({COMPLETION: (status, REFUSED)}).connect(ProviderName.OPENAI)._client
+    body = {"id": "up", "status": "cancelled", "file": None} if status == 200 else REFUSED
+    client = ScriptedServer({COMPLETION: (status, body)}).connect(ProviderName.OPENAI)._client
     upload = replace(UPLOAD, parts={0: "p0", 1: "p1", 2: "p2"})
     return await complete_upload(client, file, upload, DEADLINE, resumed=resumed, md5="0" * 32)
 
@@ -68,6 +69,25 @@ async def test_other_failure_of_an_earlier_upload_is_reported(tmp_path: Path, st
     with pytest.raises(openai.APIError):
         await send_parts(file, step)
     assert progress.upload == UPLOAD
+
+
+async def test_failure_of_the_only_part_that_is_missing_is_reported(tmp_path: Path) -> None:
+    file, progress = create_file(tmp_path, replace(UPLOAD, parts={0: "p0", 1: "p1"}))
+    with pytest.raises(openai.APIConnectionError):
+        await send_parts(file, CUT)
+    assert progress.upload is not None
+
+
+async def test_completion_without_a_file_keeps_the_progress(tmp_path: Path) -> None:
+    file, progress = create_file(tmp_path, UPLOAD)
+    with pytest.raises(ValueError, match="upload up is cancelled and has no file"):
+        await complete(file, 200, resumed=True)
+    assert progress.upload == UPLOAD
+
+
+async def test_server_without_a_list_of_models_has_no_suggestions() -> None:
+    provider = ScriptedServer({"GET /v1/models": (404, REFUSED)}).connect(ProviderName.OPENAI)
+    assert await provider.list_models() == []
 
 
 async def test_refused_part_of_a_new_upload_is_reported(tmp_path: Path) -> None:
