@@ -21,6 +21,7 @@ from orchestrator.core.comparison.quality import AnswerScorer, ScoringMethod, li
         (ScoringMethod.NUMBER, "-3", "3", 0),
         (ScoringMethod.NUMBER, "none", "3", 0),
         (ScoringMethod.JSON, '{"b": 1, "a": [2]}', '{"a":[2],"b":1}', 1),
+        (ScoringMethod.JSON, '{"a":[2],"b":1}', '{"b": 1, "a": [2]}', 1),
         (ScoringMethod.JSON, '{"a": 1}', '{"a": true}', 0),
         (ScoringMethod.JSON, "no", '{"a": true}', 0),
         (ScoringMethod.TEXT, "same text", "same text", 1),

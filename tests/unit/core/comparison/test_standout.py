@@ -143,3 +143,24 @@ def test_serving_noise_of_both_accounts_is_subtracted_from_a_pair() -> None:
 def test_probes_without_an_answer_are_left_out() -> None:
     found = measure_two([None] * 20 + [0.5] * 40)
     assert (found.interval.count, found.interval.estimate) == (40, 0.5)
+
+
+@pytest.mark.parametrize(("margin", "conclusion"), [(0.5, SAME), (0.499, UNSURE)])
+def test_pair_at_its_margin_is_alike(margin: float, conclusion: Conclusion) -> None:
+    table = create_table({("a", "b"): [0.5] * 60})
+    found = measure_group_distances(GroupDistances(table, table, None), ComparisonMargins(pair=margin))
+    assert found["a"][0].conclusion is conclusion
+
+
+@pytest.mark.parametrize(
+    ("margins", "conclusions"),
+    [
+        (ComparisonMargins(distance=0.25, standout=0.25, changed=0.25), [SAME, SAME]),
+        (ComparisonMargins(distance=0.249, standout=0.25, changed=0.249), [UNSURE, UNSURE]),
+        (ComparisonMargins(distance=0.25, standout=0.249, changed=0.25), [DIFFERENT, SAME]),
+    ],
+)
+def test_excess_at_its_margin_is_alike(margins: ComparisonMargins, conclusions: list[Conclusion]) -> None:
+    table = create_table({("a", "b"): [0.0] * 60, ("a", "c"): [0.25] * 60, ("b", "c"): [0.25] * 60})
+    found = measure_group_distances(GroupDistances(table, table, None), margins)["c"]
+    assert [each.conclusion for each in found] == conclusions

@@ -23,6 +23,11 @@ TEXT, FIELD, EXACT = (
         (["1", "2"], DistanceMeasure.EXACT),
         ([], DistanceMeasure.TEXT),
         (['{"a": 1}'] * 19 + ["I do not know that."], DistanceMeasure.FIELD),
+        (['{"a": 1}'] * 9 + ["I do not know that."], DistanceMeasure.FIELD),  # nine of ten are enough
+        (['{"a": 1}'] * 8 + ["I do not know that."] * 2, DistanceMeasure.TEXT),
+        (["no idea yet"] * 9 + ["that is not known"], DistanceMeasure.EXACT),
+        (["that is not known"], DistanceMeasure.TEXT),  # a label has three words at most
+        (['"a quoted label of more words"'], DistanceMeasure.TEXT),
     ],
 )
 def test_measure_suits_the_references(references: list[str], measure: DistanceMeasure) -> None:
