@@ -87,9 +87,12 @@ def find_cache_folder(settings: Settings) -> CacheFolder | None:
         folder = Path(base) / "orchestrator"
     else:
         try:
-            folder = Path.home() / ".cache" / "orchestrator"
+            home = Path.home()
         except RuntimeError:  # the user has no home
             return None
+        if not home.is_dir():
+            return None  # it is not created for a cache
+        folder = home / ".cache" / "orchestrator"
     return CacheFolder(folder, settings.check_cache_mb << 20)
 
 

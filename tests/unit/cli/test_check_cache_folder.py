@@ -12,6 +12,7 @@ from orchestrator.settings import Settings
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
@@ -44,4 +45,9 @@ def test_user_without_a_home_has_no_results(tmp_path: Path, monkeypatch: pytest.
         raise RuntimeError
 
     monkeypatch.setattr(Path, "home", fail)
+    assert find_cache_folder(Settings(data_dir=tmp_path / "data")) is None
+
+
+def test_home_that_does_not_exist_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "gone"))
     assert find_cache_folder(Settings(data_dir=tmp_path / "data")) is None
