@@ -23,8 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
-from orchestrator.sandbox.faults import EXCLUSIVE_FAULT_KINDS, Fault
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.sandbox.faults import EXCLUSIVE_FAULT_KINDS, MALFORMED_LISTS, Fault
 
 
 @dataclass(slots=True)

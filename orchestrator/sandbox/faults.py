@@ -29,7 +29,7 @@
 | twice | a webhook is sent twice | webhooks.send | |
 | forged | a webhook has a wrong signature | webhooks.send | |
 | stuck_cursor | the list repeats the same page with `has_more` | lists | |
-| malformed_list | 200 with a malformed list: `code` selects it from `malformed_lists.py`, default any | lists | |
+| malformed_list | 200 with a malformed list: `code` selects it from `MALFORMED_LISTS`, default any | lists | |
 
 `quota` and `forbidden` can be applied to any operation by naming it; so can `slow`, `stall` and `drop` to
 `webhooks.send`.
@@ -37,13 +37,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
-
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
 
 OPERATIONS = (
     "files.create",
@@ -252,3 +251,28 @@ def _format_suggestion(name: str, known: Iterable[str]) -> str:
 
 def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+JsonBody = Mapping[str, Any]
+
+MALFORMED_LISTS: dict[str, Callable[[JsonBody], Any]] = {
+    "error": lambda page: {"error": {"message": "upstream timed out", "type": "server_error", "code": None}},
+    "error_beside_data": lambda page: {"object": "list", "data": [], "error": {"message": "upstream timed out"}},
+    "error_object": lambda page: {"object": "error", "message": "upstream timed out", "data": []},
+    "empty_object": lambda page: {},
+    "empty_body": lambda page: b"",
+    "null": lambda page: None,
+    "array": lambda page: [],
+    "null_data": lambda page: {"object": "list", "data": None, "has_more": False},
+    "object_data": lambda page: {"object": "list", "data": {}, "has_more": False},
+    "null_item": lambda page: {"object": "list", "data": [None], "has_more": False},
+    "item_without_id": lambda page: {"object": "list", "data": [{}], "has_more": False},
+    "number_id": lambda page: {"object": "list", "data": [{"id": 7}], "has_more": False},
+    "empty_id": lambda page: {"object": "list", "data": [{"id": ""}], "has_more": False},
+    "more_of_nothing": lambda page: {"object": "list", "data": [], "has_more": True},
+    "odd_has_more": lambda page: {"object": "list", "data": [], "has_more": "perhaps"},
+    "html": lambda page: b"<!doctype html><html><head><title>Please wait</title></head><body>502</body></html>",
+    "half": lambda page: json.dumps({"object": "list", "data": page.get("data", [])}).encode()[:-1],
+    "deep": lambda page: b'{"object":"list","data":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+}
+"""Functions by name that replace a page by a JSON value or by bytes."""

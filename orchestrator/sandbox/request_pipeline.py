@@ -26,8 +26,7 @@ from starlette.types import Receive
 from starlette.types import Scope as StarletteScope
 
 from orchestrator.sandbox.api_call import ApiCall, Caller, Handler, authenticate
-from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS, Fault
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS, MALFORMED_LISTS, Fault
 from orchestrator.sandbox.response import ApiResponse, SandboxApiError, Send, close_connection, send_response
 from orchestrator.sandbox.state import SandboxState
 

@@ -11,7 +11,7 @@ import pytest
 from sandboxes import MODEL, InProcess, get, serving, training_file
 
 from orchestrator.sandbox import Fault, FaultError, SandboxSettings, load_simulation
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.sandbox.faults import MALFORMED_LISTS
 
 JOBS = "/fine_tuning/jobs"
 

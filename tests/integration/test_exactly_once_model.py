@@ -55,7 +55,7 @@ from orchestrator.core.secret import Redactor
 from orchestrator.daemon.provider_steps import MAX_CONSECUTIVE_404, StepTiming
 from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.providers.base import JobOrder, ProviderConnection
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.sandbox.faults import MALFORMED_LISTS
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs
 

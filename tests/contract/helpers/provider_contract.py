@@ -30,7 +30,7 @@ from orchestrator.core.jobs.loss import merge_curves
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.providers.base import CheckpointProvider
 from orchestrator.sandbox import Fault
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.sandbox.faults import MALFORMED_LISTS
 
 OTHER = "fedcba9876543210.0"
 DEEP = b"[" * 50_000 + b"]" * 50_000

@@ -48,7 +48,7 @@ from orchestrator.daemon.provider_steps import MAX_CONSECUTIVE_404
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
 from orchestrator.providers.http.response_decoder import DECODE_ERRORS
 from orchestrator.providers.openai.responses import JOB_LIST_DECODER
-from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.sandbox.faults import MALFORMED_LISTS
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.group_commit import BatchChange
 from orchestrator.store.db.transaction import Transaction
