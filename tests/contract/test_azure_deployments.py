@@ -213,6 +213,16 @@ async def test_late_conflict_is_recognised_by_the_operation(bench: AzureBench, *
     assert ("RequestConflict" in (failed.message or "")) is known
 
 
+async def test_failure_whose_operation_is_not_kept_any_more_has_no_reason(bench: AzureBench) -> None:
+    provider = connect(bench)
+    bench.deployments.failures.append("no capacity")
+    made = await create(bench, provider, await order(bench, provider))
+    bench.now += bench.deployments.start_seconds
+    bench.deployments.operations.clear()
+    failed = await provider.get_deployment(made.id)
+    assert (failed.status, failed.message) == (RemoteDeploymentStatus.FAILED, None)
+
+
 async def test_token_does_not_follow_an_operation_to_another_server(bench: AzureBench) -> None:
     provider = connect(bench)
     bench.deployments.failures.append("no capacity")

@@ -192,6 +192,8 @@ class AzureDeployments:
         return Reply({"value": [model, retired]})
 
     async def operation(self, ask: FakeRequest) -> Reply:
+        if ask.path("id") not in self.operations:  # they are kept for some hours
+            raise Refused(404, "The operation was not found.", "NotFound")
         account, found, started_at = self.operations[ask.path("id")]
         assert account == ask.name
         if found.deleted_at is not None:

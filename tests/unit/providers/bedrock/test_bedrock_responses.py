@@ -11,7 +11,13 @@ from scripted_server import DEADLINE, JOB_ORDER, ScriptedServer
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
-from orchestrator.core.errors import DeploymentNotReady, JobLimitReached, RequestRejected, UnknownOutcome
+from orchestrator.core.errors import (
+    DeploymentNotReady,
+    JobLimitReached,
+    ProviderUnavailable,
+    RequestRejected,
+    UnknownOutcome,
+)
 from orchestrator.providers.base import DeploymentOrder
 
 JOBS = "POST /model-customization-jobs"
@@ -67,7 +73,7 @@ async def test_code_decides_wherever_it_is_and_without_a_message(
     with pytest.raises(JobLimitReached) as refused:
         await connect(ScriptedServer({JOBS: refusal})).create_job(JOB_ORDER, DEADLINE)
     assert refused.value.code == FULL
-    assert text in refused.value.message
+    assert refused.value.message.startswith(f"400 {FULL}: {text}" if content else f"400 {FULL}: at ")
 
 
 async def test_other_object_in_the_code_is_no_code() -> None:
@@ -109,3 +115,18 @@ async def test_deployment_that_is_not_found_by_a_call_is_not_ready() -> None:
     with pytest.raises(DeploymentNotReady) as unready:
         await connect(server).call_deployment(REMOTE)
     assert (unready.value.account, unready.value.request_id) == ("acme", "r-1")
+
+
+async def test_part_of_a_response_is_not_used() -> None:
+    with pytest.raises(ProviderUnavailable):
+        await connect(ScriptedServer({JOB: (206, {"jobArn": "arn-1"})})).find_jobs(JOB_ORDER)
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "TooManyTagsException"])
+async def test_only_a_name_that_no_model_could_have_is_an_unknown_model(code: str) -> None:
+    provider = connect(ScriptedServer({"GET /foundation-models/base": refuse(code)}))
+    if code == "ValidationException":
+        assert await provider.find_model("base") is None
+    else:
+        with pytest.raises(RequestRejected, match=code):
+            await provider.find_model("base")
