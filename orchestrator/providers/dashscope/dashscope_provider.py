@@ -194,9 +194,9 @@ class DashScopeProvider(DashScopeDeployments, ProviderDefaults):
             return await self._send_create(body, deadline)
         except RequestRejected as error:
             # A refusal created nothing. The pages of the documentation disagree on the optional fields.
-            required = {name: value for name, value in body.items() if name not in OPTIONAL_FIELDS}
-            if error.code != "InvalidParameter" or required == body:
+            if error.code != "InvalidParameter":
                 raise
+            required = {name: value for name, value in body.items() if name not in OPTIONAL_FIELDS}
             return await self._send_create(required, deadline)
 
     async def _send_create(self, body: Mapping[str, Any], deadline: Deadline) -> RemoteJob:

@@ -8,7 +8,7 @@ import pytest
 from scripted_server import DEADLINE, JOB_ORDER, ScriptedServer
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.errors import ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import ProviderUnavailable, RequestRejected, UnknownOutcome
 
 JOB = {"job_id": "ft-1", "status": "PENDING", "training_file_ids": ["file-1"]}
 EMPTY = {"files": [], "jobs": [], "total": 0}
@@ -30,3 +30,13 @@ async def test_created_job_that_reports_an_error_is_an_unknown_outcome() -> None
     server = ScriptedServer({"POST /api/v1/fine-tunes": (200, {"output": JOB, "code": "InternalError"})})
     with pytest.raises(UnknownOutcome):
         await connect(server).create_job(JOB_ORDER, DEADLINE)
+
+
+@pytest.mark.parametrize(("code", "requests"), [("InvalidParameter", 2), ("ModelNotFound", 1)])
+async def test_create_is_repeated_without_optional_fields_only_if_a_parameter_is_refused(
+    code: str, requests: int
+) -> None:
+    server = ScriptedServer({"POST /api/v1/fine-tunes": (400, {"code": code, "message": "no"})})
+    with pytest.raises(RequestRejected):
+        await connect(server).create_job(JOB_ORDER, DEADLINE)
+    assert len(server.requests) == requests
