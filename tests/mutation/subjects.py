@@ -89,7 +89,9 @@ DIALECTS = {
         "fireworks", "unit/providers/fireworks", "unit/providers/test_unclear_creates.py",
         "contract/test_fireworks_deployments.py", "contract/test_provider_dialects.py", words="unclear_creates",
     ),
-    "nebius": _build_dialect("nebius", "contract/test_nebius_deployments.py", "contract/test_provider_dialects.py"),
+    "nebius": _build_dialect(
+        "nebius", "unit/providers/nebius", "contract/test_nebius_deployments.py", "contract/test_provider_dialects.py"
+    ),
     "openai": _build_dialect(
         "openai", "unit/providers/openai", "contract/test_provider_dialects.py", "contract/test_multipart_uploads.py",
         "contract/test_openai_webhooks.py", words="compatible multipart dialects",
