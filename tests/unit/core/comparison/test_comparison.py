@@ -84,5 +84,6 @@ def test_price_of_a_call_needs_price_and_tokens() -> None:
 def test_total_is_calls_and_deployments_and_unknown_if_one_is() -> None:
     assert replace(COMPARISON, spent_usd=1.5, hosting_usd=0.25).total_usd == 1.75
     assert replace(COMPARISON, spent_usd=1.5).total_usd == 1.5
+    assert COMPARISON.requests == 0
     assert replace(COMPARISON, spent_usd=0.0, hosting_usd=None).total_usd is None
     assert replace(COMPARISON, spent_usd=None).total_usd is None

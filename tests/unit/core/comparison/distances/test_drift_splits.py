@@ -74,6 +74,14 @@ def test_p_value_is_the_share_of_exchanges_that_are_as_far_apart() -> None:
     assert measure(["yes", "yes"], ["yes", "yes"], 3).p_value == 1.0
 
 
+def test_small_distances_count_as_well() -> None:
+    # One of four fields changed: two of six exchanges have an energy of 2 / 4, the others of -1 / 4.
+    old, new = ([answer(text)] * 2 for text in ("[1, 2, 3, 4]", "[1, 2, 3, 5]"))
+    rounds = [[{"p": each} for each in side] for side in (old, new)]
+    (found,) = measure_drift({"a": rounds[0]}, {"a": rounds[1]}, ["p"], DistanceMeasure.FIELD)
+    assert [found.distance, found.p_value] == pytest.approx([0.5, 1 / 3])
+
+
 @pytest.mark.parametrize(("probes", "conclusion"), [(4, TOO_FEW), (5, UNCHANGED)])
 def test_equal_answers_of_enough_probes_are_no_change(probes: int, conclusion: DriftConclusion) -> None:
     assert measure(["yes", "yes"], ["yes", "yes"], probes).conclusion is conclusion
