@@ -154,7 +154,13 @@ def delete_line(folder: Path) -> None:
     write_lines(folder / "e.jsonl", lines[:10] + lines[11:])
 
 
-@pytest.mark.parametrize("edit", [change, add, remove, rename, insert_line, delete_line])
+def remove_many(folder: Path) -> None:
+    """Late examples become early ones."""
+    for path in [*folder.glob("b-*"), *folder.glob("c-0*")]:
+        path.unlink()
+
+
+@pytest.mark.parametrize("edit", [change, add, remove, remove_many, rename, insert_line, delete_line])
 def test_result_after_an_edit_is_that_of_a_full_check(tmp_path: Path, calls: Calls, edit: object) -> None:
     folder = write_folder(tmp_path / "chats")
     first = check(folder, tmp_path / "cache")
