@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,40 @@ CONCURRENCY = 50
 PAUSE_SECONDS = 0.05  # as long as a call takes in `replicas.py`
 
 
+@dataclass(frozen=True, slots=True)
+class StoppedClock:
+    """A clock that shows the time of the stored rows."""
+
+    time: float
+
+    def now(self) -> float:
+        """Return the time."""
+        return self.time
+
+    boottime = now
+
+
 async def prepare(url: str, accounts: int) -> None:
     """Store a ready job for each account."""
-    from store_values import a_job, fill
+    from store_values import DATASET, NOW, RUN, a_job, a_standing
 
     from orchestrator.core.jobs.lifecycle import JobState
     from orchestrator.store.db.database import Database
+    from orchestrator.store.db.transaction import Transaction
+    from orchestrator.store.queries import accounts as account_queries
+    from orchestrator.store.queries import jobs, runs
+
+    names = [f"a{number}" for number in range(accounts)]
+
+    async def fill(tx: Transaction) -> None:
+        await runs.save_dataset(tx, DATASET, NOW)
+        await runs.save(tx, RUN)
+        await account_queries.add_many(tx, [a_standing(name) for name in names])
+        await jobs.assign_to_run(tx, RUN.id, [a_job(name, state=JobState.READY) for name in names])
 
     database = Database(url)
     await database.migrate()
-    await fill(database, [a_job(f"a{number}", state=JobState.READY) for number in range(accounts)])
+    await database.write(fill)
     await database.close()
 
 
@@ -46,35 +71,40 @@ async def work(url: str, first: int, after: int) -> None:
     from store_values import NOW, a_job
 
     from orchestrator.core.account import Account, ProviderName
+    from orchestrator.core.errors import DatabaseUnavailable, StaleJob
+    from orchestrator.core.jobs.job import Job
     from orchestrator.core.jobs.lifecycle import JobEvent, JobState
-    from orchestrator.core.jobs.transitions import advance
+    from orchestrator.core.jobs.transitions import Outcome, advance
     from orchestrator.core.secret import Redactor
     from orchestrator.daemon.outcome_recorder import OutcomeRecorder
     from orchestrator.store.db.database import Database
 
-    class Clock:
-        def now(self) -> float:
-            return NOW
-
-        def boottime(self) -> float:
-            return NOW
-
     database, turns = Database(url), asyncio.Semaphore(CONCURRENCY)
+    structlog.configure(processors=[_drop])
     log: Any = structlog.wrap_logger(None, processors=[_drop], wrapper_class=structlog.stdlib.BoundLogger)
-    recorder = OutcomeRecorder(database, {}, redact=Redactor(), clock=Clock(), replica=f"r{first}", log=log)
+    recorder = OutcomeRecorder(database, {}, redact=Redactor(), clock=StoppedClock(NOW), replica=f"r{first}", log=log)
+
+    async def record(outcome: Outcome, **options: Any) -> Job:
+        while True:
+            try:
+                return await recorder.record(outcome, **options)
+            except DatabaseUnavailable:  # on a loaded machine the server ends a transaction that waits too long
+                await asyncio.sleep(PAUSE_SECONDS)
+            except StaleJob:  # it was recorded, and the answer was lost
+                return outcome.job
 
     async def train(name: str) -> None:
         account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY")
         async with turns:
             job = a_job(name, state=JobState.READY)
             until = {"intent_until": NOW + 30, "wake_at": NOW + 30, "submitted_at": NOW}
-            job = await recorder.record(advance(job, JobEvent.SUBMIT_STARTED, now=NOW, **until), limits_of=account)
+            job = await record(advance(job, JobEvent.SUBMIT_STARTED, now=NOW, **until), limits_of=account)
             await asyncio.sleep(PAUSE_SECONDS)
             created = advance(job, JobEvent.REMOTE_CREATED, now=NOW, remote_job_id=f"ftjob-{name}")
-            job = await recorder.record(created, rebase_on_cancel=True)
+            job = await record(created, rebase_on_cancel=True)
             await asyncio.sleep(PAUSE_SECONDS)
             ended = advance(job, JobEvent.REMOTE_SUCCEEDED, now=NOW, fine_tuned_model=f"ft:{name}")
-            await recorder.record(ended, rebase_on_cancel=True)
+            await record(ended, rebase_on_cancel=True)
 
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
