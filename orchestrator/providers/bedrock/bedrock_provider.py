@@ -157,11 +157,13 @@ class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
 
     async def _find_own_job(self, order: JobOrder) -> RemoteJob | None:
         """Return the job with the order's name. Raises RequestRejected if somebody else has used the name."""
-        name = build_job_name(order)
         try:
-            job = await self._get_job(name)
+            return self._check_owner(order, await self._get_job(build_job_name(order)))
         except RemoteNotFound:
             return None
+
+    def _check_owner(self, order: JobOrder, job: BedrockJob) -> RemoteJob:
+        name = build_job_name(order)
         if job.client_request_token not in (None, name):
             raise RequestRejected(
                 f"the name {name} is used by a job that this program did not create, and names cannot be freed",
@@ -173,15 +175,16 @@ class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
     async def _find_existing_job(self, order: JobOrder) -> RemoteJob | None:
         """Return the job whose name a refused create may have found taken. Raises UnknownOutcome if that fails."""
         try:
-            return await self._find_own_job(order)
-        except RequestRejected:
-            raise
-        except ProviderError as error:
+            job = await self._get_job(build_job_name(order))
+        except RemoteNotFound:
+            return None
+        except ProviderError as error:  # a refusal of this read, too: the job may be running, and be paid for
             raise UnknownOutcome(
                 f"the create was refused, and whether the job exists cannot be read: {error.message}",
                 account=self._account.name,
                 request_id=error.request_id,
             ) from error
+        return self._check_owner(order, job)
 
     def _to_remote_job(self, job: BedrockJob) -> RemoteJob:
         return to_remote_job(job, servable=self.capabilities.servable)

@@ -312,7 +312,7 @@ def _parse_usd(cost: object) -> float | None:
     if not isinstance(cost, dict) or cost.get("currencyCode") != "USD":
         return None
     try:
-        return number_or_none(float(cost.get("units") or 0) + float(cost.get("nanos") or 0) / 1e9)
+        return number_or_none(float(cost.get("units", 0)) + float(cost.get("nanos", 0)) / 1e9)
     except (ValueError, TypeError, OverflowError):
         return None
 

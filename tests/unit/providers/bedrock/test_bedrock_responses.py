@@ -96,7 +96,7 @@ async def test_refused_create_is_a_deployment_that_exists(code: str) -> None:
     assert (await connect(server).create_deployment(ORDER, DEADLINE)).id == "arn-1"
 
 
-@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("status", [400, 403, 500])
 async def test_refused_create_that_cannot_be_explained_is_an_unknown_outcome(status: int) -> None:
     unread = httpx2.Response(status, json={"message": "no"}, headers={"x-request-id": "r-1"})
     taken = refuse("ConflictException")
