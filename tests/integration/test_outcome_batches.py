@@ -127,6 +127,25 @@ async def test_two_intents_of_one_account_do_not_share_its_slot(database: Databa
     assert await get_states(database) == {"one": JobState.SUBMITTING, "two": JobState.READY}
 
 
+async def test_limits_count_for_an_intent_behind_outcomes_without_limits(database: Database) -> None:
+    ended, busy = a_job("acme", state=JobState.RUNNING), a_job("globex", id=JobId("busy"), state=JobState.RUNNING)
+    ready, free = a_job("globex", id=JobId("ready"), state=JobState.READY), a_job("free", state=JobState.READY)
+    await fill(database, [ended, busy, ready, free])
+    intents = [to_request(start_submit(job), slots=1) for job in (ready, free)]
+    results, _ = await record(database, [to_request(finish(ended)), *intents])
+    assert [type(result) for result in results] == [Outcome, JobLimitReached, Outcome]
+    assert (await get_states(database))["ready"] is JobState.READY
+
+
+async def test_step_of_a_job_that_has_ended_announces_no_end(database: Database) -> None:
+    ended = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
+    await fill(database, [ended])
+    outcome = poll_again(ended, NOW + 9)
+    results, _ = await record(database, [to_request(outcome)])
+    assert results == [outcome]
+    assert await list_topics(database) == []
+
+
 async def test_slot_that_an_end_frees_is_used_by_an_intent_of_the_same_batch(database: Database) -> None:
     running, ready = a_job("acme", id=JobId("one"), state=JobState.RUNNING), a_job("acme", state=JobState.READY)
     await fill(database, [running, ready])

@@ -170,7 +170,9 @@ class TestRecord:
         steps = [(one, NOW), (poll_again(acme, NOW), NOW), (poll_again(late, NOW + 9), NOW), (known, NOW + 1)]
 
         async def all_of_them(tx: Transaction) -> list[bool]:
-            return await outcomes.record_many(tx, steps, cause="service")
+            ids = [outcome.job.id for outcome, _ in steps]
+            facts = await jobs.get_record_facts(tx.connection, ids, counted=ids)
+            return await outcomes.record_many(tx, steps, cause="service", facts=facts)
 
         assert await database.write(all_of_them) == [True, False, False, True]
         assert [await read_job(database, name) for name in ("acme", "verified")] == [one.job, known.job]

@@ -86,16 +86,13 @@ async def record_many(
     steps: Sequence[tuple[Outcome, float]],
     *,
     cause: str,
-    facts: Mapping[JobId, job_queries.RecordFacts] | None = None,
+    facts: Mapping[JobId, job_queries.RecordFacts],
 ) -> list[bool]:
     """Record several outcomes, each with its time, with few statements. Returns for each whether it was recorded.
 
     The callers continue with their jobs. At most one outcome of an account may free a slot, see above. `facts` were
-    read in this transaction, with the accounts of the jobs that free a slot counted; without them they are read here.
+    read in this transaction, with the accounts of the jobs that free a slot counted.
     """
-    if facts is None:
-        counted = [outcome.job.id for outcome, _ in steps if frees_slot(outcome)]
-        facts = await job_queries.get_record_facts(tx.connection, [step.job.id for step, _ in steps], counted=counted)
     versions = {job_id: known.version for job_id, known in facts.items()}
     recorded, current = [], []
     # Versions can be compared here because nobody else writes during this transaction. Of two outcomes from the same
