@@ -248,9 +248,8 @@ class SpendingMeter:
     def acquire_request(self, request: ProbeRequest, hosting_usd: float = 0.0, *, more_tokens: int = 0) -> bool:
         """Reserve the highest price of a request, or return False if it could exceed a limit.
 
-        `hosting_usd` is what the deployments of the comparison cost until now, and `more_tokens` is what is sent
-        besides the prompt. Concurrent requests count with their
-        reservation, because their real price is not known yet.
+        `hosting_usd` is what the deployments of the comparison cost until now, `more_tokens` is what is sent besides
+        the prompt. Concurrent requests count with their reservation, because their real price is not known yet.
         """
         price = self._prices[request.model]
         tokens = self._input_tokens[request.probe_id] + more_tokens

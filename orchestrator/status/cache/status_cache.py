@@ -63,6 +63,8 @@ from orchestrator.status.views import RunView, view_to_dict
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import replicas, runs
 
+_JOBS: Final = b',"jobs":['
+
 
 @dataclass(frozen=True, slots=True)
 class RunSection:
@@ -234,9 +236,6 @@ def _encode(body: StatusBody, sections: Sequence[RunSection], problem: Failure |
         "replicas": body.replicas,
     }
     return EncodedStatus(_open(head) + _JOBS, only.lines if only else (), b"]" + last)
-
-
-_JOBS: Final = b',"jobs":['
 
 
 def _open(head: dict[str, Any]) -> bytes:
