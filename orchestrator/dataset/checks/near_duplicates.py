@@ -27,6 +27,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import combinations
+from sys import byteorder
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -49,10 +50,12 @@ EMPTY_HASH: Final = 0  # crc32 of no bytes
 MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
 
 _BITS: Final = [1 << bit for bit in range(256)]
+_LAST_BYTES: Final = slice(0 if byteorder == "little" else 3, None, 4)  # of numbers of four bytes
 _WORD = re.compile(r"\w+")
 _SPACE = re.compile(rb" ")
 _CLAUSE_ENDS = bytes.maketrans(b".;:!?", b"\n" * 5)
 _WIDE_CLAUSE_END = re.compile(r"[\u3002\uff01\uff1a\uff1b\uff1f]")  # Chinese and Japanese marks
+_WIDE_CLAUSE_END_BYTES = (b"\xe3", b"\xef")  # with which these begin
 
 
 class Sketch(NamedTuple):
@@ -71,17 +74,19 @@ class Sketch(NamedTuple):
 def build_sketch(texts: list[MessageText], image_urls: Iterable[str] = (), *, early: bool) -> Sketch:
     """Build the sketch from all texts but the system message, which most examples share."""
     images = crc32("\n".join(image_urls).encode("utf-8", "surrogatepass"))
-    text = "\n".join(text for role, text, _ in texts if role != "system").lower()
+    # One by one, because a single character that is not ASCII makes this slow for a whole text.
+    text = "\n".join([text.lower() for role, text, _ in texts if role != "system"])
     clauses = _hash_clauses(text)
     is_short = not clauses or len(text) <= MAX_SHORT_TEXT_CHARACTERS
     return Sketch(clauses, _hash_shingles(text) if early or is_short else b"", images, is_short)
 
 
 def _hash_clauses(text: str) -> bytes:
-    if not text.isascii():
-        text = _WIDE_CLAUSE_END.sub(".", text)
-    clauses = text.encode("utf-8", "surrogatepass").translate(_CLAUSE_ENDS).split(b"\n")  # faster than a pattern
-    hashes = {*map(crc32, clauses)} - {EMPTY_HASH}
+    encoded = text.encode("utf-8", "surrogatepass")
+    if any(byte in encoded for byte in _WIDE_CLAUSE_END_BYTES):
+        encoded = _WIDE_CLAUSE_END.sub(".", text).encode("utf-8", "surrogatepass")
+    hashes = {*map(crc32, encoded.translate(_CLAUSE_ENDS).split(b"\n"))}  # faster than a pattern
+    hashes.discard(EMPTY_HASH)
     return array("I", sorted(hashes)[:CLAUSE_SKETCH_SIZE]).tobytes() if len(hashes) >= MIN_CLAUSES else b""
 
 
@@ -196,7 +201,7 @@ class _HashLists:
             if len(self._outlines) >= MAX_KEPT_OUTLINES:
                 self._outlines.clear()
             hashes = self.get(number)
-            last_bytes = {one & 255 for one in hashes}
+            last_bytes = {*hashes.tobytes()[_LAST_BYTES]}
             bits = sum(map(_BITS.__getitem__, last_bytes))
             known = self._outlines[number] = _Outline(bits, len(hashes), len(hashes) - len(last_bytes))
         return known

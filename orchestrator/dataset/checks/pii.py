@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.dataset.finding_codes import FindingCode
 
@@ -33,6 +34,7 @@ _EXAMPLE_EMAIL = re.compile(
     r"@(?:[\w-]+\.)*example(?:\.(?:com|org|net|edu))?$|\.(?:example|invalid|test)$", re.IGNORECASE
 )
 
+_DIGIT = re.compile(r"\d")
 _GITHUB_PREFIX = re.compile(rb"gh[pousr]_")
 _DIGIT_TABLE = bytes.maketrans(b"123456789 ().-", b"0" * 14)
 _LONG_NUMBER = b"0" * 9
@@ -47,12 +49,16 @@ class PiiMatch:
     end: int
 
 
-PiiDetector = Callable[[str], Iterator[PiiMatch]]
+class PiiDetector(NamedTuple):
+    """Finds one kind of personal data or secret."""
+
+    may_find: Callable[[bytes], bool]  # fast, for a text in UTF-8 or a whole example; False: there is nothing to find
+    find: Callable[[str], Iterator[PiiMatch]]
 
 
-def select_detectors(text: bytes) -> tuple[PiiDetector, ...]:
-    """Select the detectors that could match in a text or a JSON example. Fast, and empty for most examples."""
-    return tuple(find for may_hold, find in _DETECTORS if may_hold(text))
+def select_detectors(example: bytes) -> tuple[PiiDetector, ...]:
+    """Select the detectors that could match in a JSON example. Fast, and empty for most examples."""
+    return tuple([detector for detector in _DETECTORS if detector.may_find(example)])
 
 
 def find_pii(text: str, detectors: Iterable[PiiDetector] | None = None) -> Iterator[PiiMatch]:
@@ -61,9 +67,9 @@ def find_pii(text: str, detectors: Iterable[PiiDetector] | None = None) -> Itera
     `detectors` limits the search to those that `select_detectors` returned for the whole example.
     """
     raw = text.encode("utf-8", "surrogatepass")
-    for may_hold, find in _DETECTORS:
-        if (detectors is None or find in detectors) and may_hold(raw):
-            yield from find(text)
+    for detector in _DETECTORS if detectors is None else detectors:
+        if detector.may_find(raw):
+            yield from detector.find(text)
 
 
 def _may_hold_key(text: bytes) -> bool:
@@ -71,14 +77,12 @@ def _may_hold_key(text: bytes) -> bool:
         b"_live_" in text or b"hf_" in text or b"github_pat_" in text or _GITHUB_PREFIX.search(text)
     ):
         return True
+    # The search for a rare character first is ten times as fast as the one for several.
     return (
-        b"sk-" in text
-        or b"AKIA" in text
-        or b"AIza" in text
-        or b"glpat-" in text
-        or b"xox" in text
-        or b"eyJ" in text
-        or b"PRIVATE KEY" in text
+        (b"-" in text and (b"sk-" in text or b"glpat-" in text or b"xox" in text))
+        or (b"K" in text and (b"AKIA" in text or b"PRIVATE KEY" in text))
+        or (b"J" in text and b"eyJ" in text)
+        or (b"z" in text and b"AIza" in text)
     )
 
 
@@ -106,6 +110,8 @@ def _find_keys(text: str) -> Iterator[PiiMatch]:
 
 
 def _find_assignments(text: str) -> Iterator[PiiMatch]:
+    if not _DIGIT.search(text):
+        return  # as in most questions about passwords: a value has a digit
     for match in _ASSIGNED_SECRET.finditer(text):
         yield PiiMatch(FindingCode.SECRET, match.start("value"), match.end("value"))
 
@@ -122,11 +128,11 @@ def _find_phones(text: str) -> Iterator[PiiMatch]:
             yield PiiMatch(FindingCode.PHONE_NUMBER, match.start(), match.end())
 
 
-_DETECTORS: tuple[tuple[Callable[[bytes], bool], PiiDetector], ...] = (
-    (_may_hold_key, _find_keys),
-    (_may_hold_email, _find_emails),
-    (_may_hold_assignment, _find_assignments),
-    (_may_hold_phone, _find_phones),
+_DETECTORS = (
+    PiiDetector(_may_hold_key, _find_keys),
+    PiiDetector(_may_hold_email, _find_emails),
+    PiiDetector(_may_hold_assignment, _find_assignments),
+    PiiDetector(_may_hold_phone, _find_phones),
 )
 
 

@@ -110,8 +110,8 @@ def check_foreign_tokens(texts: list[MessageText], line: bytes) -> Iterator[Exam
 
     Tokens of the base models are errors, so an example that reaches this check has none of them.
     """
-    if b"<" not in line and b"INST]" not in line:
-        return
+    if b"<" not in line and (line.count(b"[") == 1 or b"INST]" not in line):
+        return  # one bracket: that of the messages
     for _, text, key_path in texts:
         if match := FOREIGN_TOKENS.search(text):
             yield ExampleIssue(FindingCode.FOREIGN_TOKEN, key_path, f"the text contains {match[0]}")

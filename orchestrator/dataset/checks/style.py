@@ -85,8 +85,8 @@ def _check_pii(text: str, key_path: KeyPath, suspected: tuple[PiiDetector, ...])
 
 def check_artifacts(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
     """Yield a warning for reasoning blocks in answers and images in texts. `line` is the canonical form."""
-    if b"<" not in line and b"![" not in line and b"THINK]" not in line:
-        return
+    if b"<" not in line and (line.count(b"[") == 1 or (b"![" not in line and b"THINK]" not in line)):
+        return  # one bracket: that of the messages
     for role, text, key_path in texts:
         if role == "assistant" and (thinking := _REASONING_TAG.search(text)):
             yield ExampleIssue(FindingCode.REASONING_BLOCK, key_path, f"the answer contains {thinking[0]}")

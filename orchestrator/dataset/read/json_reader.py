@@ -120,7 +120,11 @@ def _may_have_duplicate_keys(text: bytes, value: Any) -> bool:
 
     Counting is cheaper than parsing: if a key was lost, the text has more keys than the value.
     """
-    written = text.count(b'":') - text.count(b'\\":')
+    written = text.count(b'":')
+    if b"\\" in text:
+        written -= text.count(b'\\":')  # a quotation mark in a text, followed by a colon
+        if b'\\\\":' in text:
+            return True  # or the end of a key that ends with a backslash
     if written != _count_flat_keys(text, value) and written != _count_keys(value, 0):
         return True
     return _SPACED_COLON.search(text) is not None

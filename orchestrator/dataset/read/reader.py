@@ -179,8 +179,7 @@ def _parse_text(source: SourceFile, text: bytes, line: int) -> Iterator[ChatReco
         else:
             yield ChatRecord(source.name, line, None, decoded.findings, size)
     elif (chat := parse_chat(decoded.value)) is not None:
-        record = _build_record(source, line, DocumentSourceMap(JsonText(text, line)), chat)
-        yield replace(record, findings=(*decoded.findings, *record.findings), size=size)
+        yield _build_record(source, line, DocumentSourceMap(JsonText(text, line)), chat, decoded.findings, size)
     elif isinstance(decoded.value, list) and decoded.value and (pieces := _split_array(text)):
         yield from _parse_array(source, decoded, pieces, line)
     else:
@@ -212,8 +211,7 @@ def _parse_array(
         chat = parse_chat(value := decoded.value[number])
         own = tuple(shared.get(number, ()))
         if chat:
-            record = _build_record(source, line + offset, place, chat)
-            yield replace(record, findings=(*own, *record.findings), size=len(item) + 1)
+            yield _build_record(source, line + offset, place, chat, own, len(item) + 1)
         else:
             record = _unknown_format_record(source, place, value)
             yield replace(record, findings=own or record.findings, size=len(item) + 1)
@@ -234,20 +232,27 @@ def _parse_concatenated_values(
 
 
 def _build_record(
-    source: SourceFile, line: int, places: DocumentSourceMap | RowsSourceMap, chat: ParsedChat
+    source: SourceFile,
+    line: int,
+    places: DocumentSourceMap | RowsSourceMap,
+    chat: ParsedChat,
+    text_findings: tuple[Finding, ...] = (),
+    size: int = 0,
 ) -> ChatRecord:
+    """Build the record of a parsed chat. `text_findings` are those about its JSON text, of so many bytes."""
+
     def where(key_path: KeyPath) -> tuple[int, str]:
         return places.locate(chat.to_source(key_path))
 
     example = Example(source.name, line, chat.format, chat.body, where, chat.left_out, chat.user_name)
     if not chat.issues:
-        return ChatRecord(source.name, line, example)
+        return ChatRecord(source.name, line, example, text_findings, size)
     findings = []
     for issue in chat.issues:
         at, path = places.locate(issue.key_path)
         findings.append(create_finding(issue.code, source.name, issue.message, line=at, path=path, hint=issue.hint))
     refused = any(finding.severity is Severity.ERROR for finding in findings)
-    return ChatRecord(source.name, line, None if refused else example, tuple(findings))
+    return ChatRecord(source.name, line, None if refused else example, (*text_findings, *findings), size)
 
 
 def _parse_sillytavern_file(source: SourceFile) -> Iterator[ChatRecord]:

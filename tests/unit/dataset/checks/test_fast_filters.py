@@ -1,0 +1,151 @@
+"""The fast tests on bytes, which skip most examples, never hide a finding: the slow way finds the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from random import Random
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from orchestrator.dataset.canonical_jsonl import encode_canonical
+from orchestrator.dataset.checks import pii
+from orchestrator.dataset.checks.near_duplicates import CLAUSE_SKETCH_SIZE, MIN_CLAUSES, build_sketch
+from orchestrator.dataset.checks.special_tokens import check_foreign_tokens
+from orchestrator.dataset.checks.style import check_artifacts, check_style
+from orchestrator.dataset.checks.text_encoding import check_text_encoding
+from orchestrator.dataset.checks.text_walk import iter_texts
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.read.json_reader import decode_json
+
+EVERYTHING = "<&[[{{\u00c2\ufffd![THINK]INST]".encode()  # a line with it passes each fast test
+SUSPICIOUS = (
+    *("sk-proj-" + "a1B2" * 8, "AKIA" + "Q7" * 8, "AIza" + "x" * 35, "ghp_" + "a" * 36, "github_pat_" + "A" * 24),
+    *("glpat-" + "x1" * 12, "xoxb-1234567890ab", "sk_live_" + "a1" * 12, "hf_" + "A" * 32),
+    *("eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSM", "-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----"),
+    *("password: hunter2hunter2", "PASSWD is abcd1234efg", "Api Key = q1w2e3r4t5", "access_token: zzzz1111yy"),
+    *("client-secret 'is' x", "passwort ist geheim", "password: \u0661\u0662abcdefgh", "my password is long"),
+    *("ann@acme.org", "a@example.com", "+49 (30) 1234567", "555-123-4567", "030 1234 5678", "12.10.2020"),
+    *("{{char}}", "<think>hm</think>", "[THINK]x[/THINK]", "![a](b.png)", "<img src=x>", "[INST]", "</s>"),
+    *("<start_of_turn>", "<\uff5cUser\uff5c>", "&amp;", "R&D", "\u00c2\u00a0x", "\u00c3\u00a9", "\u00e2\u20ac\u2122"),
+    *("\u00f0\u0178\u02dc", "\ufffd", "caf\u00e9", "\u00c9COLE", "\u03a3\u039f\u03a3", "\u0130stanbul", "\u3002"),
+    *(
+        "\uff01",
+        "\uff1a",
+        "\uff1b",
+        "\uff1f",
+        "\uff0c",
+        "- item",
+        "[1]",
+        "Kazak",
+        "J.",
+        "x: y",
+        '"a":',
+        '\\": z',
+        "a\tb",
+    ),
+)
+CLAUSE_END = re.compile("[\n.;:!?\u3002\uff01\uff1a\uff1b\uff1f]")
+
+
+def write_chats(seed: int, count: int) -> list[dict[str, Any]]:
+    """Write chats of ordinary words with some suspicious ones."""
+    chance = Random(seed)
+    words = [
+        "We",
+        "open",
+        "at",
+        "ten",
+        "and",
+        "close",
+        "at",
+        "four",
+        "every",
+        "day.",
+        "Please",
+        "ask",
+        "for",
+        "help!",
+        "Why?",
+        "Orders,",
+        "returns;",
+        "thanks",
+    ]
+
+    def write_text() -> str:
+        text = chance.choices(words, k=chance.randint(1, 60))
+        for _ in range(chance.choice([0, 0, 1, 1, 2])):
+            text.insert(chance.randrange(len(text) + 1), chance.choice(SUSPICIOUS))
+        return " ".join(text) + chance.choice(["", ".", ",", "!"])
+
+    roles = ("system", "user", "assistant", "user", "assistant")
+    return [{"messages": [{"role": role, "content": write_text()} for role in roles]} for _ in range(count)]
+
+
+CHATS = write_chats(seed=1, count=2_000)
+
+
+@pytest.mark.parametrize("check", [check_artifacts, check_text_encoding, check_foreign_tokens])
+def test_filter_of_a_check_hides_no_finding(check: Any) -> None:
+    found = 0
+    for chat in CHATS:
+        texts = list(iter_texts(chat))
+        issues = list(check(texts, encode_canonical(chat)))
+        assert issues == list(check(texts, EVERYTHING)), chat
+        found += len(issues)
+    assert found > 100
+
+
+def test_filter_of_personal_data_hides_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    filtered = [list(check_style(chat, list(iter_texts(chat)), encode_canonical(chat))) for chat in CHATS]
+    everything = tuple(detector._replace(may_find=lambda text: True) for detector in pii._DETECTORS)
+    monkeypatch.setattr(pii, "_DETECTORS", everything)
+    assert filtered == [list(check_style(chat, list(iter_texts(chat)), EVERYTHING)) for chat in CHATS]
+    found = {issue.code for issues in filtered for issue in issues}
+    assert {FindingCode.SECRET, FindingCode.EMAIL_ADDRESS, FindingCode.PHONE_NUMBER} <= found
+
+
+def test_each_suspicious_text_alone_has_the_findings_of_the_slow_way() -> None:
+    for text in SUSPICIOUS:
+        slow = [match for detector in pii._DETECTORS for match in detector.find(text)]
+        assert list(pii.find_pii(text)) == slow, text
+
+
+def test_clauses_are_those_of_the_whole_text_in_lower_case() -> None:
+    compared = 0
+    for chat in CHATS:
+        texts = list(iter_texts(chat))
+        text = "\n".join(text for role, text, _ in texts if role != "system").lower()
+        hashes = {crc32(clause.encode()) for clause in CLAUSE_END.split(text) if clause}
+        expected = sorted(hashes)[:CLAUSE_SKETCH_SIZE] if len(hashes) >= MIN_CLAUSES else []
+        assert build_sketch(texts, early=False).clauses == array("I", expected).tobytes(), text
+        compared += bool(expected)
+    assert compared > 100
+
+
+def have_equal_keys(text: str) -> bool:
+    objects: list[list[str]] = []
+
+    def keep_keys(items: list[tuple[str, Any]]) -> None:
+        objects.append([key for key, _ in items])
+
+    json.loads(text, object_pairs_hook=keep_keys)
+    return any(len(keys) != len(set(keys)) for keys in objects)
+
+
+@pytest.mark.parametrize("spaces", ["", " ", "\n", "\t  "])
+@pytest.mark.parametrize("content", ["", 'a \\" b', 'a \\": b', "a \\\\", '\\\\\\": x', '\\": '])
+def test_duplicate_keys_are_found_at_every_depth(content: str, spaces: str) -> None:
+    repeated = 0
+    for again in ('"role"{0}: "user", ', '"c\\\\"{0}: 1, "c\\\\"{0}: 2, ', ""):
+        for inner in ('{"x": {"y": 1, "y": 2}}', "[1]", '"text"'):
+            message = f'{{"role": "user", {again.format(spaces)}"content": "{content}", "k": {inner}}}'
+            text = f'{{"messages": [{message}]}}'
+            has_duplicates = have_equal_keys(text)
+            codes = [finding.code for finding in decode_json(text.encode(), "chats.jsonl", 1).findings]
+            assert ("duplicate-key" in codes) == has_duplicates, text
+            repeated += has_duplicates
+    assert repeated >= 6
