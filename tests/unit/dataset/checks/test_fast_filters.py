@@ -114,6 +114,16 @@ def test_each_suspicious_text_alone_has_the_findings_of_the_slow_way() -> None:
         assert list(pii.find_pii(text)) == slow, text
 
 
+def test_texts_without_a_digit_have_no_password() -> None:
+    found = 0
+    for chat in CHATS:
+        for _, text, _ in iter_texts(chat):
+            expected = [match.span("value") for match in pii._ASSIGNED_SECRET.finditer(text)]
+            assert [(match.start, match.end) for match in pii._find_assignments(text)] == expected, text
+            found += len(expected)
+    assert found > 100
+
+
 def test_clauses_are_those_of_the_whole_text_in_lower_case() -> None:
     compared = 0
     for chat in CHATS:
