@@ -26,7 +26,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import combinations, repeat
 from sys import byteorder
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -52,7 +52,7 @@ MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
 _BITS: Final = [1 << bit for bit in range(256)]
 _LAST_BYTES: Final = slice(0 if byteorder == "little" else 3, None, 4)  # of numbers of four bytes
 _WORD = re.compile(r"\w+")
-_SPACE = re.compile(rb" ")
+_ASCII_WORDS = bytes(code if _WORD.match(chr(code)) else ord(" ") for code in range(128)) + bytes(128)
 _CLAUSE_ENDS = bytes.maketrans(b".;:!?", b"\n" * 5)
 _WIDE_CLAUSE_END = re.compile(r"[\u3002\uff01\uff1a\uff1b\uff1f]")  # Chinese and Japanese marks
 _WIDE_CLAUSE_END_BYTES = (b"\xe3", b"\xef")  # with which these begin
@@ -75,27 +75,45 @@ def build_sketch(texts: list[MessageText], image_urls: Iterable[str] = (), *, ea
     """Build the sketch from all texts but the system message, which most examples share."""
     images = crc32("\n".join(image_urls).encode("utf-8", "surrogatepass"))
     # One by one, because a single character that is not ASCII makes this slow for a whole text.
-    text = "\n".join([text.lower() for role, text, _ in texts if role != "system"])
-    clauses = _hash_clauses(text)
-    is_short = not clauses or len(text) <= MAX_SHORT_TEXT_CHARACTERS
-    return Sketch(clauses, _hash_shingles(text) if early or is_short else b"", images, is_short)
+    lowered = [text.lower() for role, text, _ in texts if role != "system"]
+    clauses = _hash_clauses("\n".join(lowered))
+    is_short = not clauses or sum(map(len, lowered)) + len(lowered) - 1 <= MAX_SHORT_TEXT_CHARACTERS
+    return Sketch(clauses, _hash_shingles(lowered) if early or is_short else b"", images, is_short)
 
 
 def _hash_clauses(text: str) -> bytes:
     encoded = text.encode("utf-8", "surrogatepass")
     if any(byte in encoded for byte in _WIDE_CLAUSE_END_BYTES):
         encoded = _WIDE_CLAUSE_END.sub(".", text).encode("utf-8", "surrogatepass")
-    hashes = {*map(crc32, encoded.translate(_CLAUSE_ENDS).split(b"\n"))}  # faster than a pattern
-    hashes.discard(EMPTY_HASH)
-    return array("I", sorted(hashes)[:CLAUSE_SKETCH_SIZE]).tobytes() if len(hashes) >= MIN_CLAUSES else b""
+    clauses = encoded.translate(_CLAUSE_ENDS).split(b"\n")  # faster than a pattern
+    hashes = _list_smallest_hashes(clauses, CLAUSE_SKETCH_SIZE + 1)
+    hashes = [one for one in hashes if one != EMPTY_HASH][:CLAUSE_SKETCH_SIZE]
+    return array("I", hashes).tobytes() if len(hashes) >= MIN_CLAUSES else b""
 
 
-def _hash_shingles(text: str) -> bytes:
-    joined = " ".join(_WORD.findall(text)).encode()
-    gaps = [match.start() for match in _SPACE.finditer(joined)]
-    ends = [*gaps, len(joined)][SHINGLE_WORDS - 1 :] or [len(joined)]
-    shingles = (joined[start:end] for start, end in zip([0, *gaps], ends, strict=False))
-    return array("I", sorted(set(map(crc32, shingles)))[:SHINGLE_SKETCH_SIZE]).tobytes()
+def _hash_shingles(lowered: Iterable[str]) -> bytes:
+    words = [word for text in lowered for word in _split_words(text)]
+    following = [words[number:] for number in range(1, SHINGLE_WORDS)]
+    # All but the first begin with the space before them.
+    shingles = list(map(b" ".join, zip(repeat(b""), words, *following, strict=False))) or [b" " + b" ".join(words)]
+    shingles[0] = shingles[0][1:]
+    return array("I", _list_smallest_hashes(shingles, SHINGLE_SKETCH_SIZE)).tobytes()
+
+
+def _split_words(text: str) -> list[bytes]:
+    if text.isascii():
+        return text.encode().translate(_ASCII_WORDS).split()  # seven times as fast as the pattern
+    return " ".join(_WORD.findall(text)).encode().split()
+
+
+def _list_smallest_hashes(members: list[bytes], count: int) -> list[int]:
+    """List the smallest different hashes, sorted."""
+    # Hashes are spread evenly, so twice as many as needed are below this limit, unless many members are equal.
+    limit = (MAX_HASH + 1) * 2 * count // len(members)
+    hashes = {one for one in map(crc32, members) if one < limit}
+    if len(hashes) < count:
+        hashes = {*map(crc32, members)}
+    return sorted(hashes)[:count]
 
 
 class NearDuplicateFinder:

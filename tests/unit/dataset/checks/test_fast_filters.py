@@ -12,8 +12,13 @@ from zlib import crc32
 import pytest
 
 from orchestrator.dataset.canonical_jsonl import encode_canonical
-from orchestrator.dataset.checks import pii
-from orchestrator.dataset.checks.near_duplicates import CLAUSE_SKETCH_SIZE, MIN_CLAUSES, build_sketch
+from orchestrator.dataset.checks import pii, user_names
+from orchestrator.dataset.checks.near_duplicates import (
+    CLAUSE_SKETCH_SIZE,
+    MIN_CLAUSES,
+    SHINGLE_SKETCH_SIZE,
+    build_sketch,
+)
 from orchestrator.dataset.checks.special_tokens import check_foreign_tokens
 from orchestrator.dataset.checks.style import check_artifacts, check_style
 from orchestrator.dataset.checks.text_encoding import check_text_encoding
@@ -144,6 +149,52 @@ def have_equal_keys(text: str) -> bool:
 
     json.loads(text, object_pairs_hook=keep_keys)
     return any(len(keys) != len(set(keys)) for keys in objects)
+
+
+WORD = r"[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+"
+INTRODUCTION = rf"\b(?:I'm|I am|[Mm]y name is|[Tt]his is|[Cc]all me) ({WORD})\b|^({WORD}) here\b"
+ADDRESS = rf"\b(?:Hi|Hello|Hey|Dear|Welcome|Thanks|Thank you|Goodbye|Bye),? ({WORD})\b|, ({WORD})[!?.,]"
+SYSTEM_ADDRESS = rf"\b(?:You are|you are|You're|name is) ({WORD})\b"
+
+
+def test_names_are_those_of_the_plain_patterns() -> None:
+    chance, found = Random(3), 0
+    phrases = (
+        "I'm,I am,My name is,my name is,This is,Call me,call me,Hi,Hello,Thank you,Thanks,Bye,You're,you are,name is"
+    )
+    pieces = (*phrases.split(","), "Ann", "Bo-b", "O'Neil", "\u00c9mile", "here", "AHi", "-", "\u00e9", "I", "_Hi")
+    for _ in range(20_000):
+        text = "".join(
+            piece + chance.choice([" ", " ", ", ", ". ", "! ", "", "-"]) for piece in chance.choices(pieces, k=5)
+        )
+        expected = {name for found in re.findall(INTRODUCTION, text) for name in found if name}
+        assert user_names._find_introductions(text) == expected, text
+        for pattern, plain in (
+            (user_names._FORM_OF_ADDRESS, ADDRESS),
+            (user_names._SYSTEM_ADDRESS, f"{SYSTEM_ADDRESS}|($^)"),
+        ):
+            names = {name for names in re.findall(plain, text) for name in names if name}
+            assert user_names._find_names(pattern, text) == names, text
+            found += len(names)
+    assert found > 5_000
+
+
+def build_chat(*texts: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text} for text in texts]}
+
+
+FEW_WORDS = [("\u00c9COLE a b", "c", "d"), ("\U0001f331",), ("a b",), ("a\xa0b_c d'e f",), (), ("a b c d e " * 40,)]
+
+
+@pytest.mark.parametrize("chat", [*(build_chat(*texts) for texts in FEW_WORDS), *CHATS[:200]])
+def test_shingles_are_those_of_the_words_of_the_whole_text(chat: dict[str, Any]) -> None:
+    texts = list(iter_texts(chat))
+    text = "\n".join(text for role, text, _ in texts if role != "system").lower()
+    words = [f" {word}" for word in re.findall(r"\w+", text)] or [" "]
+    shingles = ["".join(words[at : at + 4]) for at in range(max(1, len(words) - 3))]
+    shingles[0] = shingles[0][1:]  # all others begin with a space
+    expected = sorted({crc32(shingle.encode()) for shingle in shingles})[:SHINGLE_SKETCH_SIZE]
+    assert build_sketch(texts, early=True).shingles == array("I", expected).tobytes()
 
 
 @pytest.mark.parametrize("spaces", ["", " ", "\n", "\t  "])
