@@ -44,12 +44,11 @@ MAX_COMPARED_EXAMPLES: Final = 8  # with the same hash
 MAX_EXAMPLES: Final = 1_000_000  # later ones are not compared, so that memory stays bounded
 NEAR_DUPLICATE_SIMILARITY: Final = 0.8  # share of common shingles or clauses
 BUCKET_COUNT: Final = 64
-MAX_KEPT_OUTLINES: Final = 50_000  # some 10 MB
 
 EMPTY_HASH: Final = 0  # crc32 of no bytes
 MAX_HASH: Final = (1 << 32) - 1  # a larger key is made of two clauses
 
-_BITS: Final = [1 << bit for bit in range(256)]
+_BITS: Final = [1 << byte % 64 for byte in range(256)]
 _LAST_BYTES: Final = slice(0 if byteorder == "little" else 3, None, 4)  # of numbers of four bytes
 _WORD = re.compile(r"\w+")
 _ASCII_WORDS = bytes(code if _WORD.match(chr(code)) else ord(" ") for code in range(128)) + bytes(128)
@@ -167,18 +166,17 @@ class NearDuplicateFinder:
 
         With other images they are not the same: each image may have that question.
         """
-        own_shingles, own_clauses = self._shingles.get_outline(number), self._clauses.get_outline(number)
+        own_shingles, least_shingles = self._shingles.get_outline(number)
+        own_clauses, least_clauses = self._clauses.get_outline(number)
+        shingles, clauses = self._shingles.outlines, self._clauses.outlines
         for earlier in candidates:
-            if own_shingles.size and (other := self._shingles.get_outline(earlier)).size:
-                own, lists = own_shingles, self._shingles
-            elif own_clauses.size and (other := self._clauses.get_outline(earlier)).size:
-                own, lists = own_clauses, self._clauses
+            # Most comparisons end here: the two certainly have too few hashes in common.
+            if own_shingles and (other := shingles[earlier]):
+                lists, is_possible = self._shingles, (own_shingles & other).bit_count() >= least_shingles
             else:
-                continue
-            # Most comparisons end here: the similarity is certainly below the limit.
-            most_common = (own.bits & other.bits).bit_count() + own.surplus
+                lists, is_possible = self._clauses, (own_clauses & clauses[earlier]).bit_count() >= least_clauses
             if (
-                most_common >= NEAR_DUPLICATE_SIMILARITY * max(own.size, other.size)
+                is_possible
                 and self._images[number] == self._images[earlier]
                 and _estimate_similarity(lists.get(number), lists.get(earlier), lists.size)
                 >= NEAR_DUPLICATE_SIMILARITY
@@ -187,25 +185,22 @@ class NearDuplicateFinder:
         return None
 
 
-class _Outline(NamedTuple):
-    """The last bytes of the hashes of a list. Two lists have at most as many hashes in common as last bytes."""
-
-    bits: int  # one for each of the 256 values of a byte
-    size: int  # number of hashes
-    surplus: int  # hashes whose last byte another one has
-
-
 class _HashLists:
-    """Lists of at most `size` hashes, by the number of the example, without an object for each."""
+    """Lists of at most `size` hashes, by the number of the example, without an object for each.
+
+    The outline of a list has a bit for each of the 64 values that the last six bits of its hashes may have. Two lists
+    have no more hashes in common than bits in common, and hashes of one of them that share a bit with another.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.outlines = array("Q")  # 0: the list is empty
         self._hashes = array("I")
         self._ends = array("Q", [0])
-        self._outlines: dict[int, _Outline] = {}
 
     def add(self, hashes: bytes) -> array[int]:
         """Add the list of the next example, and return it."""
+        self.outlines.append(sum({*map(_BITS.__getitem__, hashes[_LAST_BYTES])}))
         self._hashes.frombytes(hashes)
         self._ends.append(len(self._hashes))
         return self.get(len(self._ends) - 2)
@@ -213,16 +208,12 @@ class _HashLists:
     def get(self, number: int) -> array[int]:
         return self._hashes[self._ends[number] : self._ends[number + 1]]
 
-    def get_outline(self, number: int) -> _Outline:
-        """Return the outline of a list. The last ones are kept, because most lists are compared several times."""
-        if (known := self._outlines.get(number)) is None:
-            if len(self._outlines) >= MAX_KEPT_OUTLINES:
-                self._outlines.clear()
-            hashes = self.get(number)
-            last_bytes = {*hashes.tobytes()[_LAST_BYTES]}
-            bits = sum(map(_BITS.__getitem__, last_bytes))
-            known = self._outlines[number] = _Outline(bits, len(hashes), len(hashes) - len(last_bytes))
-        return known
+    def get_outline(self, number: int) -> tuple[int, float]:
+        """Return the outline of a list, and the number of bits that the outline of a similar list has in common."""
+        outline = self.outlines[number]
+        size = self._ends[number + 1] - self._ends[number]
+        surplus = size - outline.bit_count()
+        return outline, max(1, NEAR_DUPLICATE_SIMILARITY * size - surplus)
 
 
 def _estimate_similarity(one: array[int], other: array[int], size: int) -> float:

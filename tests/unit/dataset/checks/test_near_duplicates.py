@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from orchestrator.dataset.checks.near_duplicates import (
+    CLAUSE_SKETCH_SIZE,
     MAX_COMPARED_EXAMPLES,
     MAX_SHORT_TEXT_CHARACTERS,
+    NEAR_DUPLICATE_SIMILARITY,
+    SHINGLE_SKETCH_SIZE,
     NearDuplicateFinder,
+    _estimate_similarity,
+    _HashLists,
     build_sketch,
 )
 
@@ -55,6 +61,26 @@ def test_japanese_clauses_are_told_apart() -> None:
     text = "\u3002".join(f"{number}\u756a\u76ee\u306e\u6587\u7ae0\u3067\u3059" for number in range(60))
     other = "\u3002".join(f"{number}\u56de\u76ee\u306e\u8a71\u984c\u3067\u3059" for number in range(60))
     assert find_pairs([text, other, text.replace("30\u756a", "\u4e09\u5341\u756a")]) == {2: 0}
+
+
+@pytest.mark.parametrize("size", [CLAUSE_SKETCH_SIZE, SHINGLE_SKETCH_SIZE])
+def test_outlines_exclude_no_similar_lists(size: int) -> None:
+    chance, similar, excluded = Random(2), 0, 0
+    for _ in range(3_000):
+        shared = chance.sample(range(1 << 32), chance.randint(1, size))
+        lists = _HashLists(size)
+        for _ in range(2):
+            own = chance.sample(range(1 << 32), chance.randint(0, size // 4))
+            lists.add(array("I", sorted({*shared, *own})[:size]).tobytes())
+        is_similar = _estimate_similarity(lists.get(0), lists.get(1), size) >= NEAR_DUPLICATE_SIMILARITY
+        common = lists.outlines[0] & lists.outlines[1]
+        for number in (0, 1):
+            _, least_bits = lists.get_outline(number)
+            assert common.bit_count() >= least_bits or not is_similar
+            excluded += common.bit_count() < least_bits
+        similar += is_similar
+    assert similar > 500
+    assert excluded > 100
 
 
 def test_examples_with_different_images_are_not_duplicates() -> None:
