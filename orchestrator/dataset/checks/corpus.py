@@ -54,7 +54,7 @@ class CorpusFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What these checks need of one accepted example, as plain values. Texts are 64-bit hashes."""
 
     characters: int  # of its texts
-    roles: tuple[str, ...]  # of its texts
+    roles: dict[str, int]  # number of texts of each
     key: int  # 64-bit hash of its canonical line
     system_messages: tuple[int, ...]  # two for a preference pair
     has_images: bool
@@ -78,9 +78,12 @@ class CorpusFactBuilder:
         urls = [image.url for image in iter_images(example.body)] if b"image_url" in line else []
         names = find_names(example, texts) if early else {}
         new: dict[int, SystemMessage] = {}
+        roles: dict[str, int] = {}
+        for role, _, _ in texts:
+            roles[role] = roles.get(role, 0) + 1
         facts = CorpusFacts(
-            characters=sum(len(text) for _, text, _ in texts),
-            roles=tuple(role for role, _, _ in texts),
+            characters=sum([len(text) for _, text, _ in texts]),
+            roles=roles,
             key=hash_text(line),
             system_messages=tuple(self._iter_system_messages(example, new)),
             has_images=bool(urls),
@@ -172,7 +175,8 @@ class CorpusChecker:
                 self._first_examples.setdefault(name, number)
             self._name_texts |= texts.names if texts else {}
         self.lengths.append(facts.characters)
-        self.roles.update(facts.roles)
+        for role, count in facts.roles.items():
+            self.roles[role] += count
         self.image_examples += facts.has_images
         for system in facts.system_messages:
             self._add_system_message(system, texts)

@@ -135,9 +135,10 @@ class NearDuplicateFinder:
         self._images.append(sketch.images)
         clauses, shingles = self._clauses.add(sketch.clauses), self._shingles.add(sketch.shingles)
         pairs = combinations(clauses[:CANDIDATE_CLAUSES], 2)
-        for key in (*shingles[:CANDIDATE_SHINGLES], *(one << 32 | other for one, other in pairs)):
-            self._keys[key % BUCKET_COUNT].append(key)
-            self._numbers[key % BUCKET_COUNT].append(number)
+        for key in (*shingles[:CANDIDATE_SHINGLES], *[one << 32 | other for one, other in pairs]):
+            bucket = key % BUCKET_COUNT
+            self._keys[bucket].append(key)
+            self._numbers[bucket].append(number)
 
     def find_pairs(self) -> dict[int, int]:
         """Return the first example that is nearly the same for each near-duplicate, in the order of the dataset."""
