@@ -31,13 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep the garbage collector away from what the collection of tests creates: all of it lasts until the end."""
+    """Keep the garbage collector away from what the collection of tests creates: all of it lasts until the end.
+
+    Later it looks for garbage less often: in the web tests, this took a tenth of the time.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.enable()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_report_header() -> str:

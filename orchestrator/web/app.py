@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.routing import BaseRoute
 
 from orchestrator.status import EncodedStatus, StatusCache
 from orchestrator.web.api.actions import ActionRoutes
@@ -51,10 +52,25 @@ def create_app(backend: WebBackend) -> FastAPI:
     webhooks. Without any, only clients on this machine are served.
     """
     authenticator = Authenticator(backend)
-    app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.include_router(StatusRoutes(backend).router)
-    app.include_router(MetricsRoutes(backend).router)
-    for routes in (
+    routes = _list_routes(backend, authenticator)
+    app = FastAPI(
+        title="orchestrator", routes=routes, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    add_openapi_route(app)
+    app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
+    app.add_middleware(SecurityMiddleware, authenticator=authenticator)
+    add_error_handlers(app)
+    return app
+
+
+def _list_routes(backend: WebBackend, authenticator: Authenticator) -> list[BaseRoute]:
+    """List the routes of all parts with their full paths.
+
+    The application gets the routes, not the routers: of an included router FastAPI builds each route a second time.
+    """
+    parts = (
+        StatusRoutes(backend),
+        MetricsRoutes(backend),
         ResourceRoutes(backend),
         RunDetailRoutes(backend),
         DatasetExampleRoutes(backend),
@@ -64,20 +80,15 @@ def create_app(backend: WebBackend) -> FastAPI:
         ComparisonRequestRoutes(backend),
         EventRoutes(backend, authenticator),
         ActionRoutes(backend),
-    ):
-        app.include_router(routes.router, prefix="/api/v1")
-    add_openapi_route(app)
-    app.include_router(DashboardRoutes(backend).router)
-    app.include_router(DatasetRoutes(backend).router)
-    app.include_router(DeploymentPageRoutes(backend).router)
-    app.include_router(ComparisonPageRoutes(backend).router)
-    app.include_router(ComparisonActionRoutes(backend).router)
-    app.include_router(LoginRoutes(authenticator).router)
-    app.include_router(WebhookRoutes(backend).router)
-    app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
-    app.add_middleware(SecurityMiddleware, authenticator=authenticator)
-    add_error_handlers(app)
-    return app
+        DashboardRoutes(backend),
+        DatasetRoutes(backend),
+        DeploymentPageRoutes(backend),
+        ComparisonPageRoutes(backend),
+        ComparisonActionRoutes(backend),
+        LoginRoutes(authenticator),
+        WebhookRoutes(backend),
+    )
+    return [route for part in parts for route in part.router.routes]
 
 
 MAX_UNCHUNKED_BYTES: Final = 262_144

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import cache
 
 from source_tree import PACKAGE, TYPING_ONLY, Module
 
@@ -64,8 +65,9 @@ def find_cycles(graph: Graph) -> list[list[str]]:
     return sorted(cycles)
 
 
-def _list_imports(module: Module) -> Iterator[tuple[ImportKind, str]]:
-    yield from _walk(module, module.tree.body, ImportKind.LOAD)
+@cache  # several graphs are built of the same modules
+def _list_imports(module: Module) -> list[tuple[ImportKind, str]]:
+    return list(_walk(module, module.tree.body, ImportKind.LOAD))
 
 
 def _walk(module: Module, body: Iterable[ast.AST], kind: ImportKind) -> Iterator[tuple[ImportKind, str]]:

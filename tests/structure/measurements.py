@@ -124,7 +124,7 @@ def find_duplicate_classes(modules: Sequence[Module]) -> dict[str, list[str]]:
     """Every class name that is defined more than once, with its places."""
     places: dict[str, list[str]] = defaultdict(list)
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(f"{module.path}:{node.lineno}")
     return {name: found for name, found in sorted(places.items()) if len(found) > 1}
@@ -154,6 +154,6 @@ def _count_by_folder(modules: Sequence[Module]) -> dict[str, int]:
 
 
 def _function_sizes(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield (node.end_lineno or node.lineno) - node.lineno + 1, f"{module.path}:{node.lineno} {node.name}"

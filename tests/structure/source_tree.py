@@ -26,6 +26,11 @@ class Module:
     def is_package(self) -> bool:
         return self.path.endswith("/__init__.py")
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the syntax tree; many figures look at each, and to find them takes longer than to look."""
+        return list(ast.walk(self.tree))
+
     @property
     def lines(self) -> int:
         return self.text.count("\n")

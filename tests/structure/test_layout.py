@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,18 @@ HELPER_FOLDERS = CONFIG["tool"]["pytest"]["ini_options"]["pythonpath"]
 def list_expected_folders(test: str, tree: SourceTree) -> set[str]:
     """Return the folders below tests/unit/ in which a test of the module or package with this name may be."""
     name = Path(test).stem.removeprefix("test_")
-    folders = set()
+    return list_folders_by_name(tree)[name]
+
+
+@cache
+def list_folders_by_name(tree: SourceTree) -> defaultdict[str, set[str]]:
+    """Return the folders of the modules and packages by name; the tests of a package may be in the one above."""
+    folders: defaultdict[str, set[str]] = defaultdict(set)
     for module in tree.modules:
         path = Path(module.path).relative_to(PACKAGE)
-        if path.stem == name:
-            folders.add(str(path.parent))
-        elif module.is_package and path.parent.name == name:
-            folders |= {str(path.parent), str(path.parent.parent)}
+        folders[path.stem].add(str(path.parent))
+        if module.is_package:
+            folders[path.parent.name] |= {str(path.parent), str(path.parent.parent)}
     return folders
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def list_missing_paths(text: str, tree: SourceTree) -> Iterator[str]:
     A page may leave out the first folders of a path (`store/db/database.py`), as the architecture does.
     """
     text = re.sub(r"https?://\S+", "", text)
-    folders = {f"{parent}/" for path in tree.files for parent in Path(path).parents}
+    folders = list_folders(tree)
     for found in FILE.finditer(text):
         files = [file for file in tree.files if f"/{file}".endswith(f"/{found[1]}")]
         if not files and found[1] not in FOREIGN and not EXAMPLE.search(found[1]):
@@ -56,6 +57,11 @@ def list_missing_paths(text: str, tree: SourceTree) -> Iterator[str]:
             and found[0] not in FOREIGN
         ):
             yield found[0]
+
+
+@cache
+def list_folders(tree: SourceTree) -> set[str]:
+    return {f"{parent}/" for path in tree.files for parent in Path(path).parents}
 
 
 def list_functions(text: str) -> set[str]:
@@ -86,8 +92,8 @@ def test_test_names_and_make_targets_of_the_pages_exist() -> None:
 def test_class_names_of_the_pages_exist() -> None:
     named = {found for page in list_pages(TREE) for found in CLASS_NAME.findall(TREE.read(page))}
     classes: dict[str, set[str]] = {}
-    for tree in [module.tree for module in TREE.modules]:
-        for node in ast.walk(tree):
+    for module in TREE.modules:
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 classes.setdefault(node.name, set()).update(_list_members(node))
     unknown = {name for name, _ in named} - classes.keys() - FOREIGN_CLASSES

@@ -75,10 +75,10 @@ def _select(tree: SourceTree, patterns: Iterable[str]) -> list[str]:
 
 
 def _code_texts(module: Module, models: set[ClassId]) -> Iterator[UserText]:
-    docstrings = dict(_docstrings(module.tree))
-    skipped = set(_inside_not_text(module.tree))
-    parts = {id(value) for node in ast.walk(module.tree) if isinstance(node, ast.JoinedStr) for value in node.values}
-    for node in ast.walk(module.tree):
+    docstrings = dict(_docstrings(module))
+    skipped = set(_inside_not_text(module))
+    parts = {id(value) for node in module.nodes if isinstance(node, ast.JoinedStr) for value in node.values}
+    for node in module.nodes:
         if isinstance(node, ast.Call) and node.args and (event := _log_event(node.args[0])):
             yield UserText("log event", module.path, node.lineno, event)
         if id(node) in skipped or id(node) in parts:
@@ -104,13 +104,13 @@ def _log_event(node: ast.expr) -> str:
     return re.sub(r"[._]", " ", text) if LOG_EVENT.fullmatch(text) and not FILE_NAME.fullmatch(text) else ""
 
 
-def _docstrings(tree: ast.Module) -> Iterator[tuple[int, ast.AST]]:
+def _docstrings(module: Module) -> Iterator[tuple[int, ast.AST]]:
     """The id of each docstring's node and its owner; also of the strings that stand below a field."""
-    for owner in ast.walk(tree):
+    for owner in module.nodes:
         if isinstance(owner, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             for index, node in enumerate(owner.body):
                 if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                    yield id(node.value), owner if index == 0 else tree
+                    yield id(node.value), owner if index == 0 else module.tree
 
 
 def _docstring_kind(module: Module, owner: ast.AST, models: set[ClassId]) -> str:
@@ -126,11 +126,11 @@ def _find_models(modules: Iterable[Module]) -> set[ClassId]:
     for module in modules:
         imported = {
             alias.asname or alias.name: (node.module or "", alias.name)
-            for node in ast.walk(module.tree)
+            for node in module.nodes
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 names = map(_last_name, node.bases)
                 bases[module.name, node.name] = {imported.get(name, (module.name, name)) for name in names}
@@ -140,9 +140,9 @@ def _find_models(modules: Iterable[Module]) -> set[ClassId]:
     return models
 
 
-def _inside_not_text(tree: ast.Module) -> Iterator[int]:
+def _inside_not_text(module: Module) -> Iterator[int]:
     """Patterns, SQL, and names in `__all__` and in annotations of types."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         called = isinstance(node, ast.Call) and ast.unparse(node.func) in NOT_TEXT_CALLS
         listed = isinstance(node, ast.Assign) and any(ast.unparse(target) == "__all__" for target in node.targets)
         if called or listed:

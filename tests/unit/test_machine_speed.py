@@ -13,6 +13,11 @@ from machine_speed import FACTOR_VARIABLE, measure_time_factor, scale_seconds, s
 from ports import FIRST, LAST, reserve_port
 
 
+@pytest.fixture(autouse=True)
+def one_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_speed, "MEASUREMENTS", 1)
+
+
 def test_a_machine_that_takes_longer_gets_longer_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_speed, "REFERENCE_SECONDS", 1e-6)
     assert measure_time_factor() == machine_speed.MAX_FACTOR

@@ -142,6 +142,7 @@ def _list_all_measurements(
 def _build_profile(given: ComparisonInput, models: Sequence[ModelAnswers], *, is_json: bool) -> BehaviourProfile:
     scorer = AnswerScorer(given.scoring)
     scores = {model.account: scorer.score_rounds(model.rounds, given.references) for model in models}
+    gains = {group: _measure_gain(given, scorer, scores, group) for group in {model.group for model in models}}
     kinds = [kind for kind in RATE_KINDS if is_json or kind is not MeasurementKind.INVALID_FORMAT]
     return BehaviourProfile(
         scores=scores if given.references else {},
@@ -149,10 +150,7 @@ def _build_profile(given: ComparisonInput, models: Sequence[ModelAnswers], *, is
         rates=list_event_rates(models, kinds, LanguageChecker(models, given.references, given.probe_ids)),
         lengths={model.account: list_answer_lengths(model) for model in models},
         quality_margins={
-            model.account: max(
-                given.margins.quality, _QUALITY_GAIN_SHARE * _measure_gain(given, scorer, scores, model.group)
-            )
-            for model in models
+            model.account: max(given.margins.quality, _QUALITY_GAIN_SHARE * gains[model.group]) for model in models
         },
         likelihood_margin=given.margins.likelihood,
         rate_margin=given.margins.rate,

@@ -14,6 +14,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 from orchestrator.web.action_executor import ActionExecutor
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.resources import parse_job_filter
 from orchestrator.web.api.schemas.jobs_and_runs import ApiModel, ShortText
 from orchestrator.web.auth.principal import CurrentPrincipal
@@ -169,7 +170,7 @@ class ActionRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._executor = ActionExecutor(backend)
-        self.router = APIRouter(prefix="/actions", tags=["actions"])
+        self.router = APIRouter(prefix=f"{API_PREFIX}/actions", tags=["actions"])
         for action in OperatorAction:
             self.router.add_api_route(
                 f"/{action}",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.actions import RunNameParameter
 from orchestrator.web.api.schemas.comparison_requests import (
     ComparisonOptions,
@@ -26,7 +27,7 @@ class ComparisonRequestRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._executor = ComparisonExecutor(backend)
-        self.router = APIRouter(prefix="/comparisons", tags=["comparisons"])
+        self.router = APIRouter(prefix=f"{API_PREFIX}/comparisons", tags=["comparisons"])
         add = self.router.add_api_route
         add("", self.request, methods=["POST"], operation_id="start_comparison")
         add("/plan", self.plan, methods=["POST"], operation_id="plan_comparison")

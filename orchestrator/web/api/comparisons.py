@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from orchestrator import status
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.comparison_requests import ComparisonIdParameter
 from orchestrator.web.api.resources import AfterParameter, LimitParameter, RunParameter, require_found
 from orchestrator.web.api.schemas.comparisons import (
@@ -40,7 +41,7 @@ class ComparisonRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self.router = APIRouter(prefix="/comparisons", tags=["comparisons"])
+        self.router = APIRouter(prefix=f"{API_PREFIX}/comparisons", tags=["comparisons"])
         add = self.router.add_api_route
         add("", self.list_comparisons, methods=["GET"], operation_id="list_comparisons")
         add("/{comparison:comparison_id}", self.get_comparison, methods=["GET"], operation_id="get_comparison")

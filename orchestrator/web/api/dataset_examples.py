@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from orchestrator import status
 from orchestrator.dataset.browse.example_library import ExampleLibrary, OpenDataset
 from orchestrator.status import DatasetView
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.resources import NameParameter, require_found
 from orchestrator.web.api.schemas.examples import (
     DifferenceKind,
@@ -40,7 +41,7 @@ class DatasetExampleRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self.router = APIRouter(prefix="/datasets/{sha256}", tags=["datasets"])
+        self.router = APIRouter(prefix=f"{API_PREFIX}/datasets/{{sha256}}", tags=["datasets"])
         self.router.add_api_route(
             "/examples",
             self.examples,

@@ -10,6 +10,7 @@ from pydantic import Field
 from orchestrator import status
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.notifications.notification import Topic
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.resources import LimitParameter
 from orchestrator.web.api.schemas.jobs_and_runs import ApiModel, Count, Timestamp
 from orchestrator.web.backend import WebBackend
@@ -64,7 +65,7 @@ class DeliveryRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self.router = APIRouter(tags=["deliveries"])
+        self.router = APIRouter(prefix=API_PREFIX, tags=["deliveries"])
         self.router.add_api_route(
             "/deliveries",
             self.list_deliveries,

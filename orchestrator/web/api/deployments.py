@@ -12,6 +12,7 @@ from orchestrator.control import DeploymentSelection, DeploymentTarget
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.actions import RunNameParameter
 from orchestrator.web.api.resources import AfterParameter, LimitParameter, ProviderParameter
 from orchestrator.web.api.schemas.deployments import (
@@ -36,7 +37,7 @@ class DeploymentRoutes:
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
         self._executor = DeploymentExecutor(backend)
-        self.router = APIRouter(prefix="/deployments", tags=["deployments"])
+        self.router = APIRouter(prefix=f"{API_PREFIX}/deployments", tags=["deployments"])
         add = self.router.add_api_route
         add("", self.list_deployments, methods=["GET"], operation_id="list_deployments")
         add("/plan", self.plan, methods=["POST"], operation_id="plan_deployments")

@@ -17,6 +17,7 @@ from orchestrator.aio import SingleFlight
 from orchestrator.core.access_token import AccessToken
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.status import StoredEvent
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.event_broadcaster import MAX_RECENT_EVENTS, EventBroadcaster
 from orchestrator.web.api.schemas.jobs_and_runs import EventKind, EventPageSchema, EventSchema, ShortText
 from orchestrator.web.auth.authenticator import Authenticator
@@ -41,7 +42,7 @@ class EventRoutes:
         self._authenticator = authenticator
         self._broadcaster = EventBroadcaster(backend)
         self._tokens = _SharedTokenList(backend)
-        self.router = APIRouter(tags=["events"])
+        self.router = APIRouter(prefix=API_PREFIX, tags=["events"])
         self.router.add_api_route(
             "/events",
             self.list_or_stream_events,

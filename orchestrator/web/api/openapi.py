@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.examples import EXAMPLES
 from orchestrator.web.api.schemas.jobs_and_runs import Problem
 
-OPENAPI_PATH: Final = "/api/v1/openapi.json"
+OPENAPI_PATH: Final = f"{API_PREFIX}/openapi.json"
 API_VERSION: Final = "1"
 _PUBLIC_PATHS: Final = ("/healthz", "/readyz")
 _ERROR_RESPONSE: Final = {
@@ -41,9 +42,7 @@ token was ever created, the service accepts requests from this machine only, wit
 def add_openapi_route(app: FastAPI) -> None:
     """Serve the OpenAPI document at OPENAPI_PATH; it is built on the first request."""
     app.openapi = cache(lambda: build_openapi(app))  # type: ignore[method-assign]
-    router = APIRouter(include_in_schema=False)
-    router.add_api_route(OPENAPI_PATH, _openapi_endpoint(app), methods=["GET"])
-    app.include_router(router)
+    app.add_api_route(OPENAPI_PATH, _openapi_endpoint(app), methods=["GET"], include_in_schema=False)
 
 
 def build_openapi(app: FastAPI) -> dict[str, Any]:

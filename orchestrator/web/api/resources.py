@@ -14,6 +14,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.exports import ExportFormat
 from orchestrator.status import JobListing
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.model_export import (
     MAX_EXPORTED_ACCOUNTS,
     CheckpointParameter,
@@ -96,7 +97,7 @@ class ResourceRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self.router = APIRouter()
+        self.router = APIRouter(prefix=API_PREFIX)
         self._add_route("/runs", self.runs, RunListSchema)
         self._add_route("/runs/{run}", self.run, RunSummarySchema)
         self._add_route("/jobs", self.jobs, JobPageSchema)

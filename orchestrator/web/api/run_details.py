@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from orchestrator import status
+from orchestrator.web.api import API_PREFIX
 from orchestrator.web.api.resources import (
     AfterParameter,
     JobFilterParameter,
@@ -21,7 +22,7 @@ class RunDetailRoutes:
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
-        self.router = APIRouter(prefix="/runs/{run}", tags=["runs"])
+        self.router = APIRouter(prefix=f"{API_PREFIX}/runs/{{run}}", tags=["runs"])
         self.router.add_api_route(
             "/timeline",
             self.timeline,

@@ -11,6 +11,7 @@ import httpx2
 import structlog
 from sqlalchemy import text
 from store_values import NOW, a_job, fill
+from web_application import create_app
 
 from orchestrator import control
 from orchestrator.app.web_backend import AppWebBackend
@@ -19,7 +20,6 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.metrics import MetricsRecorder
 from orchestrator.settings import load_settings
 from orchestrator.store.db.database import Database
-from orchestrator.web.app import create_app
 
 OPERATOR = "orch_operator-of-the-tests"
 READER = "orch_reader-of-the-tests"

@@ -19,6 +19,7 @@ from model_world import ManualClock, StrictLog
 from sqlalchemy import delete, select
 from standardwebhooks import Webhook as Signer
 from store_values import DATASET, RUN, a_job, a_standing
+from web_application import create_app
 
 from orchestrator.app import SystemClock
 from orchestrator.app.webhook_receiver import WebhookReceiver
@@ -41,7 +42,6 @@ from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, runs
 from orchestrator.store.schema.tables import events, metadata, webhooks
 from orchestrator.store.schema.tables import jobs as job_table
-from orchestrator.web.app import create_app
 from orchestrator.web.backend import WebBackend
 
 POLL_MAX = 60.0

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
+from orchestrator.dataset import parallel_checker
 from orchestrator.dataset.checker import DatasetChecker
 from orchestrator.dataset.formats import FORMATS
 from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS
 from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
-from orchestrator.dataset.parallel_checker import MIN_BYTES_PER_WORKER, PART_BYTES, count_workers
+from orchestrator.dataset.parallel_checker import MIN_BYTES_PER_WORKER, count_workers
 from orchestrator.dataset.read.reader import read_chats, read_piece, split_source
-from orchestrator.dataset.read.source_files import list_source_files
+from orchestrator.dataset.read.source_files import SMALL_FILE_BYTES, list_source_files
 from orchestrator.dataset.rules import DatasetRules
 
 RULES = DatasetRules(method=None, base_models=("sandbox-small",))
@@ -29,14 +30,20 @@ ODD_LINES = (
     '{"messages": [{"role": "user", "content": "Mail jane@acme.com"}, {"role": "assistant", "content": "Done."}]}',
     '{"messages": [{"role": "user", "role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes."}]}',
 )
+PART_BYTES = 1 << 17  # an eighth of that of the program, so that shorter chats fill as many parts
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel_checker, "PART_BYTES", PART_BYTES)
 
 
 def iter_rows() -> Iterator[str]:
-    """Chats of some three parts: most are fine, some are duplicates or nearly so, and every twentieth is odd."""
+    """Chats of some ten parts: most are fine, some are duplicates or nearly so, and every twentieth is odd."""
     for number in range(1_600):
         if number % 20 == 0:
             yield ODD_LINES[number // 20 % len(ODD_LINES)]
-        words = " ".join(f"word{number % 700}x{index}" for index in range(200))
+        words = " ".join(f"word{number % 700}x{index}" for index in range(30))
         messages = [
             {"role": "system", "content": f"You are assistant {number % 3}."},
             {"role": "user", "content": f"My name is Anna. {words} {number % 5}"},
@@ -48,7 +55,9 @@ def iter_rows() -> Iterator[str]:
 def write_dataset(folder: Path) -> Path:
     """Write a large file with one chat on each line, and a small file of each format."""
     folder.mkdir()
-    (folder / "a-large.jsonl").write_text("\n".join(iter_rows()))
+    large = folder / "a-large.jsonl"
+    large.write_text("\n".join(iter_rows()))
+    assert large.stat().st_size > SMALL_FILE_BYTES, "it is read piece by piece"
     examples = [*(one.example for one in (*FORMATS, SILLYTAVERN)), *(one.example for one in FOREIGN_FORMATS)]
     for index, example in enumerate(examples):
         (folder / f"b-{index:02}.json").write_text(example)

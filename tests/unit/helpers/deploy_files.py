@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,19 @@ def image_environ() -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in instruction("ENV").split())
 
 
-def verbs() -> set[str]:
+@cache  # it takes 20 ms, and hundreds of tests want it
+def list_commands() -> dict[str, Any]:
+    """The commands of the program by verb."""
     group: Any = typer.main.get_command(app)
-    return set(group.commands)
+    commands: dict[str, Any] = group.commands
+    return commands
+
+
+def verbs() -> set[str]:
+    return set(list_commands())
 
 
 def parse(arguments: Sequence[str]) -> dict[str, Any]:
     """What the command line makes of these arguments, without doing it. Raises where it does not know one."""
-    group: Any = typer.main.get_command(app)
-    params: dict[str, Any] = group.commands[arguments[0]].make_context(arguments[0], list(arguments[1:])).params
+    params: dict[str, Any] = list_commands()[arguments[0]].make_context(arguments[0], list(arguments[1:])).params
     return params

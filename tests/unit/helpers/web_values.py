@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import msgspec
 from fastapi import FastAPI
+from web_application import create_app
 
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.core.access_token import AccessToken, Role, hash_token
@@ -38,7 +39,6 @@ from orchestrator.status import (
     list_jobs,
     status_to_dict,
 )
-from orchestrator.web.app import create_app
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard.attention import needs_operator
 from orchestrator.web.dashboard.state_display import displayed_state
@@ -254,7 +254,7 @@ class WebServiceDouble:
         )
 
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
-        self._app = self._app or create_app(self.program())  # 0.1 s of CPU, with what its first request builds
+        self._app = self._app or create_app(self.program())
         transport = httpx2.ASGITransport(app=self._app, raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
 

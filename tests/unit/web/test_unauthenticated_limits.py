@@ -12,6 +12,7 @@ import structlog
 from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from structlog.testing import capture_logs
+from web_application import create_app
 from web_values import NOW, WebServiceDouble, ready, token
 
 from orchestrator import status
@@ -21,7 +22,6 @@ from orchestrator.core.account import Account
 from orchestrator.core.secret import Secret
 from orchestrator.status import StoredEvent
 from orchestrator.web.api import events as event_module
-from orchestrator.web.app import create_app
 from orchestrator.web.auth.authenticator import MIN_STRONG_TOKEN_BYTES
 from orchestrator.web.auth.login_throttle import MAX_FAILURES_PER_ADDRESS
 from orchestrator.web.auth.middleware import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES

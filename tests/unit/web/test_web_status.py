@@ -4,11 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from web_application import create_app
 from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, run, status
 
 from orchestrator.core.errors import Failure, OrchestratorError
 from orchestrator.status import Health, status_to_dict
 from orchestrator.web.app import MAX_UNCHUNKED_BYTES
+from orchestrator.web.app import create_app as create_program_app
 
 
 async def test_status_contains_the_read_model_and_the_problem() -> None:
@@ -139,3 +141,30 @@ async def test_conditional_requests_are_independent() -> None:
     async with service.client() as client:
         answers = await asyncio.gather(*(client.get("/status") for _ in range(20)))
     assert len({answer.headers["etag"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("path", ["/status", "/api/v1/jobs", "/"])
+async def test_applications_of_the_tests_share_no_state(path: str) -> None:
+    services = [WebServiceDouble(ready("acme")), WebServiceDouble(ready("globex"))]
+    pages = []
+    for service in (*services, services[0]):
+        async with service.client() as client:
+            pages.append((await client.get(path)).text)
+    assert ["acme" in page for page in pages] == [True, False, True]
+    assert ["globex" in page for page in pages] == [False, True, False]
+
+
+async def test_application_of_the_tests_has_the_dependencies_of_its_own_routes() -> None:
+    failing, service = WebServiceDouble(), WebServiceDouble()
+    failing.status = OrchestratorError("the disk is full", hint="Make room.")
+    codes = []
+    for each in (failing, service):
+        async with each.client() as client:
+            codes.append((await client.get("/help")).status_code)  # asks the database for the choice of runs only
+    assert codes == [500, 200]
+
+
+def test_application_of_the_tests_is_that_of_the_program() -> None:
+    backend = WebServiceDouble(ready("acme")).program()
+    documents = [build(backend).openapi() for build in (create_app, create_app, create_program_app)]
+    assert documents[0] == documents[1] == documents[2]

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from web_application import create_app
 from web_values import WebServiceDouble, job, ready, run, status
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.exports import MEDIA_TYPES, ExportFormat, export, select_models
 from orchestrator.status import StatusSnapshot
-from orchestrator.web.app import create_app
 
 ACME = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:ACME_KEY", base_url="https://own.example/v1")
 JOBS = (ready("acme"), ready("gone", servable=False), job("late", "running"))
