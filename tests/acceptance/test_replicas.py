@@ -91,6 +91,7 @@ def test_replica_frozen_while_submitting_creates_no_second_job(shared: Site, san
         time.sleep(3 * INTENT)
         eventually(partial(has_changed_jobs, other, before), "the other goes on")
         frozen.running.send(signal.SIGCONT)
+    sandbox.set_faults()  # the rest may be quick
     eventually(other.done, "all jobs done", 120)
     assert frozen.running.stop().code == 0
     assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))
