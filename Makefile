@@ -44,8 +44,8 @@ unit: install
 contract integration hostile: install
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
-# More processes than cores, because the tests mostly wait for other processes. The longest tests begin first; those of
-# a group stay in one process, because they share a browser and a dataset.
+# More processes than cores, because the tests mostly wait for other processes. The longest tests begin first, and those
+# of a browser stay together (tests/acceptance/helpers/longest_first.py).
 acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 	$(BIN)/pytest -n 4 --dist loadgroup tests/chaos tests/acceptance
 
