@@ -45,7 +45,8 @@ def test_three_runs_share_the_slots_and_the_budget_of_their_accounts(tmp_path: P
 def test_kills_leave_one_deployment_per_account_and_none_after_its_expiry(tmp_path: Path) -> None:
     points = ("deployment creating: after intent", "deployment creating: before record")
     # Longer than a replica needs to go on after a kill: what expires before its creation is not created any more.
-    with DeploymentChaos(tmp_path, accounts=4, seed=7, keep_seconds=scale_seconds(30)) as chaos:
+    # That takes an intent, which is scale_seconds(2), and from 10 s (idle) to 60 s (30 times as busy).
+    with DeploymentChaos(tmp_path, accounts=4, seed=7, keep_seconds=30 + scale_seconds(10)) as chaos:
         verdict = run_deployment_experiment(chaos, rounds=1, points=points)
     assert verdict.passed, verdict
     assert verdict.points == len(points), verdict
