@@ -44,8 +44,8 @@ unit: install
 contract integration hostile: install
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
 
-# More processes than cores, because the tests mostly wait for other processes. The longest tests begin first; those of
-# a group stay in one process, because they share a browser and a dataset.
+# More processes than cores, because the tests mostly wait for other processes. The longest tests begin first, and those
+# of a browser stay together (tests/acceptance/helpers/longest_first.py).
 acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 	$(BIN)/pytest -n 4 --dist loadgroup tests/chaos tests/acceptance
 
@@ -53,12 +53,12 @@ acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 # model that a vendor retires. If the clock cannot be moved, this fails in CI and prints a note elsewhere. tests/unit/core
 # is not among them: nothing there can read the clock, because ruff refuses it (TID251 in pyproject.toml).
 DAY ?= +730
-DATED := tests/unit/status tests/unit/inputs/test_prices.py tests/unit/inputs/test_retirements.py \
+DATED := tests/acceptance/test_main_job.py tests/acceptance/test_retiring_model.py tests/acceptance/test_tutorial.py \
+	tests/acceptance/test_readme.py tests/unit/status tests/unit/inputs/test_prices.py \
+	tests/unit/inputs/test_retirements.py \
 	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_dialects.py \
 	tests/integration/test_model_expiry.py tests/integration/test_doctor.py tests/integration/test_store_jobs.py \
-	tests/integration/test_retention.py tests/integration/test_pruning.py tests/integration/test_status_document.py \
-	tests/acceptance/test_main_job.py tests/acceptance/test_retiring_model.py tests/acceptance/test_tutorial.py \
-	tests/acceptance/test_readme.py
+	tests/integration/test_retention.py tests/integration/test_pruning.py tests/integration/test_status_document.py
 calendar: install $(CLOCK)
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/orchestrator demo
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/pytest -n 2 $(DATED)

@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from browser import TIMEOUT_MILLISECONDS, PageOpener, WatchedPage, chromium
 from fork_server import ADDRESS_VARIABLE, ForkServer
+from longest_first import create_scheduler, sort_longest_first
 from playwright.async_api import Browser, BrowserContext
 from processes import SandboxProcess, Site, clean_environ
 from served_dashboard import FIVE_STANDINGS, ServedDashboard, five_jobs
@@ -27,6 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _forget_address() -> None:
     del os.environ[ADDRESS_VARIABLE]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sort_longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return create_scheduler(config, log) if config.option.dist == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

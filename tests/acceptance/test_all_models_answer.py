@@ -23,6 +23,7 @@ from all_providers import (
 )
 from machine_speed import scale_seconds
 from processes import QUICK_POLLING, RunningProgram, clean_environ
+from short_waits import ABSENCE_CONFIRMATION, shorten_waits
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
@@ -31,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "python"
 MAX_SECONDS = 600.0
 NOWHERE = "http://127.0.0.1:9"
+WAITS = {ABSENCE_CONFIRMATION: scale_seconds(3)}  # of six deployments, which are removed twice
 
 
 def test_every_provider_takes_part() -> None:
@@ -43,6 +45,7 @@ async def test_every_model_of_a_run_answers_through_litellm(tmp_path: Path) -> N
     async with serve_every_provider(tmp_path) as fakes:
         (tmp_path / "accounts.toml").write_text(format_accounts(fakes.urls))
         (tmp_path / "prices.toml").write_text(format_prices())
+        shorten_waits(tmp_path / "waits", WAITS)
         async with serving(tmp_path):
             await wait_until_callable(tmp_path)
             code, _, err = await run(tmp_path, "models", "--format", "litellm", "--output", "router.yaml")
@@ -92,6 +95,7 @@ async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
 
 def start(folder: Path, *arguments: str) -> RunningProgram:
     environ = clean_environ() | QUICK_POLLING | {"ORCHESTRATOR_PRICES_FILE": "prices.toml"}
+    environ["PYTHONPATH"] = str(folder / "waits")
     return RunningProgram(arguments, folder, environ)
 
 

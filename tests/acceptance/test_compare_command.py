@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from machine_speed import scale_seconds
 from processes import HTTP, SandboxProcess, Site, eventually
+from short_waits import COMPARISON_CLAIM, shorten_waits
 
 ACCOUNTS = ("acme-eu", "acme-us", "globex")
 SERVICE_URL = r'"service.ready"[^\n]*"url": "(http://[^"]+)"'
@@ -32,6 +34,11 @@ def train(site: Site, run: str = "") -> Site:
 def trained(site: Site) -> Site:
     """A site whose accounts have their models."""
     return train(site)
+
+
+def shorten_claim(site: Site) -> dict[str, str]:
+    """The environment of a process that will be killed: another may continue its comparison soon."""
+    return shorten_waits(site.folder / "waits", {COMPARISON_CLAIM: scale_seconds(3)})
 
 
 def test_account_that_differs_is_named_and_the_command_fails(trained: Site, sandbox: SandboxProcess) -> None:
@@ -110,7 +117,7 @@ def test_gate_leaves_out_what_is_not_alike_until_it_is_accepted_by_name(site: Si
 
 def test_killed_comparison_is_continued(trained: Site, sandbox: SandboxProcess) -> None:
     sandbox.set_faults({"kind": "slow", "operations": ["chat.create"], "seconds": 0.2})
-    running = trained.start("compare", *OPTIONS, "--yes")
+    running = trained.start("compare", *OPTIONS, "--yes", **shorten_claim(trained))
     eventually(lambda: count_questions(sandbox) > 100, "half of the questions are answered")
     running.kill()
     sandbox.set_faults()
@@ -129,7 +136,7 @@ def test_service_runs_a_requested_comparison_and_continues_it_after_a_kill(
 ) -> None:
     trained.environ |= {"ORCHESTRATOR_PORT": "0", "ORCHESTRATOR_LOG_FORMAT": "json"}
     sandbox.set_faults({"kind": "slow", "operations": ["chat.create"], "seconds": 0.2})
-    killed = trained.start("serve")
+    killed = trained.start("serve", **shorten_claim(trained))
     url = killed.wait_for_output(SERVICE_URL) + "api/v1/comparisons"
     options = {"probes": 30, "behaviour_probes": False, "round_gap_seconds": 0.0}
     unconfirmed = HTTP.post(url, json=options)

@@ -20,7 +20,7 @@ from orchestrator.core.comparison.comparison import ComparisonState
 from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.inference import ChatReply
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORLD = World(seed=5, accounts=7, probes=40)
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=alert(1)> & done"

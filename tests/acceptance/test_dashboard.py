@@ -15,7 +15,7 @@ from served_dashboard import NOW, TRAINING, ServedDashboard, job, standing, succ
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import JobState
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS = "tbody[id]"
 DELIVERIES: list[dict[str, Any]] = [

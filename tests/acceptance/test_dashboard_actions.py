@@ -16,7 +16,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.notifications.delivery import DeliveryStatus
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard-more")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOKEN = "operator-token"
 READER_TOKEN = "reader-token"

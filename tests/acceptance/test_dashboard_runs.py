@@ -19,7 +19,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard-more")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ACCOUNTS = [
     f"{name}-{region}"

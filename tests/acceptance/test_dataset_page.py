@@ -16,7 +16,7 @@ from served_dashboard import ServedDashboard
 
 from orchestrator.core.dataset import Dataset
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("dashboard-more")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = ".example"
 EARLIER = {"role": "assistant", "content": "An earlier answer <b>of the team</b>."}

@@ -13,6 +13,8 @@ import pytest
 from machine_speed import scale_seconds
 from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 
+from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
+
 INTENT = scale_seconds(1.5)
 ROLLING_ACCOUNTS = int(os.environ.get("ROLLING_ACCOUNTS", "36"))  # `make rolling` sets 200
 
@@ -88,9 +90,10 @@ def test_replica_frozen_while_submitting_creates_no_second_job(shared: Site, san
         time.sleep(moments.uniform(0, second))
         frozen.running.send(signal.SIGSTOP)
         before = other.status()["jobs"]
-        time.sleep(3 * INTENT)
+        time.sleep(INTENT + INTENT_GRACE_SECONDS + second)  # the intent ends, and the other makes a call
         eventually(partial(has_changed_jobs, other, before), "the other goes on")
         frozen.running.send(signal.SIGCONT)
+    sandbox.set_faults()  # the rest may be quick
     eventually(other.done, "all jobs done", 120)
     assert frozen.running.stop().code == 0
     assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))

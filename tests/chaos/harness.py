@@ -27,6 +27,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,15 @@ class Chaos:
     """One experiment in a folder of its own."""
 
     def __init__(
-        self, folder: Path, *, accounts: int, seed: int, database_url: str = "", replicas: int = 1, runs: int = 1
+        self,
+        folder: Path,
+        *,
+        accounts: int,
+        seed: int,
+        database_url: str = "",
+        replicas: int = 1,
+        runs: int = 1,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._database_url = database_url
@@ -84,6 +93,7 @@ class Chaos:
         self.kills = 0
         self.points = 0
         self._runs_at_once = runs
+        self._environ = dict(environ or {})
         self._rounds = 1
         self._command = "run"
         self._slots = 3 if runs == 1 else 2
@@ -290,6 +300,7 @@ class Chaos:
                 "ORCHESTRATOR_MAX_IN_FLIGHT": "8",
                 "ORCHESTRATOR_DATABASE_URL": self._database_url,
             }
+            | self._environ
         )
 
     def _list_runs(self) -> list[tuple[int, int]]:

@@ -6,12 +6,18 @@ import pytest
 from deployment_chaos import DeploymentChaos, run_deployment_experiment
 from harness import POINTS, Chaos, run_experiment
 from machine_speed import scale_seconds
+from short_waits import MAX_BACKOFF, shorten_waits
+
+
+def shorten_backoff(folder: Path) -> dict[str, str]:
+    """Let no job sleep for minutes because the faults met it eight times in a row, as one job in 250 has it."""
+    return shorten_waits(folder / "waits", {MAX_BACKOFF: 4.0})
 
 
 @pytest.mark.timeout(scale_seconds(600))
 def test_kills_leave_one_job_and_one_file_per_account(tmp_path: Path) -> None:
     points = tuple(point for point in POINTS if point.startswith(("uploading", "submitting")))
-    with Chaos(tmp_path, accounts=12, seed=7) as chaos:
+    with Chaos(tmp_path, accounts=12, seed=7, environ=shorten_backoff(tmp_path)) as chaos:
         verdict = run_experiment(chaos, rounds=4, points=points)
     assert verdict.passed, verdict
     assert verdict.points == len(points), verdict
@@ -20,7 +26,8 @@ def test_kills_leave_one_job_and_one_file_per_account(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(scale_seconds(600))
 def test_kills_of_two_replicas_leave_one_job_and_one_file_per_account(tmp_path: Path, postgres_url: str) -> None:
-    with Chaos(tmp_path, accounts=12, seed=7, database_url=postgres_url, replicas=2) as chaos:
+    environ = shorten_backoff(tmp_path)
+    with Chaos(tmp_path, accounts=12, seed=7, database_url=postgres_url, replicas=2, environ=environ) as chaos:
         verdict = run_experiment(chaos, rounds=4, points=("submitting: after intent", "submitting: before record"))
     assert verdict.passed, verdict
     assert verdict.kills >= 3, verdict  # the other replica may have done all there was to do
@@ -28,7 +35,7 @@ def test_kills_of_two_replicas_leave_one_job_and_one_file_per_account(tmp_path: 
 
 @pytest.mark.timeout(scale_seconds(600))
 def test_three_runs_share_the_slots_and_the_budget_of_their_accounts(tmp_path: Path) -> None:
-    with Chaos(tmp_path, accounts=6, seed=7, runs=3) as chaos:
+    with Chaos(tmp_path, accounts=6, seed=7, runs=3, environ=shorten_backoff(tmp_path)) as chaos:
         verdict = run_experiment(chaos, rounds=2, points=("ready: after record", "submitting: after intent"))
     assert verdict.passed, verdict
     assert verdict.jobs == verdict.runs * 5 + 2, verdict
@@ -38,7 +45,8 @@ def test_three_runs_share_the_slots_and_the_budget_of_their_accounts(tmp_path: P
 def test_kills_leave_one_deployment_per_account_and_none_after_its_expiry(tmp_path: Path) -> None:
     points = ("deployment creating: after intent", "deployment creating: before record")
     # Longer than a replica needs to go on after a kill: what expires before its creation is not created any more.
-    with DeploymentChaos(tmp_path, accounts=4, seed=7, keep_seconds=scale_seconds(30)) as chaos:
+    # That takes an intent, which is scale_seconds(2), and from 10 s (idle) to 60 s (30 times as busy).
+    with DeploymentChaos(tmp_path, accounts=4, seed=7, keep_seconds=30 + scale_seconds(10)) as chaos:
         verdict = run_deployment_experiment(chaos, rounds=1, points=points)
     assert verdict.passed, verdict
     assert verdict.points == len(points), verdict
