@@ -16,6 +16,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobEvent
 from orchestrator.core.jobs.transitions import advance
 from orchestrator.status import SharedReads
+from orchestrator.status.cache import shared_reads
 from orchestrator.status.cache.shared_reads import MAX_AGE_SECONDS, MAX_SHARED_JOBS, MAX_SHARED_RESULTS
 from orchestrator.store.db.database import Database
 
@@ -85,6 +86,46 @@ async def test_viewers_of_a_changing_run_share_two_reads_at_most(
     assert counter.count == 2
 
 
+async def test_read_after_an_expensive_one_pauses_and_serves_all_who_came_meanwhile(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_reads, "READ_TIME_DIVISOR", 1_000_000)  # any read is an expensive one
+    pauses: list[float] = []
+    has_begun, end_of_pause = asyncio.Event(), asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        has_begun.set()
+        await end_of_pause.wait()
+
+    reads, counter = SharedReads(pause), ReadCounter(database, monkeypatch)
+    await fill(database, JOBS)
+    await get_counts(reads, database)
+    waiting = []
+    for number in range(3):
+        await start_upload(database, number)
+        waiting.append(asyncio.create_task(get_counts(reads, database)))
+        await has_begun.wait()
+    end_of_pause.set()
+    assert await asyncio.gather(*waiting) == [{"uploading": 3}] * 3, "a result is later, but never older"
+    assert counter.count == 2
+    assert [0 < seconds <= shared_reads.MAX_PAUSE_SECONDS for seconds in pauses] == [True]
+
+
+async def test_read_of_other_arguments_does_not_pause(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_reads, "READ_TIME_DIVISOR", 1_000_000)
+
+    async def fail(seconds: float) -> None:
+        raise AssertionError(seconds)
+
+    reads = SharedReads(fail)
+    await fill(database, JOBS)
+    await get_counts(reads, database)
+    page = await reads.call(status.list_jobs, database, JobFilter(), NOW, limit=2)
+    assert page is not None
+    assert page.total == 3
+
+
 async def test_every_commit_is_seen_by_the_next_read(database: Database) -> None:
     reads = SharedReads()
     await fill(database, JOBS)
@@ -127,6 +168,32 @@ async def test_results_are_bounded(sqlite: Database, monkeypatch: pytest.MonkeyP
     for skip in range(MAX_SHARED_RESULTS):
         await read_page(1, skip=skip + 1)
     assert await read_page(1) == 1, "the oldest result was dropped"
+
+
+def no_price(_provider: str, _model: str) -> None:
+    """Know no price."""
+
+
+async def test_pages_of_a_run_and_metrics_are_shared(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, counter = SharedReads(), ReadCounter(sqlite, monkeypatch)
+    await fill(sqlite, JOBS)
+
+    async def read_all() -> list[object]:
+        return [
+            await reads.call(status.find_timeline, sqlite, JobFilter(), NOW, limit=1000),
+            await reads.call(status.find_loss_overview, sqlite, JobFilter(), NOW, limit=1000),
+            await reads.call(status.find_costs, sqlite, no_price, run_id=None),
+            await reads.call(status.get_metrics_snapshot, sqlite, NOW),
+            await reads.call(status.get_run_matrix, sqlite, JobFilter(), NOW, limit=50),
+        ]
+
+    first = await read_all()
+    before = counter.count
+    assert await read_all() == first
+    assert counter.count == before
+    await start_upload(sqlite, 0)
+    changed = await read_all()
+    assert [old == new for old, new in zip(first, changed, strict=True)] == [False, True, True, False, False]
 
 
 async def test_failed_read_is_not_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
