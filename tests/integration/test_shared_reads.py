@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
+from api_values import OPERATOR, READER, ServedApp, serve
 from store_values import NOW, a_job, fill, record
 
-from orchestrator import status
+from orchestrator import control, status
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobEvent
@@ -204,3 +207,47 @@ async def test_failed_read_is_not_kept(database: Database, monkeypatch: pytest.M
         with pytest.raises(TypeError):
             await get_counts(reads, database)
     assert await get_counts(reads, database) == {"planned": 3}
+
+
+async def log_in(served: ServedApp, token: str) -> httpx2.AsyncClient:
+    """Return a browser with a session of this token."""
+    browser = served.client()
+    answer = await browser.post("/login", data={"token": token})
+    assert answer.status_code == 303
+    return browser
+
+
+def find_csrf_tokens(page: str) -> set[str]:
+    """Return the CSRF token of a page, and the hash of the dataset."""
+    return set(re.findall(r"\b[0-9a-f]{64}\b", page))
+
+
+async def test_viewers_share_the_read_but_not_what_only_one_of_them_may_see(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = await serve(database)
+    browsers = [await log_in(served, token) for token in (OPERATOR, OPERATOR, READER)]
+    viewers = [*browsers, served.client(OPERATOR), served.client(READER), served.client("wrong"), served.client()]
+    counter = ReadCounter(database, monkeypatch)
+    for path in ("/", "/?state=failed", "/overview", "/timeline", "/costs", "/curves"):
+        answers = await asyncio.gather(*(viewer.get(path) for viewer in viewers + viewers[:5] * 2))
+        operator, other_operator, reader, _, token_reader, wrong, anonymous = answers[: len(viewers)]
+        assert [answer.status_code for answer in answers[: len(viewers)]] == [200] * 5 + [401, 401], path
+        for number, answer in enumerate(answers):  # each is answered as if it were alone
+            alone = answers[number if number < len(viewers) else (number - len(viewers)) % 5]
+            assert (answer.status_code, answer.text) == (alone.status_code, alone.text), path
+        for page in (reader, token_reader):
+            assert "/confirm" not in page.text, "a reader has no buttons of actions"
+        for page in (wrong, anonymous):
+            assert "acme" not in page.text
+        tags = {page.headers["ETag"] for page in (operator, other_operator, reader, token_reader)}
+        assert len(tags) == 4, "a page of one client does not count as known to another"
+        if path == "/":
+            assert "/confirm" in operator.text
+    csrf = [find_csrf_tokens((await browser.get("/")).text) for browser in browsers[:2]]
+    assert [len(csrf[0] - csrf[1]), len(csrf[1] - csrf[0])] == [1, 1], "each session has its own CSRF token"
+    assert counter.count < 60, "90 authenticated requests for pages, most of which take two reads"
+    await control.revoke_token(database, "eyes", by="me", now=NOW)
+    assert [(await viewer.get("/")).status_code for viewer in viewers[2:5]] == [401, 200, 401]
+    for viewer in viewers:
+        await viewer.aclose()
