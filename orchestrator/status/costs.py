@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.spending import (
     FindPrice,
     JobCost,
@@ -39,6 +42,11 @@ async def find_costs(database: Database, find_price: FindPrice, *, run_id: str |
         if run is None:
             return None
         rows = await costs.list_by_run(connection, run.id)
+    # In a thread: the prices of a hundred thousand jobs take a second, for which the event loop must not wait.
+    return await asyncio.to_thread(_sum_costs, run, rows, find_price)
+
+
+def _sum_costs(run: Run, rows: Sequence[Any], find_price: FindPrice) -> RunCosts:
     methods = {provider.value: spec.method for provider, spec in run.specs.items()}
     known = [
         JobCost(

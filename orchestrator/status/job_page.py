@@ -34,14 +34,19 @@ async def load_job_page(
     after: str = "",
     skip: int = 0,
     order: JobSortOrder = DEFAULT_ORDER,
+    total: int | None = None,
 ) -> JobPage:
-    """Load up to `limit` matching jobs. `after` is the `next` of the previous page, for the default order only."""
+    """Load up to `limit` matching jobs. `after` is the `next` of the previous page, for the default order only.
+
+    The matching jobs are counted unless `total` is their number.
+    """
     account, _, job = after.partition(":")
     # One row more than the page shows whether there is a next page.
     rows = await job_search.list_page(
         connection, run, job_filter, now, limit=limit + 1, after=(account, job), skip=skip, order=order
     )
-    total = await job_search.count(connection, run, job_filter, now)
+    if total is None:
+        total = await job_search.count(connection, run, job_filter, now)
     page = tuple(rows[:limit])
     last = page[-1][0] if page else None
     has_more = last is not None and len(rows) > limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from orchestrator.core.jobs.job_filter import JobFilter
@@ -41,15 +42,12 @@ async def get_run_matrix(
 ) -> RunMatrix:
     """Return a page of the accounts that have a matching job in one of the current runs, with all their jobs."""
     jobs: dict[tuple[str, str], JobView] = {}
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     async with database.read_long() as connection:
         current = await runs.list_current(connection)
-        names: set[str] = set()
+        page, total = await job_search.list_account_page(connection, current, job_filter, now, limit=limit, skip=skip)
         for run in current:
-            names |= set(await job_search.list_accounts(connection, run, job_filter, now))
-            for share in await job_search.get_state_counts(connection, run, job_filter.without_state, now):
-                counts[share.state] = counts.get(share.state, 0) + share.count
-        page = sorted(names)[skip : skip + limit]
+            counts.update(await job_search.count_by_state(connection, run, job_filter.without_state, now))
         for run in current if page else ():
             loaded = await job_search.list_page(
                 connection, run, JobFilter(accounts=tuple(page)), now, limit=2 * len(page)
@@ -59,7 +57,7 @@ async def get_run_matrix(
                 jobs[job.account, run.id] = facts.build_view(job, run, state, now)
     run_ids = tuple(run.id for run in current)
     rows = tuple(_build_row(name, [jobs.get((name, run)) for run in run_ids]) for name in page)
-    return RunMatrix(run_ids=run_ids, rows=rows, total=len(names), counts=counts)
+    return RunMatrix(run_ids=run_ids, rows=rows, total=total, counts=dict(counts))
 
 
 def _build_row(account: str, jobs: list[JobView | None]) -> MatrixRow:

@@ -6,7 +6,7 @@ Made for ten thousand accounts: the database filters, counts and sums, and only 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -158,27 +158,54 @@ async def list_jobs(
     after: str = "",
     skip: int = 0,
     order: JobSortOrder = DEFAULT_ORDER,
+    with_counts: bool = True,
 ) -> JobListing | None:
     """Return a page of the jobs of the run that `find_run` finds, in this order.
 
     Returns None when there is no such run. `after` is the `next` of the previous page, and requires
-    the default order, by account name; `skip` omits that many jobs.
+    the default order, by account name; `skip` omits that many jobs. Without counts, all of them are 0: counting takes
+    ten times as long as a page, and the overview of the run has the counts of all its jobs.
     """
     async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
         dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-        page = await load_job_page(connection, run, job_filter, now, limit=limit, after=after, skip=skip, order=order)
-        state_counts = await job_search.get_state_counts(connection, run, job_filter.without_state, now)
+        counts: dict[str, int] = {}
+        if with_counts:
+            counts = await job_search.count_by_state(connection, run, job_filter.without_state, now)
+        page = await load_job_page(
+            connection,
+            run,
+            job_filter,
+            now,
+            limit=limit,
+            after=after,
+            skip=skip,
+            order=order,
+            total=find_total(counts, job_filter) if with_counts else 0,
+        )
         facts = await load_job_facts(connection, [run.id], [job for job, _ in page.rows])
     return JobListing(
         run=run_view(run, dataset),
         jobs=tuple(facts.build_view(job, run, account_state, now) for job, account_state in page.rows),
         total=page.total,
-        counts=counts_by_state(state_counts),
+        counts=counts,
         next=page.next,
     )
+
+
+def find_total(counts: Mapping[str, int], job_filter: JobFilter) -> int | None:
+    """Return how many jobs match, if the numbers by displayed state of those that match `without_state` tell it."""
+    match job_filter.state, job_filter.held:
+        case "", None:
+            return sum(counts.values())
+        case "", True:
+            return counts.get(HELD, 0)
+        case state, False if state:
+            return counts.get(state, 0)
+        case _:
+            return None  # a held job is counted as held, whatever its state
 
 
 def counts_by_state(state_counts: Iterable[StateCount]) -> dict[str, int]:

@@ -56,9 +56,9 @@ async def get_status(database: Database, now: float, *, run_name: str | None = N
 async def load_run_view(connection: StoreConnection, run: Run) -> RunView:
     """Load what the view of a run shows besides the run itself, and build the view."""
     dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-    used_values = await pins.list_used_values(connection, run.id)
+    different_values = await pins.list_different_values(connection, run.id)
     shared_keys = await accounts.list_shared_keys(connection) if run.current else []
-    return run_view(run, dataset, used_values, shared_keys)
+    return run_view(run, dataset, different_values, shared_keys)
 
 
 async def _get_job_views(connection: StoreConnection, run: Run, ids: Sequence[JobId], now: float) -> list[JobView]:

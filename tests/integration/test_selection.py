@@ -23,10 +23,17 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.status import JobView, find_run_overview, get_loss_curves, get_status, list_jobs
+from orchestrator.status import (
+    JobView,
+    find_run_overview,
+    get_loss_curves,
+    get_run_matrix,
+    get_status,
+    list_jobs,
+)
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.queries import accounts, losses, runs
+from orchestrator.store.queries import accounts, job_search, losses, runs
 
 REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")
 HOLDS = [
@@ -112,6 +119,24 @@ async def test_database_selection_matches_the_rules(database: Database, run: Run
         wanted = [job for job in whole.jobs if state in ("", job.state) and held in (None, job.held)]
         found = await names(database, JobFilter(state=state, held=held), NOW)
         assert found == [job.account for job in wanted]
+        page = await list_jobs(database, JobFilter(state=state, held=held), NOW, limit=1)
+        assert page is not None
+        assert (page.total, page.counts) == (len(wanted), listing.counts), (state, held)
+        assert page.jobs == tuple(wanted[:1])
+        if state not in ("", JobState.FAILED):
+            continue
+        matrix = await get_run_matrix(database, JobFilter(state=state, held=held), NOW, limit=5, skip=2)
+        assert [row.account for row in matrix.rows] == [job.account for job in wanted[2:7]]
+        assert (matrix.total, matrix.counts) == (len(wanted), listing.counts)
+
+
+async def test_page_without_counts_has_the_same_jobs(database: Database) -> None:
+    await put(database, *every_case())
+    for query in (JobFilter(), JobFilter(state=JobState.FAILED), JobFilter(text="a01")):
+        whole = await list_jobs(database, query, NOW, limit=5, skip=3)
+        page = await list_jobs(database, query, NOW, limit=5, skip=3, with_counts=False)
+        assert whole is not None
+        assert page == replace(whole, counts={}, total=0)
 
 
 async def test_causes_cover_every_job_that_needs_a_person(database: Database) -> None:
@@ -206,6 +231,19 @@ async def test_provider_label_and_accounts_narrow(database: Database) -> None:
     seen = await find_run_overview(database, NOW)
     assert seen is not None
     assert seen.labels == ("eu", "europe", "süd")
+
+
+@pytest.mark.parametrize("sampled", [1, 2, 500])
+async def test_labels_of_all_accounts_of_the_run_are_listed(
+    database: Database, monkeypatch: pytest.MonkeyPatch, sampled: int
+) -> None:
+    monkeypatch.setattr(job_search, "MAX_SAMPLED_ACCOUNTS", sampled)
+    standings = [a_standing("a", labels=("eu",)), a_standing("b"), a_standing("c", labels=("us", "süd"))]
+    elsewhere = [a_standing("gone", labels=("gone",), removed_at=NOW), a_standing("x", labels=("no-job",))]
+    await put(database, [a_job(name) for name in ("a", "b", "c", "gone")], standings + elsewhere)
+    seen = await find_run_overview(database, NOW)
+    assert seen is not None
+    assert seen.labels == ("eu", "süd", "us")
 
 
 async def test_counts_are_of_the_same_selection_in_any_state(database: Database) -> None:

@@ -34,9 +34,14 @@ async def list_page(connection: StoreConnection, after: str, limit: int) -> list
 
 async def list_shared_keys(connection: StoreConnection) -> list[tuple[str, list[str]]]:
     """Return the listed accounts that use the same key in the same way: the key's fingerprint and their names."""
+    is_listed = accounts.c.removed_at.is_(None)
+    # Usually there are none. Finding that out takes less than half the time of grouping all accounts.
+    unique = select(func.count() - func.count(accounts.c.definition.distinct())).where(is_listed)
+    if not (await connection.execute(unique)).scalar_one():
+        return []
     query = (
         select(func.min(accounts.c.key_fingerprint), func.aggregate_strings(accounts.c.name, "\n"))
-        .where(accounts.c.removed_at.is_(None))
+        .where(is_listed)
         .group_by(accounts.c.definition)
         .having(func.count() > 1)
     )

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from heapq import nsmallest
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, case, func, or_, select, union
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
@@ -21,11 +21,20 @@ from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries.costs import CREATED_USD, IS_CREATED
-from orchestrator.store.queries.job_search_sql import HELD, JobsQuery, has_own_hold, is_hold_active, labels_json
+from orchestrator.store.queries.job_search_sql import (
+    HELD,
+    STOPPED_ACCOUNTS,
+    JobsQuery,
+    has_own_hold,
+    is_hold_active,
+    labels_json,
+)
 from orchestrator.store.schema.mapping import ACCOUNT_STATE_COLUMNS, JOB_COLUMNS, account_state_from_row, job_from_row
 from orchestrator.store.schema.tables import accounts, jobs, run_jobs
 
 MAX_NAMED_ACCOUNTS: Final = 5  # accounts named in a problem group
+
+MAX_SAMPLED_ACCOUNTS: Final = 500  # whose labels are read first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +94,8 @@ async def list_page(
     `after` is an account name and a job id, and requires the default order, by account name.
     """
     jobs_query = JobsQuery(run, now)
-    query = jobs_query.select_jobs(job_filter, *JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
+    columns = (*JOB_COLUMNS, *ACCOUNT_STATE_COLUMNS)
+    query = jobs_query.select_jobs(job_filter, *columns, with_accounts=True, is_partial=True)
     account, job = after
     later = (jobs.c.account > account) | (jobs.c.account == account) & (jobs.c.id > job)
     query = query.where(later).order_by(*jobs_query.order_by(order)).limit(limit).offset(skip)
@@ -101,10 +111,22 @@ async def count(connection: StoreConnection, run: Run, job_filter: JobFilter, no
     return total
 
 
-async def list_accounts(connection: StoreConnection, run: Run, job_filter: JobFilter, now: float) -> list[str]:
-    """Return the accounts of the matching jobs, in no order."""
-    query = JobsQuery(run, now).select_jobs(job_filter, jobs.c.account).distinct()
-    return list((await connection.execute(query)).scalars())
+async def list_account_page(
+    connection: StoreConnection, runs: Sequence[Run], job_filter: JobFilter, now: float, *, limit: int, skip: int = 0
+) -> tuple[list[str], int]:
+    """Return a page of the accounts that have a matching job in one of the runs, by name, and the number of all."""
+    if not runs:
+        return [], 0
+
+    def select_accounts(*, is_partial: bool) -> Select[Any] | CompoundSelect[Any]:
+        queries = [JobsQuery(run, now).select_jobs(job_filter, jobs.c.account, is_partial=is_partial) for run in runs]
+        return union(*queries) if len(queries) > 1 else queries[0].distinct()
+
+    every = select_accounts(is_partial=False).subquery()
+    total = (await connection.execute(select(func.count()).select_from(every))).scalar_one()
+    page = select_accounts(is_partial=len(runs) == 1)  # a union is read as a whole
+    names = await connection.execute(page.order_by(page.selected_columns.account).limit(limit).offset(skip))
+    return list(names.scalars()), total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +160,8 @@ async def list_candidates(
         jobs.c.submitted_at.is_not(None).label("sent"),
         jobs.c.estimated_usd.label("usd"),
     )
-    rows = await connection.execute(jobs_query.select_jobs(job_filter, *columns).order_by(jobs.c.account))
+    query = jobs_query.select_jobs(job_filter, *columns, with_accounts=True)
+    rows = await connection.execute(query.order_by(jobs.c.account))
     return [ActionCandidate(**{**row._mapping, "held": bool(row.held), "sent": bool(row.sent)}) for row in rows]
 
 
@@ -177,6 +200,14 @@ async def get_state_counts(
     return [StateCount(**row._mapping) for row in rows]
 
 
+async def count_by_state(connection: StoreConnection, run: Run, job_filter: JobFilter, now: float) -> dict[str, int]:
+    """Count the matching jobs by displayed state."""
+    jobs_query = JobsQuery(run, now)
+    each = jobs_query.select_jobs(job_filter, jobs_query.displayed_state.label("state")).subquery()
+    rows = await connection.execute(select(each.c.state, func.count()).group_by(each.c.state))
+    return dict(map(tuple, rows))
+
+
 async def list_problem_groups(
     connection: StoreConnection, run: Run, job_filter: JobFilter, now: float, *, limit: int = 50
 ) -> list[ProblemGroup]:
@@ -185,7 +216,8 @@ async def list_problem_groups(
     columns: list[ColumnElement[str]] = [jobs.c.account]
     columns += [jobs_query.error_part(part).label(part) for part in ("kind", "message", "hint")]
     columns += [jobs_query.general_hint().label("general"), jobs_query.displayed_state.label("shown")]
-    each = jobs_query.select_jobs(job_filter, *columns).where(jobs_query.needs_attention).subquery()
+    troubled = jobs_query.select_jobs(job_filter, *columns, is_partial=True).where(jobs_query.may_need_attention)
+    each = troubled.where(jobs_query.needs_attention).subquery()
     alike = func.count()
     query = select(
         each.c.kind,
@@ -216,7 +248,7 @@ async def list_warning_groups(
 ) -> list[ProblemGroup]:
     """Return the open jobs with warnings by the kind of the warning, the most frequent first."""
     kind, message, hint = (jobs.c.warning[part].as_string().label(part) for part in ("kind", "message", "hint"))
-    chosen = JobsQuery(run, now).select_jobs(job_filter, jobs.c.account, kind, message, hint)
+    chosen = JobsQuery(run, now).select_jobs(job_filter, jobs.c.account, kind, message, hint, is_partial=True)
     continues = and_(
         jobs.c.hold.is_(None), jobs.c.state.not_in(TERMINAL_STATES)
     )  # held jobs are in the problem groups already
@@ -245,9 +277,16 @@ async def list_warning_groups(
 
 async def list_labels(connection: StoreConnection, run: Run, now: float) -> list[str]:
     """Return all labels of the run's accounts, sorted."""
-    query = JobsQuery(run, now).select_jobs(JobFilter(), labels_json()).distinct()
-    label_lists = [json.loads(text) for text in (await connection.execute(query)).scalars()]
-    return sorted({label for each in label_lists for label in each})
+    jobs_query = JobsQuery(run, now)
+    in_order = jobs_query.select_jobs(JobFilter(), labels_json().label("labels"), with_accounts=True, is_partial=True)
+    first = in_order.order_by(jobs.c.account, jobs.c.id).limit(MAX_SAMPLED_ACCOUNTS).subquery()
+    texts = set((await connection.execute(select(first.c.labels).distinct())).scalars())
+    # Usually the first accounts have all the labels that there are. Only otherwise the whole run is searched.
+    existing = select(labels_json()).distinct().limit(len(texts) + 1)
+    if set((await connection.execute(existing)).scalars()) - texts:
+        query = jobs_query.select_jobs(JobFilter(), labels_json(), with_accounts=True).distinct()
+        texts = set((await connection.execute(query)).scalars())
+    return sorted({label for text in texts for label in json.loads(text)})
 
 
 async def count_states_by_run(
@@ -258,7 +297,7 @@ async def count_states_by_run(
     each = (
         select(run_jobs.c.run_id, jobs.c.state, has_own_hold(now).label("own"))
         .join(jobs, jobs.c.id == run_jobs.c.job_id)
-        .join(accounts, accounts.c.name == jobs.c.account)
+        .outerjoin(STOPPED_ACCOUNTS, STOPPED_ACCOUNTS.c.name == jobs.c.account)
     ).subquery()  # grouped outside, where an expression with bound values has a name
     alike = (each.c.run_id, each.c.state, each.c.own)
     counts: dict[RunId, Counter[str]] = {}

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Select,
     String,
-    Table,
     Text,
     and_,
     case,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -48,6 +49,15 @@ _SEARCHED_COLUMNS: Final = (
 )
 
 
+STOPPED_ACCOUNTS: Final = (
+    select(accounts.c.name, accounts.c.hold, accounts.c.removed_at)
+    .where(or_(accounts.c.hold.is_not(None), accounts.c.removed_at.is_not(None)))
+    .cte("stopped_accounts")
+    .prefix_with("MATERIALIZED")
+)
+"""The accounts with a hold, or that were removed. They are few: searching them costs less than all accounts."""
+
+
 class JobsQuery:
     """Selects jobs of one run at one moment.
 
@@ -67,6 +77,12 @@ class JobsQuery:
         own = has_own_hold(now)
         self.held = and_(not_(has_ended), or_(own, self._held_by_run))
         self.needs_attention = or_(jobs.c.state == JobState.FAILED, and_(not_(has_ended), own))
+        # Implied by `needs_attention` and read from the job alone, so that SQLite skips most jobs after one look.
+        self.may_need_attention = or_(
+            jobs.c.state == JobState.FAILED,
+            jobs.c.hold.is_not(None),
+            jobs.c.account.in_(select(STOPPED_ACCOUNTS.c.name)),
+        )
         self.displayed_state: ColumnElement[str] = case((self.held, literal(HELD, String)), else_=jobs.c.state)
 
     def is_held(self, state: JobState, *, own: bool) -> bool:
@@ -80,8 +96,8 @@ class JobsQuery:
         return case(
             (jobs.c.state.in_(TERMINAL_STATES), failure),
             (self._is_hold_active(jobs), jobs.c.hold[_HOLD_KEYS[part]].as_string()),
-            (self._is_hold_active(accounts), accounts.c.hold[_HOLD_KEYS[part]].as_string()),
-            (accounts.c.removed_at.is_not(None), literal(getattr(ACCOUNT_REMOVED_HOLD.failure, part), Text)),
+            (self._is_hold_active(STOPPED_ACCOUNTS), STOPPED_ACCOUNTS.c.hold[_HOLD_KEYS[part]].as_string()),
+            (STOPPED_ACCOUNTS.c.removed_at.is_not(None), literal(getattr(ACCOUNT_REMOVED_HOLD.failure, part), Text)),
             (self._held_by_run, by_run),
             else_=failure,
         )
@@ -91,15 +107,29 @@ class JobsQuery:
         hint = func.replace(self.error_part("hint"), " " + jobs.c.account + "`", " NAME`")
         return func.replace(hint, " " + jobs.c.account + " ", " NAME ")
 
-    def select_jobs(self, job_filter: JobFilter, *columns: ColumnElement[Any]) -> Select[Any]:
-        """Select columns of the matching jobs. Removed accounts are included while they have a remote job."""
+    def select_jobs(
+        self,
+        job_filter: JobFilter,
+        *columns: ColumnElement[Any],
+        with_accounts: bool = False,
+        is_partial: bool = False,
+    ) -> Select[Any]:
+        """Select columns of the matching jobs. Removed accounts are included while they have a remote job.
+
+        `with_accounts` is required for columns of `accounts`. `is_partial`: the query reads few of the run's jobs,
+        the first ones in an order or those with a rare property, and checks only for them that they are the run's.
+        """
+        # On SQLite the form decides: it reads all jobs of the run by id, or the jobs in their order until the limit.
+        belongs = and_(run_jobs.c.run_id == self._run.id, run_jobs.c.job_id == jobs.c.id)
+        source = jobs if is_partial else run_jobs.join(jobs, jobs.c.id == run_jobs.c.job_id)
+        if with_accounts or job_filter.label or job_filter.text:
+            source = source.join(accounts, accounts.c.name == jobs.c.account)
         return (
             select(*columns)
-            .select_from(run_jobs)
-            .join(jobs, jobs.c.id == run_jobs.c.job_id)
-            .join(accounts, accounts.c.name == jobs.c.account)
-            .where(run_jobs.c.run_id == self._run.id, *self._conditions(job_filter))
-            .where(or_(accounts.c.removed_at.is_(None), jobs.c.remote_job_id.is_not(None)))
+            .select_from(source.outerjoin(STOPPED_ACCOUNTS, STOPPED_ACCOUNTS.c.name == jobs.c.account))
+            .where(exists().where(belongs) if is_partial else run_jobs.c.run_id == self._run.id)
+            .where(*self._conditions(job_filter))
+            .where(or_(STOPPED_ACCOUNTS.c.removed_at.is_(None), jobs.c.remote_job_id.is_not(None)))
         )
 
     def order_by(self, order: JobSortOrder) -> Sequence[ColumnElement[Any]]:
@@ -152,16 +182,20 @@ class JobsQuery:
         matches = [column.icontains(text, autoescape=True) for column in columns]
         return or_(*matches, labels_json().icontains(json.dumps(text)[1:-1], autoescape=True))
 
-    def _is_hold_active(self, table: Table) -> ColumnElement[bool]:
+    def _is_hold_active(self, table: FromClause) -> ColumnElement[bool]:
         return is_hold_active(table, self._now)
 
 
 def has_own_hold(now: float) -> ColumnElement[bool]:
-    """Whether the job itself or its account has an active hold, regardless of the run."""
-    return or_(is_hold_active(jobs, now), is_hold_active(accounts, now), accounts.c.removed_at.is_not(None))
+    """Whether the job itself or its account has an active hold, regardless of the run.
+
+    The query joins STOPPED_ACCOUNTS, as `JobsQuery.select_jobs` does.
+    """
+    by_account = or_(is_hold_active(STOPPED_ACCOUNTS, now), STOPPED_ACCOUNTS.c.removed_at.is_not(None))
+    return or_(is_hold_active(jobs, now), by_account)
 
 
-def is_hold_active(table: Table, now: float) -> ColumnElement[bool]:
+def is_hold_active(table: FromClause, now: float) -> ColumnElement[bool]:
     """Whether the hold of the job or the account (the table) applies at `now`."""
     until = table.c.hold["until"].as_float()
     return and_(table.c.hold.is_not(None), or_(until.is_(None), until > now))

@@ -181,7 +181,7 @@ class DashboardRoutes:
         if name not in set(ExportFormat):
             raise ProblemError(404, f"There is no export format {name}.", f"Choose {', '.join(ExportFormat)}.")
         query = get_page_query(request)
-        listing = await self._get_job_page(query, limit=MAX_EXPORTED_ACCOUNTS, skip=0)
+        listing = await self._list_jobs(query, limit=MAX_EXPORTED_ACCOUNTS)
         if listing is None:
             raise ProblemError(404, f"There is no run {query.run or 'yet'}.", "`/runs` lists the runs.")
         return export_response(self._backend, [listing], ExportFormat(name), as_file=True)
@@ -332,23 +332,22 @@ class DashboardRoutes:
         overview = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
         if overview is None and query.run:
             raise ProblemError(404, f"There is no run {query.run}.", "`/runs` lists the runs.")
-        listing = await self._get_job_page(query, limit=ROWS_PER_PAGE, skip=(query.page - 1) * ROWS_PER_PAGE)
+        listing = await self._get_job_page(query, overview)
         if listing is not None and query.page > count_pages(listing.total):
             query = replace(query, page=count_pages(listing.total))
-            skip = (query.page - 1) * ROWS_PER_PAGE
-            listing = await self._get_job_page(query, limit=ROWS_PER_PAGE, skip=skip)
+            listing = await self._get_job_page(query, overview)
         return overview, listing, query
 
-    async def _get_job_page(self, query: PageQuery, *, limit: int, skip: int) -> status.JobListing | None:
-        return await self._call(
-            status.list_jobs,
-            query.job_filter,
-            self._backend.now(),
-            run_id=query.run or None,
-            limit=limit,
-            skip=skip,
-            order=query.order,
-        )
+    async def _get_job_page(self, query: PageQuery, overview: status.RunOverview | None) -> status.JobListing | None:
+        """Return the page of jobs; without a filter, its counts are those of the overview of the same run."""
+        known = None if query.is_narrowing else overview
+        skip = (query.page - 1) * ROWS_PER_PAGE
+        listing = await self._list_jobs(query, limit=ROWS_PER_PAGE, skip=skip, with_counts=known is None)
+        return replace(listing, counts=known.counts, total=known.total) if listing and known else listing
+
+    async def _list_jobs(self, query: PageQuery, **options: Any) -> status.JobListing | None:
+        now, run = self._backend.now(), query.run or None
+        return await self._call(status.list_jobs, query.job_filter, now, run_id=run, order=query.order, **options)
 
     async def _find_loss_overview(self, query: PageQuery) -> status.LossOverview | None:
         return await self._call(
