@@ -22,6 +22,7 @@ from orchestrator.dataset.read.source_files import SMALL_FILE_BYTES, list_source
 from orchestrator.dataset.rules import DatasetRules
 
 RULES = DatasetRules(method=None, base_models=("sandbox-small",))
+RULES_WITHOUT_TOKENS = DatasetRules(method=None)  # with tokens, each worker would load their ranks
 ODD_LINES = (
     '{"messages": [',
     "7",
@@ -93,7 +94,7 @@ def test_killed_process_is_one_clear_message(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
     path.write_text("\n".join(row for _ in range(4) for row in iter_rows()))
     assert path.stat().st_size > 4 * PART_BYTES
-    lines = DatasetChecker(path, RULES).iter_lines(workers=2)
+    lines = DatasetChecker(path, RULES_WITHOUT_TOKENS).iter_lines(workers=2)
     next(lines)
     for process in multiprocessing.active_children():
         process.kill()
@@ -102,7 +103,7 @@ def test_killed_process_is_one_clear_message(tmp_path: Path) -> None:
 
 
 def test_processes_end_when_the_caller_stops_early(tmp_path: Path) -> None:
-    lines = DatasetChecker(write_dataset(tmp_path / "chats"), RULES).iter_lines(workers=2)
+    lines = DatasetChecker(write_dataset(tmp_path / "chats"), RULES_WITHOUT_TOKENS).iter_lines(workers=2)
     next(lines)
     lines.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()

@@ -209,15 +209,18 @@ def test_any_edits_of_lines_give_the_result_of_a_full_check(
 
 
 def test_two_processes_have_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, edited = tmp_path / "chats.jsonl", tmp_path / "edited" / "chats.jsonl"
+    lines = [json.dumps(make_chat(number)) for number in range(60)]
+    edited.parent.mkdir()
+    write_lines(path, lines)
+    write_lines(edited, ["", *lines])
+    expected, expected_after_edit = check(path, None), check(edited, None)
+    assert expected != expected_after_edit
     monkeypatch.setattr(checker, "count_workers", lambda _: 2)
     monkeypatch.setattr(checker, "MIN_BYTES_PER_WORKER", 0)
-    path = tmp_path / "chats.jsonl"
-    lines = [json.dumps(make_chat(number)) for number in range(60)]
-    write_lines(path, lines)
-    expected = check(path, None)
     assert check(path, tmp_path / "cache") == expected
-    write_lines(path, ["", *lines])
-    assert check(path, tmp_path / "cache") == check(path, None) != expected
+    edited.replace(path)
+    assert check(path, tmp_path / "cache") == expected_after_edit
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 
 import pytest
@@ -46,14 +46,12 @@ def test_encoding_hash_and_pattern_match_tiktoken(name: str, definitions: dict[s
 
 
 @pytest.fixture(params=["with the extra fast", "without"])
-def _extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "without":
         monkeypatch.setitem(sys.modules, "gigatoken", None)
+        monkeypatch.setattr(encodings, "get_token_counter", cache(encodings.get_token_counter.__wrapped__))
     else:
         pytest.importorskip("gigatoken")
-    encodings.get_token_counter.cache_clear()
-    yield
-    encodings.get_token_counter.cache_clear()
 
 
 @pytest.mark.usefixtures("_extra")
