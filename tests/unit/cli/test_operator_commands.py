@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import typer
+from deploy_files import list_commands
 
-from orchestrator.cli.commands import app
 from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 
 OTHER_COMMANDS = {
@@ -17,7 +16,7 @@ OTHER_COMMANDS = {
 
 @pytest.mark.parametrize("action", OperatorAction)
 def test_every_action_has_a_command_with_its_summary(action: OperatorAction) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = list_commands()
     assert OTHER_COMMANDS.get(action, action.value) in commands
     if action not in OTHER_COMMANDS:
         assert commands[action.value].help == ACTION_INFO[action].summary
