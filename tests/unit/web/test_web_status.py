@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Mount
 from web_application import create_app
 from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, run, status
 
@@ -168,3 +170,8 @@ def test_application_of_the_tests_is_that_of_the_program() -> None:
     backend = WebServiceDouble(ready("acme")).program()
     documents = [build(backend).openapi() for build in (create_app, create_app, create_program_app)]
     assert documents[0] == documents[1] == documents[2]
+
+
+def test_each_route_is_built_once() -> None:
+    routes = create_program_app(WebServiceDouble(ready("acme")).program()).routes
+    assert {type(route) for route in routes} == {APIRoute, Mount}, "FastAPI builds those of an included router again"

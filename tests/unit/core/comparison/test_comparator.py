@@ -6,6 +6,7 @@ The benchmark of the issue measures more worlds; these are few and fast, and hol
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -13,9 +14,11 @@ from itertools import product
 import pytest
 from comparison_worlds import World, create_input
 
+from orchestrator.core.comparison.answer import AnswerRound
 from orchestrator.core.comparison.comparability import Obstacle
 from orchestrator.core.comparison.comparator import ComparisonResult, compare_models
 from orchestrator.core.comparison.measurement import Conclusion, MeasurementKind
+from orchestrator.core.comparison.quality import AnswerScorer
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
 
 ALIKE, DIFFERENT = ComparisonVerdict.ALIKE, ComparisonVerdict.DIFFERENT
@@ -182,6 +185,19 @@ def test_single_account_is_not_sure_and_no_account_is_no_error() -> None:
 def test_same_answers_give_the_same_result() -> None:
     world = World(seed=7, accounts=3, changed=0.2)
     assert compare_models(create_input(world)) == compare_models(create_input(world))
+
+
+def test_base_model_is_scored_once_for_all_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored = []
+    score_rounds = AnswerScorer.score_rounds
+
+    def count(scorer: AnswerScorer, rounds: Sequence[AnswerRound], references: Mapping[str, str]) -> dict[str, float]:
+        scored.append(len(rounds))
+        return score_rounds(scorer, rounds, references)
+
+    monkeypatch.setattr(AnswerScorer, "score_rounds", count)
+    compare_models(create_input(World(seed=1, accounts=4, probes=15)))
+    assert sorted(scored) == [1, 2, 2, 2, 2]  # the base model has one round, each account two
 
 
 @pytest.mark.parametrize("accounts", [3, 4, 10])
