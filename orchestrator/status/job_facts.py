@@ -41,12 +41,19 @@ class JobFacts:
         )
 
 
-async def load_job_facts(connection: StoreConnection, runs: Collection[str], jobs: Collection[Job]) -> JobFacts:
-    """Load the facts about these jobs, which belong to these runs."""
+async def load_job_facts(
+    connection: StoreConnection,
+    runs: Collection[str],
+    jobs: Collection[Job],
+    comparisons: Mapping[str, RunVerdicts] | None = None,
+) -> JobFacts:
+    """Load the facts about these jobs, which belong to these runs; `comparisons` if they are known already."""
     ids = [job.id for job in jobs]
+    if comparisons is None:
+        comparisons = {run: await acceptances.load_run_verdicts(connection, run) for run in runs}
     return JobFacts(
         latest_notes=await events.get_latest_notes(connection, ids),
         deployments=await load_deployments(connection, jobs),
         checkpoints=await checkpoints.list_by_jobs(connection, ids),
-        comparisons={run: await acceptances.load_run_verdicts(connection, run) for run in runs},
+        comparisons=comparisons,
     )

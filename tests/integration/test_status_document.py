@@ -23,7 +23,9 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, hold_job
-from orchestrator.status import StatusCache, StatusCacheConfig, get_status, status_to_dict
+from orchestrator.status import JobView, StatusCache, StatusCacheConfig, get_status, status_to_dict
+from orchestrator.status.cache import job_line_cache
+from orchestrator.status.cache.job_line import JobLine, build_job_line
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import row_versions, runs
 from orchestrator.store.queries.deployments import deployment_records
@@ -88,16 +90,29 @@ async def accept(database: Database) -> None:
     await accept_models(database, ["finished"], reason="tested", by="me", now=NOW)
 
 
-async def test_document_follows_verdicts_and_acceptances(database: Database) -> None:
+async def test_document_follows_verdicts_and_acceptances(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def build_line(view: JobView, *arguments: Any) -> JobLine:
+        built.append(view.account)
+        return build_job_line(view, *arguments)
+
+    monkeypatch.setattr(job_line_cache, "build_job_line", build_line)
     document = StatusCache(PATIENT)
     await fill(database, JOBS)
     seen = [await assert_matches_read_model(document, database, NOW)]
+    assert len(built) == len(JOBS)
+    built.clear()
     await compare(database)
     seen.append(await assert_matches_read_model(document, database, NOW))
     await accept(database)
     seen.append(await assert_matches_read_model(document, database, NOW))
     await revoke_acceptances(database, ["finished"], by="me", now=NOW)
     seen.append(await assert_matches_read_model(document, database, NOW))
+    assert built == ["finished"] * 3, "only the lines of compared or accepted models are built again"
+    await store_comparison(database, "c2", {"running": "alike"}, {"running": "m-2"}, NOW + 1)
+    await assert_matches_read_model(document, database, NOW)
+    assert sorted(built[3:]) == ["finished", "running"], "the earlier verdict has gone"
     jobs = [next(each for each in json.loads(text)["jobs"] if each["account"] == "finished") for text in seen]
     compared, accepted = jobs[1]["comparison"], jobs[2]["comparison"]
     assert jobs[0]["comparison"] is None

@@ -87,6 +87,12 @@ class RunVerdicts:
             accepted_reason=accepted[-1].reason if accepted else None,
         )
 
+    def list_changed_accounts(self, before: RunVerdicts) -> set[str]:
+        """Return the accounts for whose models `find` may return something else than it did before."""
+        compared = self.verdicts.keys() | before.verdicts.keys()
+        changed = {key[0] for key in compared if self.verdicts.get(key) != before.verdicts.get(key)}
+        return changed | {each.account for each in set(self.acceptances) ^ set(before.acceptances)}
+
 
 NO_VERDICTS: Final = RunVerdicts(verdicts={})
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
+from orchestrator.core.comparison.gate import NO_VERDICTS, RunVerdicts
 from orchestrator.core.jobs.run import Run
 from orchestrator.status.cache.job_line import JobLine, build_job_line
 from orchestrator.status.job_facts import load_job_facts
@@ -46,22 +47,31 @@ class JobLineCache:
         """In the order of the document."""
         self._scope: object = None
         """What every line depends on besides its row; another scope makes all cached lines void."""
+        self._verdicts = NO_VERDICTS
+        """What the lines show of comparisons and acceptances."""
+        self._verdicts_version: object = None
 
     async def update_rows(self, database: Database, run: Run, now: float) -> None:
         """Build the lines of the jobs that changed, and drop those of jobs that have gone."""
         # A line shows the holds that moderation causes, but not its progress, which would void all lines every few
-        # seconds. Every line is built again after a comparison or an acceptance: both are rare.
+        # seconds. After a comparison or an acceptance only the lines of its models are built again.
         async with database.read_long() as connection:
-            comparisons_version = await acceptances.get_version(connection, run.id)
+            # The version is read before the verdicts: a commit in between causes one load too many, not one too few.
+            verdicts, verdicts_version = self._verdicts, await acceptances.get_version(connection, run.id)
+            if verdicts_version != self._verdicts_version:
+                verdicts = await acceptances.load_run_verdicts(connection, run.id)
             versions = await row_versions.list_by_run(connection, run.id)
-        scope = (replace(run, moderation=None), run.holds, comparisons_version)
+        scope = (replace(run, moderation=None), run.holds)
         known = self._lines if self._scope == scope else {}
+        if changed := verdicts.list_changed_accounts(self._verdicts):
+            known = await asyncio.to_thread(_drop_lines, known, changed)
         # In a thread: the event loop gets a turn every few milliseconds, however many jobs there are.
         lines, missing = await asyncio.to_thread(_match_lines, versions, known)
-        built = await self._build_lines(database, run, missing, now)
+        built = await self._build_lines(database, run, missing, verdicts, now)
         if missing:  # a job may have been deleted between the two queries: then its line is missing
             lines = await asyncio.to_thread(_merge_lines, versions, lines, built)
         self._scope, self._lines = scope, lines
+        self._verdicts, self._verdicts_version = verdicts, verdicts_version
 
     async def get_lines(
         self, database: Database, run: Run, now: float, max_aged: int | None
@@ -78,18 +88,18 @@ class JobLineCache:
                 elif (later := line.at(now, today)) is not line:
                     renewed[version] = later
             await asyncio.sleep(0)
-        renewed |= await self._build_lines(database, run, outdated[:max_aged], now)
+        renewed |= await self._build_lines(database, run, outdated[:max_aged], self._verdicts, now)
         self._lines |= renewed
         return list(self._lines.values()), len(outdated) == len(outdated[:max_aged])
 
     async def _build_lines(
-        self, database: Database, run: Run, versions: Sequence[str], now: float
+        self, database: Database, run: Run, versions: Sequence[str], verdicts: RunVerdicts, now: float
     ) -> dict[str, JobLine]:
         lines: dict[str, JobLine] = {}
         for start in range(0, len(versions), self._config.build_chunk_lines):
             async with database.read() as connection:
                 chunk = versions[start : start + self._config.build_chunk_lines]
-                lines |= await _build_chunk(connection, run, chunk, now)
+                lines |= await _build_chunk(connection, run, chunk, verdicts, now)
             await asyncio.sleep(0)
         return lines
 
@@ -98,6 +108,12 @@ def _match_lines(versions: Sequence[str], known: Mapping[str, JobLine]) -> tuple
     """Return the known lines in the order of the versions, and the versions without a line."""
     lines = {version: line for version in versions if (line := known.get(version))}
     return lines, [version for version in versions if version not in lines] if len(lines) < len(versions) else []
+
+
+def _drop_lines(lines: Mapping[str, JobLine], accounts: Collection[str]) -> dict[str, JobLine]:
+    """Return the lines without those of these accounts."""
+    account_of = row_versions.account_from_row_version
+    return {version: line for version, line in lines.items() if account_of(version) not in accounts}
 
 
 def _merge_lines(
@@ -113,12 +129,12 @@ def _iter_chunks(items: Iterable[tuple[str, JobLine]], size: int) -> Iterable[Se
 
 
 async def _build_chunk(
-    connection: StoreConnection, run: Run, versions: Sequence[str], now: float
+    connection: StoreConnection, run: Run, versions: Sequence[str], verdicts: RunVerdicts, now: float
 ) -> dict[str, JobLine]:
     version_by_job = {row_versions.job_id_from_row_version(version): version for version in versions}
     loaded = await jobs.get_many(connection, list(version_by_job))
     account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
-    facts = await load_job_facts(connection, [run.id], loaded.values())
+    facts = await load_job_facts(connection, [run.id], loaded.values(), {run.id: verdicts})
     lines = {}
     for job in loaded.values():
         account_state = account_states[job.account]

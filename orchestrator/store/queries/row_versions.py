@@ -40,6 +40,11 @@ def job_id_from_row_version(row_version: str) -> JobId:
     return JobId(row_version.split(FIELD_SEPARATOR, 2)[1])
 
 
+def account_from_row_version(row_version: str) -> str:
+    """Return the name of the account of the job that the row version belongs to."""
+    return row_version.split(FIELD_SEPARATOR, 1)[0]
+
+
 # The deployments of a job change without a new version of the job. Their versions only grow, and no row is deleted.
 _deployed_versions = (
     select(func.sum(deployments.c.version)).where(deployments.c.job_id == jobs.c.id).scalar_subquery()
