@@ -6,7 +6,7 @@ Made for ten thousand accounts: the database filters, counts and sums, and only 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,7 +15,7 @@ from orchestrator.core.jobs.end_range import EndRange, OpenJobs, estimate_end_ra
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
-from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
 from orchestrator.status.job_facts import load_job_facts
@@ -128,13 +128,15 @@ async def find_run_overview(database: Database, now: float, *, run_id: str | Non
 
 
 async def _estimate_end_range(
-    connection: StoreConnection, run: Run, state_counts: Iterable[StateCount], now: float
+    connection: StoreConnection, run: Run, state_counts: Sequence[StateCount], now: float
 ) -> EndRange | None:
     open_counts = [share for share in state_counts if share.state not in {*TERMINAL_STATES, HELD}]
     windows = {}
     for provider in {share.provider for share in open_counts}:
-        found = await stats.get_job_durations(connection, run.id, ProviderName(provider), MAX_DURATIONS)
-        windows[provider] = end_window_from_durations(found.recent_seconds, found.succeeded, found.open)
+        durations = await stats.list_recent_durations(connection, run.id, ProviderName(provider), MAX_DURATIONS)
+        by_state = counts_by_state(share for share in state_counts if share.provider == provider)
+        open_count = sum(count for state, count in by_state.items() if state not in TERMINAL_STATES)
+        windows[provider] = end_window_from_durations(durations, by_state.get(JobState.SUCCEEDED, 0), open_count)
     return estimate_end_range(
         (
             OpenJobs(

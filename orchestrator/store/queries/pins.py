@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Text, bindparam, cast, func, select, update
+from sqlalchemy import Text, and_, bindparam, cast, exists, false, func, or_, select, update
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job import Job, RunId
@@ -51,9 +51,7 @@ async def list_different_values(connection: StoreConnection, run_id: RunId) -> l
     """Return the distinct hyperparameters that the run's jobs were trained with; none if no provider has several."""
     values = cast(jobs.c.hyperparameters, Text)
     of_run = run_jobs.c.job_id == jobs.c.id, run_jobs.c.run_id == run_id, jobs.c.remote_job_id.is_not(None)
-    # Almost always there are none. Finding that out takes half the time of grouping all jobs.
-    known = (await connection.execute(select(jobs.c.provider, values).where(*of_run).distinct())).all()
-    if len(known) == len({provider for provider, _ in known}):
+    if not await _has_different_values(connection, run_id):
         return []
     query = (
         select(jobs.c.provider, values, func.min(jobs.c.account), func.count())
@@ -66,6 +64,24 @@ async def list_different_values(connection: StoreConnection, run_id: RunId) -> l
         ValueUsage(ProviderName(provider), json.loads(text), account, count)
         for provider, text, account, count in rows
     ]
+
+
+async def _has_different_values(connection: StoreConnection, run_id: RunId) -> bool:
+    """Return whether two submitted jobs of the run at the same provider have different hyperparameters.
+
+    Almost always there are none, so each query looks for a job that differs from those that were found before, and
+    checks only for such jobs that they are the run's: a fraction of the time of grouping all jobs.
+    """
+    values = cast(jobs.c.hyperparameters, Text)
+    of_run = exists().where(run_jobs.c.run_id == run_id, run_jobs.c.job_id == jobs.c.id)
+    known: dict[str, str] = {}
+    while True:
+        is_known = or_(*(and_(jobs.c.provider == name, values == text) for name, text in known.items()), false())
+        query = select(jobs.c.provider, values).where(jobs.c.remote_job_id.is_not(None), ~is_known, of_run).limit(1)
+        found = (await connection.execute(query)).one_or_none()
+        if found is None or found[0] in known:
+            return found is not None
+        known[found[0]] = found[1]
 
 
 async def _get_pins(connection: StoreConnection, job: Job) -> tuple[RunId, dict[str, PinnedValues | None]]:

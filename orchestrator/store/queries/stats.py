@@ -31,13 +31,21 @@ async def get_job_durations(
 ) -> JobDurations:
     """Return durations and counts of the run's jobs at this provider."""
     which = {"run": run_id, "provider": provider}
-    newest = (await connection.execute(_RECENT_DURATIONS, {**which, "limit": limit})).scalars().all()
+    newest = await list_recent_durations(connection, run_id, provider, limit)
     counts = {row.state: row.jobs for row in await connection.execute(_COUNTS_BY_STATE, which)}
     return JobDurations(
         newest,
         succeeded=counts.get(JobState.SUCCEEDED, 0),
         open=sum(count for state, count in counts.items() if state not in TERMINAL_STATES),
     )
+
+
+async def list_recent_durations(
+    connection: StoreConnection, run_id: RunId, provider: ProviderName, limit: int
+) -> Sequence[float]:
+    """Return the seconds from submission to end of the run's jobs at this provider that succeeded last."""
+    values = {"run": run_id, "provider": provider, "limit": limit}
+    return (await connection.execute(_RECENT_DURATIONS, values)).scalars().all()
 
 
 _at_provider_of_run = (jobs.c.run_id == bindparam("run")) & (jobs.c.provider == bindparam("provider"))
