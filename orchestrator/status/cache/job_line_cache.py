@@ -25,7 +25,7 @@ class StatusCacheConfig:
     max_age_seconds: float = 10.0
     """Age after which what depends on the time alone, such as progress, is computed again."""
     build_time_divisor: int = 5
-    """While jobs change all the time, building takes at most this fraction (1/5) of the time."""
+    """While jobs change all the time, building takes this fraction (1/5) of the time, see `pause_after`."""
     build_chunk_lines: int = 50
     """Lines built before the event loop gets a turn."""
     renew_chunk_lines: int = 2000
@@ -36,6 +36,15 @@ class StatusCacheConfig:
     """How long a reader waits for a build before it gets the previous document."""
     max_staleness_seconds: float = 3.0
     """Age of the previous document from which a reader waits for the build instead."""
+
+    def pause_after(self, build_seconds: float) -> float:
+        """Return for how many seconds no other build begins after one that took so long.
+
+        A long build must begin early enough to end before the previous document is too old, or else readers wait for
+        all of it; but building takes at most half of the time.
+        """
+        latest = max(self.max_staleness_seconds - 2 * build_seconds, build_seconds)
+        return min((self.build_time_divisor - 1) * build_seconds, latest)
 
 
 class JobLineCache:

@@ -22,7 +22,8 @@
 # * `_fresh_at` (event loop's clock) is when the body was last known to be up to date; after `max_staleness_seconds`
 #   it is not served any more, and readers wait for the build however long it takes.
 # * `_next_build_at` (event loop's clock) limits the share of time that goes into building: after a build of t seconds
-#   no other begins for (build_time_divisor - 1) * t seconds, whatever changed. Until then the body counts as fresh.
+#   no other begins for (build_time_divisor - 1) * t seconds, or fewer if t is long (`pause_after`), whatever changed.
+#   Until then the body counts as fresh.
 #
 # A reader waits at most `max_wait_seconds` for a build and then gets the previous body. One build serves all readers.
 # A build that is already under way may have read the database before the change that the reader knows of (its own
@@ -173,8 +174,7 @@ class StatusCache:
                 self._data_version = data_version
             self._body, is_complete = await self._build(database, now, max_aged)
             self._renewed_at = now if is_complete else -max_age
-            pause = (clock() - build_started) * (self._config.build_time_divisor - 1)
-            self._next_build_at = clock() + pause
+            self._next_build_at = clock() + self._config.pause_after(clock() - build_started)
         self._fresh_at = started
 
     async def _update_rows(self, database: Database, now: float) -> None:
