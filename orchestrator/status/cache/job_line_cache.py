@@ -41,9 +41,9 @@ class StatusCacheConfig:
         """Return for how many seconds no other build begins after one that took so long.
 
         A long build must begin early enough to end before the previous document is too old, or else readers wait for
-        all of it; but building takes at most half of the time.
+        all of it; but building takes at most two thirds of the time.
         """
-        latest = max(self.max_staleness_seconds - 2 * build_seconds, build_seconds)
+        latest = max(self.max_staleness_seconds - 2 * build_seconds, build_seconds / 2)
         return min((self.build_time_divisor - 1) * build_seconds, latest)
 
 

@@ -44,8 +44,8 @@ MAX_SHARED_JOBS: Final = 500
 """Jobs of the largest page that is shared. An export of all jobs is not kept in memory."""
 MAX_SHARED_CURVES: Final = 1000
 """Timelines and loss curves of the largest result that is shared: as many as the dashboard shows."""
-READ_TIME_DIVISOR: Final = 3
-"""While jobs change all the time, equal reads take at most this fraction (1/3) of the time."""
+READ_TIME_DIVISOR: Final = 5
+"""While jobs change all the time, equal reads take at most this fraction (1/5) of the time."""
 MAX_PAUSE_SECONDS: Final = 1.0
 
 
