@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from machine_speed import scale_seconds, set_time_factor
 from postgres import Postgres, serving
 
@@ -68,6 +69,14 @@ def commit_without_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "_configure", configure_for_tests)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def print_plain_tracebacks() -> None:
+    """Log an exception without the variables of its frames, which structlog prints by default for a second of CPU."""
+    *processors, _ = structlog.get_config()["processors"]
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, renderer])
 
 
 @pytest.fixture(scope="session")

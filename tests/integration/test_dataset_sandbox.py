@@ -177,7 +177,7 @@ def outcome(path: Path, into: Path, rules: DatasetRules) -> BuildResult | Datase
         return error
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(
     content=LIKELY_FILES | FILES | damaged(),
     name=st.sampled_from(["chat.json", "rows.jsonl"]),

@@ -172,7 +172,12 @@ def loop(database_url: str) -> Iterator[Loop]:
     loop.close()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(story=st.lists(happenings, max_size=25))
 def test_whatever_comes_in_whatever_order(loop: Loop, story: list[Request | float | str]) -> None:
     loop.runner.run(_play(WebhookStage(loop.database), story))

@@ -28,6 +28,8 @@ LONGEST = (
     "test_chaos.py::test_three_runs",
     "test_chaos.py::",
     "test_replicas.py::",
+    "test_shutdown.py::",
+    "test_six_providers.py::",
     "test_bucket_uploads.py::",
     "test_database_outage.py::",
     "test_database_full.py::",
@@ -36,6 +38,7 @@ LONGEST = (
     "test_clock_change.py::",
     "test_restart_after_kill.py::",
     "test_compare_command.py::",
+    "test_run_moderation.py::test_service_works",
     "test_azure_sdk.py::",
     "test_half_sent_requests.py::",
 )
