@@ -51,6 +51,14 @@ async def test_free_port_is_reported_and_released() -> None:
     await again.stop()
 
 
+def test_answers_do_not_wait_for_the_acknowledgement_of_their_head() -> None:
+    """An answer is sent in two parts. With Nagle's algorithm the second waits 40 ms on each kept connection."""
+    with WebServer(app, "127.0.0.1", 0)._listen() as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_server_leaves_signal_handlers_unchanged() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     server = WebServer(app, "127.0.0.1", 0)
