@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import Response
+
+from orchestrator.sandbox.server import open_listener
 
 BODY = Path(sys.argv[1]).read_bytes()
 app = FastAPI()
@@ -20,6 +21,6 @@ async def body() -> Response:
     return Response(BODY, media_type="application/json")
 
 
-listener = socket.create_server(("127.0.0.1", 0))
+listener = open_listener("127.0.0.1", 0)
 print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listener])

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from orchestrator.sandbox.server import _ClosableConnection, _SandboxServer
+from orchestrator.sandbox.server import _ClosableConnection, _SandboxServer, open_listener
 
 
 @asynccontextmanager
 async def serve_on_free_port(app: ASGIApp) -> AsyncIterator[str]:
     """Serve until the block ends; gives the address, without a path."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = open_listener("127.0.0.1", 0)
     config = uvicorn.Config(
         app, http=_ClosableConnection, ws="none", lifespan="off", log_config=None, access_log=False
     )

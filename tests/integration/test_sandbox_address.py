@@ -13,6 +13,7 @@ from machine_speed import scale_seconds
 
 from orchestrator.cli.handlers import sandbox
 from orchestrator.sandbox import SandboxSettings
+from orchestrator.sandbox.server import open_listener
 
 
 def listens(host: str) -> bool:
@@ -39,3 +40,10 @@ async def test_the_printed_address_answers(host: str, capsys: pytest.CaptureFixt
     serving.cancel()
     with suppress(asyncio.CancelledError):
         await serving
+
+
+def test_answers_do_not_wait_for_the_acknowledgement_of_their_head() -> None:
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
