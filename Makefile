@@ -41,8 +41,12 @@ format: install
 unit: install
 	$(BIN)/pytest -n 2 --dist worksteal -p no:schemathesis tests/structure tests/unit
 
-contract integration hostile: install
+integration: install
 	$(BIN)/pytest -n 2 --dist worksteal tests/$@
+
+# More processes than cores, because these tests wait for timers and for other processes.
+contract hostile: install
+	$(BIN)/pytest -n 4 --dist worksteal tests/$@
 
 # More processes than cores, because the tests mostly wait for other processes. The longest tests begin first, and those
 # of a browser stay together (tests/acceptance/helpers/longest_first.py).
