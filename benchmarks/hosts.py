@@ -46,6 +46,7 @@ def listen_in(names: Sequence[str], port: int = 0) -> tuple[int, list[socket.soc
         if name:
             _move_to(os.open(FOLDER / name, os.O_RDONLY))
         listener = socket.create_server(("127.0.0.1", port), backlog=1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as PostgreSQL and web servers have it
         port = listener.getsockname()[1]
         found.append(listener)
         if name:
