@@ -150,6 +150,22 @@ async def test_dead_delivery_is_sent_again(dashboard: ServedDashboard, watched: 
     assert await dashboard.list_deliveries(DeliveryStatus.FAILED) == []
 
 
+async def test_page_renewed_at_once_after_an_action_does_not_open_the_dialog_again(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    await dashboard.add_deliveries({"attempts": 8, "error": "503: try later"})
+    page = watched.page
+    await page.goto(f"{dashboard.url}/deliveries")
+    await page.locator("#act-redeliver-1").click()
+    await expect(page.get_by_role("dialog", name="Retry 1 delivery?")).to_be_visible()
+    is_open = """() => {
+        document.dispatchEvent(new CustomEvent('actionPerformed', {detail: {message: 'Done'}}));
+        document.dispatchEvent(new CustomEvent('htmx:after:swap'));  // before the event that the dialog was closed
+        return document.getElementById('action-dialog').open; }"""
+    assert not await page.evaluate(is_open)
+    await expect(page.locator("#toast")).to_have_text("Done")
+
+
 async def test_reader_sees_no_actions(opener: PageOpener, dashboard: ServedDashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN), token("eyes", READER_TOKEN, Role.READER)]
     page = await opener.open()

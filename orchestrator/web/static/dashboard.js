@@ -82,14 +82,20 @@ document.addEventListener("htmx:after:swap", () => {
   updateSelectionCount();
   submitChangedSearch();
 });
-document.addEventListener("actionPerformed", (event) => {
+// Empty it first: the close event comes later, and a swap before that event would open the dialog again.
+function closeDialog() {
+  byId("action-dialog").replaceChildren();
   byId("action-dialog").close();
+}
+document.addEventListener("actionPerformed", (event) => {
+  closeDialog();
   showToast(event.detail.message);
   for (const box of document.querySelectorAll(".select input, #select-matching")) box.checked = false;
   updateSelectionCount();
   refresh();
 });
-document.addEventListener("close", (event) => { if (event.target.id === "action-dialog") event.target.replaceChildren(); }, true);
+const emptyDialog = (event) => { if (event.target.id === "action-dialog") event.target.replaceChildren(); };
+for (const name of ["cancel", "close"]) document.addEventListener(name, emptyDialog, true);
 
 // Actions apply to the selected accounts, or to all that match the filter if that box is checked. Without a selection the
 // buttons are disabled; the service refuses such a request as well.
@@ -137,7 +143,7 @@ async function copy(text) {
 document.addEventListener("click", async (event) => {
   if (event.target.closest("dialog [data-close]")) {
     event.preventDefault();
-    byId("action-dialog").close();
+    closeDialog();
   }
   const button = event.target.closest("[data-copy]");
   if (!button) return;
