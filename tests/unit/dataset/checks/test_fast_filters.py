@@ -37,48 +37,17 @@ SUSPICIOUS = (
     *("{{char}}", "<think>hm</think>", "[THINK]x[/THINK]", "![a](b.png)", "<img src=x>", "[INST]", "</s>"),
     *("<start_of_turn>", "<\uff5cUser\uff5c>", "&amp;", "R&D", "\u00c2\u00a0x", "\u00c3\u00a9", "\u00e2\u20ac\u2122"),
     *("\u00f0\u0178\u02dc", "\ufffd", "caf\u00e9", "\u00c9COLE", "\u03a3\u039f\u03a3", "\u0130stanbul", "\u3002"),
-    *(
-        "\uff01",
-        "\uff1a",
-        "\uff1b",
-        "\uff1f",
-        "\uff0c",
-        "- item",
-        "[1]",
-        "Kazak",
-        "J.",
-        "x: y",
-        '"a":',
-        '\\": z',
-        "a\tb",
-    ),
+    *("\uff01", "\uff1a", "\uff1b", "\uff1f", "\uff0c", "- item", "[1]", "Kazak", "J."),
+    *("x: y", '"a":', '\\": z', "a\tb"),
 )
+ORDINARY = "We open at ten and close at four every day. Please ask for help! Why? Orders, returns; thanks"
 CLAUSE_END = re.compile("[\n.;:!?\u3002\uff01\uff1a\uff1b\uff1f]")
 
 
 def write_chats(seed: int, count: int) -> list[dict[str, Any]]:
     """Write chats of ordinary words with some suspicious ones."""
     chance = Random(seed)
-    words = [
-        "We",
-        "open",
-        "at",
-        "ten",
-        "and",
-        "close",
-        "at",
-        "four",
-        "every",
-        "day.",
-        "Please",
-        "ask",
-        "for",
-        "help!",
-        "Why?",
-        "Orders,",
-        "returns;",
-        "thanks",
-    ]
+    words = ORDINARY.split()
 
     def write_text() -> str:
         text = chance.choices(words, k=chance.randint(1, 60))
