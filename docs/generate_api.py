@@ -46,7 +46,7 @@ $ curl -N -H "Authorization: Bearer $TOKEN" -H "Accept: text/event-stream" http:
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of the application."""
-    return create_app(cast(Any, WebBackend)(**dict.fromkeys(WebBackend.__dataclass_fields__))).openapi()
+    return create_app(cast(Any, WebBackend)(**dict.fromkeys(WebBackend.__struct_fields__))).openapi()
 
 
 def openapi() -> str:

@@ -20,7 +20,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from structlog.stdlib import BoundLogger
 
@@ -35,6 +34,7 @@ from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.plan import Plan, PlanStep, Work, check_distinct_work
+from orchestrator.core.structs import Struct
 from orchestrator.daemon.deployments.run_deployments import RunDeployments, RunDeploymentTable
 from orchestrator.daemon.maintenance import model_expiry
 from orchestrator.daemon.moderation_pool import ModerationPool
@@ -47,8 +47,7 @@ from orchestrator.planning.provider_facts import gather_provider_facts
 from orchestrator.store.db.database import Database
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRun:
+class PlannedRun(Struct, frozen=True, kw_only=True):
     """A run of the accounts file with its plan."""
 
     desired: DesiredState
@@ -56,8 +55,7 @@ class PlannedRun:
     models: ReportedModels  # the base models, as the providers report them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedFile:
+class PlannedFile(Struct, frozen=True, kw_only=True):
     """The accounts file with the plans of its runs."""
 
     inputs: LoadedInputs

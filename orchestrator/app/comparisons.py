@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, create_running_error, start_comparison
@@ -23,6 +22,7 @@ from orchestrator.core.errors import ConfigError, NothingToDo, ProviderError
 from orchestrator.core.inference import ChatQuestion, ModelAddress
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, replace
 from orchestrator.daemon.comparisons.comparison_asker import MAX_REQUESTS_IN_FLIGHT
 from orchestrator.daemon.comparisons.comparison_planner import (
     FindPrice,
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
 _CLAIM_RETRY_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedComparison:
+class PreparedComparison(Struct, frozen=True, kw_only=True):
     """A comparison that may be run, with what it is expected to cost."""
 
     comparison: Comparison

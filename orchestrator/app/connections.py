@@ -27,7 +27,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +40,7 @@ from orchestrator.core.errors import AccountError, ConfigError, Failure, Provide
 from orchestrator.core.jobs.observer import NULL_OBSERVER
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.inputs.secrets.references import accepts_document, list_key_variables, resolve_reference
 from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.providers.instrumentation import instrument_provider

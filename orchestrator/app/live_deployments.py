@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.control.accounts import unknown_accounts_error
@@ -14,6 +13,7 @@ from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import ProviderError
+from orchestrator.core.structs import Struct
 from orchestrator.planning.deployment_forecasts import find_deployment_provider
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.queries.deployments import deployment_records
@@ -25,8 +25,7 @@ LIST_TIMEOUT_SECONDS: Final = 60.0
 MAX_CONCURRENT_LISTS: Final = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveDeployment:
+class LiveDeployment(Struct, frozen=True, kw_only=True):
     """A deployment at a provider, with the record of this database, if there is one."""
 
     account: str
@@ -54,8 +53,7 @@ class LiveDeployment:
         return self.usd_per_hour * max(now - self.remote.created_at, 0.0) / SECONDS_PER_HOUR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveListing:
+class LiveListing(Struct, frozen=True, kw_only=True):
     """What the providers list, and the accounts that could not be read, with the reason."""
 
     deployments: tuple[LiveDeployment, ...]

@@ -6,7 +6,6 @@ import asyncio
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.app.clock import SystemClock
@@ -16,6 +15,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.notifications.delivery import NotificationTarget
 from orchestrator.core.notifications.notification import build_test_payload
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct
 from orchestrator.daemon.delivery_worker import DeliveryEndpoint
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.targets import list_secret_references
@@ -26,16 +26,14 @@ from orchestrator.system.child_processes import ChildProcesses
 SEND_FAILURE_HINT = "Check the address, the secret and the receiver's log, then send it again."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnstoredMessage:
+class UnstoredMessage(Struct, frozen=True, kw_only=True):
     """A message that is sent once, without an entry in the outbox."""
 
     message: str
     payload: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetResult:
+class TargetResult(Struct, frozen=True, kw_only=True):
     """Whether a target accepted the test message. `error` and `hint` contain no secret."""
 
     target: NotificationTarget

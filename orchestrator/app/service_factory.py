@@ -23,7 +23,6 @@ import os
 import random
 import socket
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.observer import ServiceObserver
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct
 from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter
 from orchestrator.daemon.comparisons.comparison_worker import ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
@@ -72,8 +72,7 @@ EVENT_PURGE_INTERVAL_SECONDS = 3600.0
 INVENTORY_INTERVAL_SECONDS = 5.0  # how often accounts are selected whose deployments were not listed for a day
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceParts:
+class ServiceParts(Struct, frozen=True):
     """The parts of the process that a service uses. They exist before it, and outlive it."""
 
     settings: Settings

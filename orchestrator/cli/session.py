@@ -24,7 +24,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import typer
@@ -32,6 +31,7 @@ import typer
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.core.errors import ConfigError, DatabaseLocked, DatasetError, NothingToDo, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_number
 from orchestrator.core.text_sanitizer import sanitize_line
 
@@ -45,8 +45,7 @@ SYSTEM_FAILURE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.
 """Errors of the machine and not of the configuration: the exit code is FAILED, because trying again may help."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandSession:
+class CommandSession(Struct, frozen=True):
     """The settings in force, and the redactor that knows every key read so far."""
 
     settings: Settings

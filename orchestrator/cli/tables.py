@@ -24,9 +24,9 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.core.structs import Struct, field
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ BLOCK_INDENT = 2
 EMPTY_VALUES = frozenset({"", "–"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """A column of a table. Without `importance` it is always shown; otherwise the lowest one is left out first."""
 
     heading: str
@@ -54,8 +53,7 @@ class Column:
     has_notes: bool = False  # the caller prints its texts below the table, where it is not in the table
 
 
-@dataclass(frozen=True, slots=True)
-class TableLayout:
+class TableLayout(Struct, frozen=True):
     """The form of a table: the indices of the columns that are shown, and their widths. Without columns: blocks."""
 
     shown: tuple[int, ...] = ()
@@ -68,8 +66,7 @@ class TableLayout:
         return sum(self.widths) + (3 * len(self.widths) + 1 if self.has_borders else GAP * (len(self.widths) - 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of text."""
 
     text: str
@@ -86,8 +83,7 @@ class Line:
         return text
 
 
-@dataclass(frozen=True, slots=True)
-class BorderedTable:
+class BorderedTable(Struct, frozen=True):
     """A table with borders, for terminals."""
 
     columns: tuple[Column, ...]
@@ -109,8 +105,7 @@ class BorderedTable:
         return table
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """Lines and tables, one below the other."""
 
     parts: tuple[Line | BorderedTable, ...]
@@ -122,8 +117,7 @@ class Output:
         return Group(*self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class FittedTable:
+class FittedTable(Struct, frozen=True):
     """A table in the form that fits the terminal, and the headings of the columns that it does not have."""
 
     parts: tuple[Line | BorderedTable, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.control.moderation import request_moderation
@@ -14,6 +13,7 @@ from orchestrator.core.errors import NETWORK_HOLD_KINDS, ConfigError, NothingToD
 from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.transitions import release_job
 from orchestrator.core.spec import digest
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.problems import format_suggestion
 from orchestrator.store.db.connection import StoreConnection
@@ -34,8 +34,7 @@ NO_ACCOUNTS_HINT: Final = (
 """Account names that an error message lists at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedAccount:
+class ListedAccount(Struct, frozen=True):
     """An account of the accounts file, with what its key reference resolved to."""
 
     account: Account
@@ -61,8 +60,7 @@ class ListedAccount:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseResult:
+class ReleaseResult(Struct, frozen=True):
     """What a release changed."""
 
     accounts: list[str]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from orchestrator.control.deployment_plan import DeploymentPlan
 from orchestrator.control.deployments import request_deployments
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
@@ -11,22 +9,21 @@ from orchestrator.core.deployment.deployment import Deployment, StopReason
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.deployment.transitions import request_stop
 from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.core.structs import Struct, replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries.comparisons import comparison_records
 from orchestrator.store.queries.deployments import deployment_records
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOutModel:
+class LeftOutModel(Struct, frozen=True, kw_only=True):
     """A model of the run that is not compared."""
 
     account: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedComparison:
+class PlannedComparison(Struct, frozen=True, kw_only=True):
     """A comparison that can be requested, with what it would cost at most. Nothing is stored yet."""
 
     comparison: Comparison

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.control.accounts import get_account_states
@@ -25,6 +24,7 @@ from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, Checkpoint, find_
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs as job_queries
@@ -39,8 +39,7 @@ GetDeploymentTables = Callable[[str], Mapping[ProviderName, DeploymentSpec]]
 NOT_SERVABLE: Final = "the provider does not offer a deployment of this kind for its base model"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentSelection:
+class DeploymentSelection(Struct, frozen=True, kw_only=True):
     """The models to deploy, and the options for all of them.
 
     An empty selection selects nothing; None selects all.
@@ -58,8 +57,7 @@ class DeploymentSelection:
     """The price of one replica, if the operator knows it and the provider does not report it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedDeployment:
+class PlannedDeployment(Struct, frozen=True, kw_only=True):
     """One model with the way in which it would be deployed, or the reason why it is not."""
 
     job: Job
@@ -89,8 +87,7 @@ class PlannedDeployment:
         return estimate_deployment_usd(self.spec, self.price.usd_per_hour)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentPlan:
+class DeploymentPlan(Struct, frozen=True, kw_only=True):
     """All selected models, sorted by account."""
 
     run: Run

@@ -6,7 +6,6 @@ Each is one change of the database. The service then creates and removes what is
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.control.accounts import get_account_states
@@ -23,6 +22,7 @@ from orchestrator.core.deployment.transitions import (
 )
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.structs import Struct, replace
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
@@ -32,8 +32,7 @@ APPROVABLE_HOLD_KINDS: Final = frozenset({HoldKind.PRICE_UNKNOWN, HoldKind.RUN_T
 """Holds that an approval lifts. The budget of an account is not approved away: it is raised in the accounts file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentTarget:
+class DeploymentTarget(Struct, frozen=True, kw_only=True):
     """The deployments to which an action applies: all that match both. An empty selection selects nothing."""
 
     accounts: Collection[str] | None = ()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationProgress, ModerationStatus
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import jobs, replicas, runs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator.control.acceptances import accept_models, revoke_acceptances
@@ -16,11 +15,11 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.operator_action import DEFAULT_HOLD_REASON, OperatorAction
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.database import Database
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionTarget:
+class ActionTarget(Struct, frozen=True, kw_only=True):
     """What an action applies to. Each action uses the fields of its scope; run actions use none.
 
     An empty selection selects nothing; None selects all. By default nothing is selected, so that a caller that
@@ -39,8 +38,7 @@ class ActionTarget:
     """Id of the remote job at the provider, for an adoption."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionResult:
+class ActionResult(Struct, frozen=True, kw_only=True):
     """What an action changed. A field that does not concern the action is empty."""
 
     action: OperatorAction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
@@ -21,6 +20,7 @@ from orchestrator.core.jobs.transitions import hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import month_start
 from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, Work, check_distinct_work
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
@@ -63,8 +63,7 @@ async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) 
     return run, dataset
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedPlan:
+class CheckedPlan(Struct, frozen=True, kw_only=True):
     """A plan, with the findings of its dataset's check."""
 
     plan: Plan

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.problems import format_suggestion
 from orchestrator.store.db.connection import StoreConnection

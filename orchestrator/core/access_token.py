@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
+
+from orchestrator.core.structs import Struct
 
 ENVIRONMENT_TOKEN_NAME: Final = "environment"  # noqa: S105 - the name of the tokens from the settings
 
@@ -18,8 +19,7 @@ class Role(StrEnum):
     READER = "reader"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessToken:
+class AccessToken(Struct, frozen=True, kw_only=True):
     """A stored access token. Times are epoch seconds, UTC."""
 
     name: str  # actions are logged under it

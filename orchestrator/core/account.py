@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.errors import WrongOrganization
+from orchestrator.core.structs import Struct
 
 
 class ProviderName(StrEnum):
@@ -41,8 +41,7 @@ class HyperparameterFormat(StrEnum):
     BOTH = "both"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Struct, frozen=True, kw_only=True):
     """One `[[accounts]]` entry of the accounts file. It holds references to secrets, never a key."""
 
     name: str
@@ -75,8 +74,7 @@ class Account:
     allow_http: bool = False  # permits a `base_url` with http:// in a private network
 
 
-@dataclass(frozen=True, slots=True)
-class AccountIdentity:
+class AccountIdentity(Struct, frozen=True):
     """The owner of a key, as the provider reports it. A field is None if the provider does not report it."""
 
     organization: str | None = None

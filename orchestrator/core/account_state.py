@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import assert_never
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import Hold
+from orchestrator.core.structs import Struct, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountState:
+class AccountState(Struct, frozen=True, kw_only=True):
     """The stored state of an account. Times are epoch seconds, UTC."""
 
     name: str  # as in the accounts file; the primary key
@@ -26,8 +25,7 @@ class AccountState:
     webhook_seen_at: float | None = None  # when the provider's last webhook about one of its jobs arrived
 
 
-@dataclass(frozen=True, slots=True)
-class AccountVerified:
+class AccountVerified(Struct, frozen=True):
     """The provider accepted the account's key at `at`, and named its organisation and project."""
 
     organization: str | None
@@ -35,8 +33,7 @@ class AccountVerified:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AccountHeld:
+class AccountHeld(Struct, frozen=True):
     """A call failed in a way that affects the whole account. Its key is verified again after the release."""
 
     hold: Hold

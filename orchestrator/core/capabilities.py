@@ -6,12 +6,12 @@ Properties that could not be confirmed are listed as such: the program works wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.spec import Method
+from orchestrator.core.structs import Struct
 
 MB: Final = 1_000_000
 GB: Final = 1_000 * MB
@@ -45,8 +45,7 @@ class PriceSource(StrEnum):
     PROVIDER_AFTER_CREATE = "the price file; the provider reports a job's price after it is created"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationLimit:
+class ValidationLimit(Struct, frozen=True, kw_only=True):
     """The number of validation examples that a provider accepts, which depends on the training examples."""
 
     maximum: int  # at any number of training examples
@@ -58,8 +57,7 @@ class ValidationLimit:
         return min(self.maximum, max(self.unconditional, int(training_examples * self.fraction)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True, kw_only=True):
     """What a provider offers."""
 
     job_lookup: JobLookup  # how a remote job is found again after the reply to its create was lost

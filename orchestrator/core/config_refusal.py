@@ -7,19 +7,18 @@ dashboard and `/status`, and stores it in its replica row for `orchestrator stat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.errors import ConfigError, DatasetError, Failure, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct, asdict, replace
 from orchestrator.core.text import format_list
 
 MAX_FINDINGS: Final = 10  # findings that a refusal names
 MAX_TEXT_LENGTH: Final = 2000  # characters of a message or a finding: what an edit contains may be of any size
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRefusal:
+class ConfigRefusal(Struct, frozen=True):
     """Why an edit was rejected. The field names are stored."""
 
     cause: Failure

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from orchestrator.core.structs import Struct
 
 # In the name of a file at a provider: the hash of the converted file, after that of the canonical file.
 _CONVERTED_HASH = re.compile(r"_[0-9a-f]{16}(?=[-.])")
@@ -52,8 +53,7 @@ def _tag_ending(tag: str) -> str:
     return f"-{short_tag(tag)}.jsonl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetPart:
+class DatasetPart(Struct, frozen=True, kw_only=True):
     """One JSONL file of a dataset: the training part or the validation part."""
 
     path: Path  # on this machine
@@ -63,8 +63,7 @@ class DatasetPart:
     tokens: int | None  # training tokens of one epoch; None: unknown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
+class Dataset(Struct, frozen=True, kw_only=True):
     """The files that every account is trained with, byte-identical in all of them."""
 
     training: DatasetPart

@@ -39,8 +39,9 @@ OrchestratorError              `message` states what went wrong and where; `hint
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
+
+from orchestrator.core.structs import Struct, replace
 
 if TYPE_CHECKING:
     from orchestrator.core.finding import Finding
@@ -330,8 +331,7 @@ NETWORK_HOLD_KINDS = frozenset({CertificateNotTrusted.kind, ProxyRefused.kind})
 """Kinds of account holds that are caused by this machine's configuration: a restart releases them and tries again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """The part of an error that is stored and shown."""
 
     kind: str  # the error's `kind`

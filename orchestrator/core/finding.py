@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
+
+from orchestrator.core.structs import Struct, asdict
 
 MAX_FINDINGS_PER_CODE: Final = 20  # findings that are stored of each code
 
@@ -18,8 +19,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One problem: what is wrong, where, and what to do about it. The field names are stored and part of the JSON."""
 
     code: str  # slug of a FindingCode
@@ -31,8 +31,7 @@ class Finding:
     path: str | None = None  # JSON path inside the chat or the line: `$[3].role`, `$.messages[0].content`
 
 
-@dataclass(frozen=True, slots=True)
-class FindingSummary:
+class FindingSummary(Struct, frozen=True):
     """The findings about a dataset as they are stored."""
 
     counts: Mapping[str, int]  # number of findings by code

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import Struct, asdict
 
 
 class HoldKind(StrEnum):
@@ -109,8 +109,7 @@ PLAN_HOLD_KINDS: Final = (
 """Holds that a plan sets and only another plan lifts: the accounts file or the provider has to change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Why an account, a job or a run is on hold."""
 
     kind: str  # a HoldKind, or the kind of the error that caused it

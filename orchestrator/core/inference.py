@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
+from orchestrator.core.structs import Struct, field
 
 MAX_REPLY_CHARACTERS: Final = 100_000
 """A longer text is cut: 512 tokens are a few thousand characters, so this is a server that does not stop."""
@@ -29,8 +29,7 @@ class OptionalParameter(StrEnum):
     TEMPERATURE = "temperature"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatQuestion:
+class ChatQuestion(Struct, frozen=True, kw_only=True):
     """One question. The same values are sent to every model; what a model refuses is left out and reported."""
 
     messages: Sequence[Mapping[str, Any]]  # OpenAI's chat format, the last one of the user
@@ -43,8 +42,7 @@ class ChatQuestion:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceQuestion:
+class ReferenceQuestion(Struct, frozen=True, kw_only=True):
     """A question with its reference answer, whose log-probability is requested."""
 
     messages: Sequence[Mapping[str, Any]]
@@ -52,8 +50,7 @@ class ReferenceQuestion:
     prompt_tokens: int  # of the messages alone, as the provider counted them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceScore:
+class ReferenceScore(Struct, frozen=True, kw_only=True):
     """What a provider reports about a reference answer."""
 
     is_reported: bool  # whether the response has log-probabilities of the prompt at all
@@ -62,16 +59,14 @@ class ReferenceScore:
     output_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAddress:
+class ModelAddress(Struct, frozen=True, kw_only=True):
     """Where and under which name a model is called."""
 
     base_url: str
     model: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatReply:
+class ChatReply(Struct, frozen=True, kw_only=True):
     """How a model replied. A refusal or a filter is a reply; a call that failed is a ProviderError."""
 
     outcome: AnswerOutcome

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -15,6 +14,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
 )
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import Struct, asdict, field
 from orchestrator.core.text import format_timestamp
 
 NOT_MODERATED_HINT: Final = (
@@ -24,8 +24,7 @@ NOT_MODERATED_HINT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModerationVerdict:
+class ModerationVerdict(Struct, frozen=True):
     """The result of the moderation of one text."""
 
     flagged: bool
@@ -41,8 +40,7 @@ class ModerationStatus(StrEnum):
     MISSING = "not moderated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModerationProgress:
+class ModerationProgress(Struct, frozen=True, kw_only=True):
     """The progress of a moderation that is running or waits for its next attempt. Times are epoch seconds, UTC."""
 
     judged: int = 0  # moderated texts
@@ -53,8 +51,7 @@ class ModerationProgress:
     replica: str = ""  # the replica that works on it; the others wait as long as it is alive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moderation:
+class Moderation(Struct, frozen=True, kw_only=True):
     """The moderation record of a run. It is stored with the run and shown in `/status`."""
 
     state: ModerationStatus

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.structs import Struct, field
 
 CONDITIONAL_ACCOUNT_OPTIONS: Final = frozenset(
     {
@@ -49,8 +49,7 @@ class ConsoleResource(StrEnum):
     MODEL = "model"
 
 
-@dataclass(frozen=True, slots=True)
-class ConsolePage:
+class ConsolePage(Struct, frozen=True):
     """The address of a page of a provider's web console, as the provider itself publishes it."""
 
     template: str
@@ -61,8 +60,7 @@ class ConsolePage:
     """A part that the id must contain, where the page exists for one kind of resource only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderInfo:
+class ProviderInfo(Struct, frozen=True, kw_only=True):
     """What the program knows about one provider. Fields without a default must be decided for each provider."""
 
     capabilities: Capabilities

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any
+
+from orchestrator.core.structs import Struct, field
 
 
 class RemoteFileStatus(StrEnum):
@@ -36,8 +37,7 @@ class RemoteJobStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteModel:
+class RemoteModel(Struct, frozen=True, kw_only=True):
     """A base model at the provider. None: the provider does not report it."""
 
     id: str
@@ -53,8 +53,7 @@ def is_same_model(reported: str, expected: str) -> bool:
     return reported.startswith(expected) or expected.startswith(reported)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteFile:
+class RemoteFile(Struct, frozen=True, kw_only=True):
     """A file at the provider."""
 
     id: str
@@ -65,8 +64,7 @@ class RemoteFile:
     bytes: int | None = None  # None: the provider reports no size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MultipartUpload:
+class MultipartUpload(Struct, frozen=True, kw_only=True):
     """An unfinished upload of a file in parts."""
 
     id: str  # the provider's id of the upload
@@ -74,16 +72,14 @@ class MultipartUpload:
     parts: Mapping[int, str] = field(default_factory=dict)  # the provider's id of each received part, by its index
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteEvent:
+class RemoteEvent(Struct, frozen=True, kw_only=True):
     """One line of a remote job's own history. `at` is in epoch seconds."""
 
     at: float
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteJob:
+class RemoteJob(Struct, frozen=True, kw_only=True):
     """A fine-tuning job at the provider. None: the provider does not report it. Times are epoch seconds."""
 
     id: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any, Final, Literal, Self
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.structs import Struct, force_setattr
 
 Auto = Literal["auto"]
 Method = Literal["supervised", "dpo"]
@@ -21,8 +21,7 @@ ORIGINAL_IDENTITY_FIELDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSpec:
+class TrainingSpec(Struct, frozen=True, kw_only=True):
     """Base model and hyperparameters of one provider's jobs.
 
     The field names and values are hashed into run and job ids: they stay, and a new field needs the default None.
@@ -46,11 +45,11 @@ class TrainingSpec:
 
     def __post_init__(self) -> None:
         if self.learning_rate_multiplier != "auto":  # 2 and 2.0 are the same multiplier and must give the same id
-            object.__setattr__(self, "learning_rate_multiplier", float(self.learning_rate_multiplier))
+            force_setattr(self, "learning_rate_multiplier", float(self.learning_rate_multiplier))
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values for the identity, the database and `/status`."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
         return {name: value for name, value in values if name in ORIGINAL_IDENTITY_FIELDS or value is not None}
 
     @classmethod
@@ -74,8 +73,7 @@ def digest_text(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True, kw_only=True):
     """The options of one run in the accounts file. The field names are its keys."""
 
     name: str  # of the run, for people

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from threading import Lock
 
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.read.source_files import DatasetPaths
 
 
-@dataclass(slots=True)
-class _WatchedDataset:
+class _WatchedDataset(Struct):
     """The files of one run's dataset."""
 
     paths: DatasetPaths

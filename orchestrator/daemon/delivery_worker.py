@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.notifications.delivery import Delivery, NotificationTarget, after_attempt
+from orchestrator.core.structs import Struct
 from orchestrator.notify.base import Sender
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
@@ -44,8 +44,7 @@ FAILED_DELIVERIES_HINT: Final = (
 SHUTDOWN_GRACE_SECONDS: Final = 3.0  # for deliveries that are due when the process ends
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryEndpoint:
+class DeliveryEndpoint(Struct, frozen=True):
     """A target of the accounts file with the function that sends to it."""
 
     target: NotificationTarget

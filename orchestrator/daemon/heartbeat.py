@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.core.clock import Clock
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.replica import Replica
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import replicas

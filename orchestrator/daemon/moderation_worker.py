@@ -28,7 +28,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -47,6 +46,7 @@ from orchestrator.core.moderation import (
     ModerationStatus,
     ModerationVerdict,
 )
+from orchestrator.core.structs import Struct, replace
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.planning.moderation import (
     VerdictCache,
@@ -73,8 +73,7 @@ ModerationProgressCallback = Callable[[int, int], None]
 """Called with the number of judged texts and the number of all texts."""
 
 
-@dataclass(slots=True)
-class _Attempt:
+class _Attempt(Struct):
     """One attempt of a run's moderation."""
 
     desired: DesiredState

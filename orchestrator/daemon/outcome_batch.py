@@ -25,7 +25,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from orchestrator.core.account import Account
 from orchestrator.core.deployment.deployment import Deployment
@@ -33,6 +32,7 @@ from orchestrator.core.errors import BudgetExceeded, JobLimitReached, StaleJob
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import costs, jobs, outcomes
@@ -43,8 +43,7 @@ Refusal = JobLimitReached | BudgetExceeded | StaleJob
 Facts = Mapping[JobId, jobs.RecordFacts]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordRequest:
+class RecordRequest(Struct, frozen=True, kw_only=True):
     """An outcome to record, and what depends on it."""
 
     outcome: Outcome

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from typing import cast
 
 from structlog.stdlib import BoundLogger
@@ -61,6 +60,7 @@ from orchestrator.core.jobs.stall import DEFAULT_STALL_SECONDS
 from orchestrator.core.jobs.transitions import Outcome, advance, fail_job, poll_again, retry_later
 from orchestrator.core.plans.retirement import format_same_model_hint, list_unknown_model_holds
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJobStatus, RemoteModel
+from orchestrator.core.structs import Struct, replace
 from orchestrator.daemon.duration_estimator import DurationEstimator
 from orchestrator.planning.base_models import TimeLimit, find_base_model
 from orchestrator.providers.base import (
@@ -85,8 +85,7 @@ Identify = Callable[[ProviderConnection], Awaitable[tuple[ProviderConnection, Ac
 """Asks the provider who owns the key. Reads a rejected key again from its reference: it may have been replaced."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepTiming:
+class StepTiming(Struct, frozen=True, kw_only=True):
     """Durations of the reconciler, in seconds."""
 
     poll_min_seconds: float  # shortest interval between two polls of a remote job

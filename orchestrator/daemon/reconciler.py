@@ -35,7 +35,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any, assert_never
 
 from structlog.stdlib import BoundLogger
@@ -70,6 +69,7 @@ from orchestrator.core.jobs.transitions import (
     retry_later,
     sleep_until,
 )
+from orchestrator.core.structs import replace
 from orchestrator.daemon.dataset_files import DatasetFiles, upload_timeout_seconds
 from orchestrator.daemon.job_loader import JobLoader
 from orchestrator.daemon.outcome_recorder import OutcomeRecorder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
 from structlog.stdlib import BoundLogger
@@ -13,6 +12,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.config_refusal import ConfigRefusal, build_refusal, merge_refusals
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct, field
 from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter
 from orchestrator.daemon.comparisons.comparison_worker import WORKER_INTERVAL_SECONDS, ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
@@ -31,8 +31,7 @@ DELIVERY_PURGE_SECONDS = 3600.0
 STOP_TIMEOUT_SECONDS = 8.0  # for requests in flight at shutdown; Docker kills a process after 10 s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedFile:
+class AppliedFile(Struct, frozen=True, kw_only=True):
     """What became of the runs of the accounts file."""
 
     runs: Sequence[str]  # the names of all runs of the file

@@ -35,11 +35,11 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from orchestrator.core.errors import DatasetError, OrchestratorError
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import BuildResult
 from orchestrator.dataset.working_folder import delete_abandoned_folders
@@ -55,8 +55,7 @@ MEMORY_HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
+class BuildRequest(Struct, frozen=True):
     """The arguments of `build_dataset` and the memory limit, as the parent sends them to the child."""
 
     path: Path  # file or folder with the chats

@@ -41,13 +41,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.cache.check_cache import MIN_DATASET_BYTES, CacheFolder, CheckCache, open_check_cache
 from orchestrator.dataset.checks.corpus import CorpusChecker, CorpusTexts, TextsNotFound

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.structs import Struct
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.dataset.finding_codes import FindingCode
 
@@ -22,8 +22,7 @@ ExampleBody = dict[str, Any]
 """A chat or a preference pair in the providers' format, as a JSON object."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleIssue:
+class ExampleIssue(Struct, frozen=True):
     """A problem inside an example; `Example.to_finding` turns it into a finding about the source file."""
 
     code: FindingCode
@@ -32,8 +31,7 @@ class ExampleIssue:
     hint: str = ""  # "": the hint of the code
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """One example of the dataset."""
 
     file: str  # name of the source file, as findings show it

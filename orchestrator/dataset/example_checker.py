@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.structs import replace
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.canonical_jsonl import encode_canonical, remove_empty_fields
 from orchestrator.dataset.checks.conversion import ConversionChecker

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.finding_codes import FindingCode
 
 ONCE_PER_FILE_CODES = frozenset(
@@ -24,8 +24,7 @@ MAX_EXCERPTS_PER_CODE = 50
 EXCERPT_CHARACTERS = 160
 
 
-@dataclass(slots=True)
-class FindingCollector:
+class FindingCollector(Struct):
     """The findings of one check.
 
     For the codes in ONCE_PER_FILE_CODES, findings of a file with the same cause are counted, but only the first is

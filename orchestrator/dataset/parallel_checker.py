@@ -28,12 +28,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, Self
 
 from orchestrator.core.errors import DatasetError
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.cache.check_cache import CheckCache, compute_key
 from orchestrator.dataset.example_checker import CheckedChat, ExampleChecker
 from orchestrator.dataset.read.reader import SourcePiece, read_piece, split_source
@@ -93,8 +93,7 @@ def check_in_parallel(
             ) from None
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(Struct):
     """Pieces of about PART_BYTES together. Either all of them have to be checked, or all of them have results."""
 
     pieces: list[_NumberedPiece] = field(default_factory=list)

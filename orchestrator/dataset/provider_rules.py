@@ -9,12 +9,12 @@ the upload, or the job fails.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import MB
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.finding_codes import FindingCode
 
 
@@ -93,8 +93,7 @@ class RuleKind(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderRule:
+class ProviderRule(Struct, frozen=True):
     """One rule of one provider."""
 
     provider: ProviderName

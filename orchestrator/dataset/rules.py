@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.spec import Method
+from orchestrator.core.structs import Struct, field
 
 DEFAULT_MINIMUM_EXAMPLES = 10  # OpenAI's minimum; `core.capabilities` has those of all providers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetRules:
+class DatasetRules(Struct, frozen=True, kw_only=True):
     """The rules of one check or build. The defaults are OpenAI's, for a check without an accounts file."""
 
     minimum_examples: int = DEFAULT_MINIMUM_EXAMPLES  # training examples, after the validation split

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.dataset.finding_codes import FindingCode
 
 
-@dataclass(slots=True)
-class FileSummary:
+class FileSummary(Struct):
     """The counts of one file: `chats` = `examples` + `refused`; `examples` = the sum of `formats`.
 
     The field names are the keys of `check --json`.
@@ -32,16 +31,14 @@ class FileSummary:
             self.left_out[kind] = self.left_out.get(kind, 0) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class LengthHistogram:
+class LengthHistogram(Struct, frozen=True):
     """A histogram: `counts[i]` examples have `bounds[i]` or more, and less than the next bound."""
 
     bounds: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Struct, frozen=True, kw_only=True):
     """The counts of a dataset. Every chat is an example or refused; every file is in `files` or in `ignored`.
 
     The field names are the keys of `check --json`.
@@ -85,8 +82,7 @@ def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """The result of a check."""
 
     findings: tuple[Finding, ...]  # in the order of the files; at most MAX_COLLECTED_PER_CODE of each code
@@ -124,8 +120,7 @@ def merge_results(training: CheckResult, validation: CheckResult) -> CheckResult
     )
 
 
-@dataclass(frozen=True, slots=True)
-class BuildResult:
+class BuildResult(Struct, frozen=True):
     """The result of a build: the files on disk and what the check reported."""
 
     dataset: Dataset

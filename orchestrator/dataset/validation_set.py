@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.structs import replace
 from orchestrator.dataset.example import Example, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.read.source_files import SourceFile

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from orchestrator.core.structs import Struct
 from orchestrator.exports.litellm import render_litellm
 from orchestrator.exports.model_set import ModelSet, apply_gate, has_model, is_servable
 from orchestrator.exports.plain import render_csv, render_env, render_json, render_table, render_toml
@@ -46,8 +46,7 @@ class ExportFormat(StrEnum):
         return self in {ExportFormat.LITELLM, ExportFormat.SILLYTAVERN}
 
 
-@dataclass(frozen=True, slots=True)
-class _FormatInfo:
+class _FormatInfo(Struct, frozen=True):
     """How a format is rendered; without `lists_every_account` only accounts with a servable model are listed."""
 
     render: Callable[[ModelSet], str]
@@ -76,8 +75,7 @@ _FORMATS: Final[Mapping[ExportFormat, _FormatInfo]] = {
 MEDIA_TYPES: Final = frozenset(kind.media_type for form, kind in _FORMATS.items() if form is not ExportFormat.JSON)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportResult:
+class ExportResult(Struct, frozen=True):
     """An exported text with its media type, and the models that it lists and leaves out."""
 
     text: str

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.structs import Struct, field, replace
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSet:
+class ModelSet(Struct, frozen=True, kw_only=True):
     """The jobs of a run, or of several runs, that are exported."""
 
     name: str

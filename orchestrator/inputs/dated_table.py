@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -16,13 +15,13 @@ from typing import Any, TypeVar
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model_name import get_base_model, strip_date
+from orchestrator.core.structs import Struct, field
 from orchestrator.system.regular_file import read_regular_file
 
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatedTable:
+class DatedTable(Struct, frozen=True, kw_only=True):
     """The schema of a table."""
 
     row_name: str  # rows are [[row_name]] tables

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.plans.price import Price
+from orchestrator.core.structs import Struct, field
 from orchestrator.inputs.dated_table import DatedTable, find_row, read_rows
 
 PRICE_TABLE: Final = DatedTable(
@@ -33,8 +33,7 @@ PRICE_TABLE: Final = DatedTable(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PriceList:
+class PriceList(Struct, frozen=True):
     """Prices of training, and of calling the fine-tuned models, by provider and base model."""
 
     entries: Mapping[tuple[str, str], Price]  # by (provider, base model)

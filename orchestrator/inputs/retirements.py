@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.plans.retirement import Retirement
+from orchestrator.core.structs import Struct
 from orchestrator.inputs.dated_table import DatedTable, find_row, read_rows
 
 RETIREMENT_TABLE: Final = DatedTable(
@@ -22,8 +22,7 @@ RETIREMENT_TABLE: Final = DatedTable(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RetirementList:
+class RetirementList(Struct, frozen=True):
     """Retirement dates by provider and base model."""
 
     entries: Mapping[tuple[str, str], Retirement]  # by (provider, base model)

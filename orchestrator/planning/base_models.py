@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 from structlog.stdlib import BoundLogger
 
@@ -13,6 +12,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct
 from orchestrator.providers.base import Provider, ProviderConnection
 
 MODEL_LOOKUP_TIMEOUT_SECONDS = 5.0  # short, because a plan is possible without the answer
@@ -23,8 +23,7 @@ TimeLimit = Callable[[float], AbstractAsyncContextManager[object]]
 """A context that raises TimeoutError after so many seconds, such as `asyncio.timeout`."""
 
 
-@dataclass(frozen=True, slots=True)
-class BaseModelFacts:
+class BaseModelFacts(Struct, frozen=True):
     """What the providers reported about the base models of a run."""
 
     reported: ReportedModels  # the models that exist, with their limits and dates

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from orchestrator.control import ListedAccount, with_missing_keys
 from orchestrator.core.account import ProviderName
@@ -15,6 +14,7 @@ from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan,
 from orchestrator.core.plans.price import Price, Quote, UnknownPriceReason, quote_from_price_file
 from orchestrator.core.plans.retirement import Retirement
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct, replace
 from orchestrator.dataset.tokens.encodings import find_encoding_name
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.runs import RunDefinition
@@ -23,8 +23,7 @@ from orchestrator.inputs.retirements import RetirementList
 from orchestrator.inputs.secrets.references import AccountKeys
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredState:
+class DesiredState(Struct, frozen=True, kw_only=True):
     """Everything from which a plan is built, except what the database and the providers report."""
 
     accounts_file: AccountsFile

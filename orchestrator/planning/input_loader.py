@@ -14,13 +14,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.control import ListedAccount
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.build_process import BuildProcess
 from orchestrator.dataset.read.source_files import DatasetPaths
 from orchestrator.dataset.rules import DatasetRules
@@ -44,8 +44,7 @@ BeforeRead = Callable[[str, DatasetPaths], None]
 """Called with the name of a run and the paths of its chats, before they are read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedInputs:
+class LoadedInputs(Struct, frozen=True, kw_only=True):
     """The accounts file with its keys and secrets, and the desired state of each run that can be used."""
 
     accounts_file: AccountsFile
@@ -67,8 +66,7 @@ class LoadedInputs:
         return list(dict.fromkeys([*self.accounts_file.warnings, *shared_keys]))
 
 
-@dataclass(slots=True)
-class _Build:
+class _Build(Struct):
     """One build of a dataset, for the runs that share it."""
 
     dataset: Path
@@ -77,8 +75,7 @@ class _Build:
     outcome: BuildResult | OrchestratorError | None = None  # None until the build has ended
 
 
-@dataclass(frozen=True, slots=True)
-class _SharedInputs:
+class _SharedInputs(Struct, frozen=True):
     """What all runs use."""
 
     keys: AccountKeys

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import DatasetError, ProviderError, TemporaryError
@@ -18,6 +17,7 @@ from orchestrator.core.moderation import (
     ModerationVerdict,
     get_moderation_hint,
 )
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_count, format_list
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.providers.base import ProviderConnection

@@ -7,7 +7,6 @@ the training files are in S3, which requires a signature.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -17,6 +16,7 @@ import msgspec
 
 from orchestrator.core.errors import AuthenticationFailed, ConfigError
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import Struct
 
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 BOTOCORE_MODULES: Final = ("botocore.auth", "botocore.awsrequest", "botocore.credentials")
@@ -51,8 +51,7 @@ _EXPORT_DECODER: Final = msgspec.json.Decoder(ExportedCredentials)
 _BEDROCK_KEY_DECODER: Final = msgspec.json.Decoder(BedrockKeyDocument)
 
 
-@dataclass(frozen=True, slots=True)
-class AwsCredentials:
+class AwsCredentials(Struct, frozen=True):
     """An access key."""
 
     access_key_id: str
@@ -97,8 +96,7 @@ def parse_bedrock_api_key(key: Secret, redact: Redactor) -> Secret | None:
     return api_key
 
 
-@dataclass(frozen=True, slots=True)
-class AwsSigner:
+class AwsSigner(Struct, frozen=True):
     """Authenticates the requests of one account to one service in one region."""
 
     credentials: AwsCredentials | None  # None: the key has another form

@@ -17,7 +17,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -42,10 +41,10 @@ from orchestrator.core.plans.price import Quote
 from orchestrator.core.remote import MultipartUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """The time until which a call that creates something may be *sent*."""
 
     expires_at: float  # seconds on the boot-time clock
@@ -67,8 +66,7 @@ class UploadStateStore(Protocol):
         """Store the progress durably; None when the upload has ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetFile:
+class DatasetFile(Struct, frozen=True, kw_only=True):
     """A training or validation file to upload."""
 
     path: Path  # on this machine: the canonical JSONL, or the file that was converted from it
@@ -78,7 +76,7 @@ class DatasetFile:
     examples: int  # number of lines
     wire_format: WireFormat = WireFormat.CHAT_LINES  # another one: the file is not the canonical one
     byte_order_mark: bool = False  # whether the provider needs a mark before the first byte; only sent, never stored
-    upload_state: UploadStateStore | None = field(default=None, compare=False)  # for multipart uploads
+    upload_state: UploadStateStore | None = None  # for multipart uploads
 
     @property
     def wire_bytes(self) -> int:
@@ -86,8 +84,7 @@ class DatasetFile:
         return self.bytes + (len(BOM_UTF8) if self.byte_order_mark else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobOrder:
+class JobOrder(Struct, frozen=True, kw_only=True):
     """A remote job to create or to find."""
 
     tag: str  # identifies the job at the provider: as metadata, as its id, or in the suffix (tagging.py)
@@ -174,8 +171,7 @@ class CheckpointProvider(Protocol):
         """Return the checkpoints that the provider kept of a remote job that has succeeded, in any order."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobPaging:
+class JobPaging(Struct, frozen=True):
     """How a server gives out its list of jobs."""
 
     honours_cursor: bool  # whether the page after a job starts after it
@@ -216,8 +212,7 @@ class QuoteProvider(Protocol):
         """Return the provider's estimate of the job's price; None if there is none. Creates nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentOrder:
+class DeploymentOrder(Struct, frozen=True, kw_only=True):
     """A remote deployment to create or to find."""
 
     tag: str  # identifies the deployment at the provider, in its name, its tags or its description
@@ -228,8 +223,7 @@ class DeploymentOrder:
     expires_at: float  # epoch seconds; written at the provider where it has a place for it, for a lost database
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentSearch:
+class DeploymentSearch(Struct, frozen=True):
     """What a provider has that may be the deployment of an order."""
 
     found: tuple[RemoteDeployment, ...]  # with the order's tag, to the last page of the list
@@ -283,8 +277,7 @@ SecretLoader = Callable[[str], Awaitable[Secret]]
 """Reads the secret of another reference of an account than `api_key`, each time. Raises TemporaryError."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderConnection:
+class ProviderConnection(Struct, frozen=True):
     """An account of the accounts file with the provider that acts for it."""
 
     account: Account

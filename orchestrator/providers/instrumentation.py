@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
+from orchestrator.core.structs import Struct
 from orchestrator.providers.base import Provider
 
 
@@ -24,8 +24,7 @@ def instrument_provider(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _InstrumentedProvider:
+class _InstrumentedProvider(Struct, frozen=True):
     """Wraps every coroutine method that the dialect has, optional ones included."""
 
     provider: Provider

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, Final, Protocol, TypeVar
 
@@ -25,6 +24,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
 )
 from orchestrator.core.secret import Secret
+from orchestrator.core.structs import Struct
 from orchestrator.providers.base import Deadline, Provider, ProviderConnection
 
 MIN_RESEND_SECONDS: Final = 1.0
@@ -37,8 +37,7 @@ ReloadKey = Callable[[ProviderConnection], Awaitable[ProviderConnection | None]]
 """Reads the key again and returns a verified connection; None if the key is the same. Raises ProviderError."""
 
 
-@dataclass(slots=True, eq=False)
-class RenewingProvider:
+class RenewingProvider(Struct, eq=False):
     """One account's provider with the current key. Has every method that the dialect has."""
 
     current: ProviderConnection

@@ -8,14 +8,16 @@ valid at the provider: the next call with it fails, which is better than a key i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
 from inspect import iscoroutinefunction
 from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from orchestrator.core.errors import OrchestratorError, ProviderError
 from orchestrator.core.inference import MAX_REPLY_CHARACTERS, ChatReply
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct
 from orchestrator.providers.base import DatasetFile, Provider, UploadStateStore
 
 MAX_PROVIDER_TEXT_CHARACTERS: Final = 2000  # of one text of a provider; at most 500 of them are shown anywhere
@@ -26,8 +28,7 @@ def redact_provider(provider: Provider, redact: Redactor) -> Provider:
     return cast(Provider, _RedactedProvider(provider, redact))
 
 
-@dataclass(frozen=True, slots=True)
-class _RedactedProvider:
+class _RedactedProvider(Struct, frozen=True):
     """Wraps every coroutine method that the dialect has, optional ones included."""
 
     provider: Provider
@@ -50,8 +51,7 @@ class _RedactedProvider:
         return call
 
 
-@dataclass(frozen=True, slots=True)
-class _RedactedUploadState:
+class _RedactedUploadState(Struct, frozen=True):
     """Stores multipart uploads whose ids contain no key. Any other is started again after a restart."""
 
     upload_state: UploadStateStore
@@ -72,15 +72,15 @@ def redact_value(value: Any, redact: Redactor) -> Any:
         return {redact_value(key, redact): redact_value(inner, redact) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return type(value)([redact_value(inner, redact) for inner in value])
-    if not is_dataclass(value) or isinstance(value, type):
+    if not isinstance(value, Struct):
         return value
     if isinstance(value, ChatReply):  # its text is what was asked for, not a message about it
         return replace(_redact_fields(value, redact), text=redact.truncate(value.text, MAX_REPLY_CHARACTERS))
     return _redact_fields(value, redact)
 
 
-def _redact_fields(value: Any, redact: Redactor) -> Any:
-    before = {field.name: getattr(value, field.name) for field in fields(value)}
+def _redact_fields(value: Struct, redact: Redactor) -> Struct:
+    before = {name: getattr(value, name) for name in value.__struct_fields__}
     changes = {name: text for name, inner in before.items() if (text := redact_value(inner, redact)) != inner}
     return replace(value, **changes) if changes else value
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.structs import Struct
 from orchestrator.settings.model import PREFIX, Settings, format_database_label, format_service_link_problem
 from orchestrator.settings.sources import (
     ENVIRONMENT_SOURCE,
@@ -50,8 +50,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class EffectiveSetting:
+class EffectiveSetting(Struct, frozen=True):
     """One setting for display."""
 
     name: str  # with the prefix

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.account import ProviderName
@@ -11,6 +10,7 @@ from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.status.job_facts import load_job_facts
 from orchestrator.status.views import JobView
 from orchestrator.store.db.database import Database
@@ -22,8 +22,7 @@ __all__ = ["AccountSummary", "AccountView", "EventData", "RunJob", "find_account
 MAX_ACCOUNT_EVENTS = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunJob:
+class RunJob(Struct, frozen=True, kw_only=True):
     """An account's job in one run; `spec` is the run's training spec for the provider."""
 
     run: str
@@ -34,8 +33,7 @@ class RunJob:
     job: JobView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSummary:
+class AccountSummary(Struct, frozen=True, kw_only=True):
     """An account without its jobs."""
 
     name: str
@@ -49,8 +47,7 @@ class AccountSummary:
     hold: Failure | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountView(AccountSummary):
+class AccountView(AccountSummary, frozen=True, kw_only=True):
     """An account with its jobs (those of the current run first) and its newest events (the newest first)."""
 
     jobs: tuple[RunJob, ...]

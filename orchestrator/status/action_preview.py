@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.operator_action import OperatorAction, is_applicable
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, runs
@@ -18,8 +18,7 @@ from orchestrator.store.queries.job_search import ActionCandidate
 ACCOUNT_WIDE_ACTIONS: Final = frozenset({OperatorAction.HOLD, OperatorAction.RELEASE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionPreview:
+class ActionPreview(Struct, frozen=True, kw_only=True):
     """The effect of an operator action."""
 
     accounts: tuple[str, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.comparison.request_plan import ROUNDS
+from orchestrator.core.structs import Struct
 from orchestrator.status.run_overview import find_run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
@@ -16,8 +16,7 @@ from orchestrator.store.queries.comparisons.comparison_records import Comparison
 MAX_LISTED_COMPARISONS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonProgress:
+class ComparisonProgress(Struct, frozen=True, kw_only=True):
     """A comparison with the number of its stored answers."""
 
     comparison: Comparison
@@ -30,8 +29,7 @@ class ComparisonProgress:
         return rounds * len(self.comparison.probe_ids)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunComparisons:
+class RunComparisons(Struct, frozen=True, kw_only=True):
     """The comparisons of one run."""
 
     run: str
@@ -94,8 +92,7 @@ async def find_comparison_progress(database: Database, comparison_id: str) -> Co
         return await _build_progress(connection, await acceptances.add_to_result(connection, found))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerPage:
+class AnswerPage(Struct, frozen=True, kw_only=True):
     """A page of answers, by model, probe and round."""
 
     answers: tuple[StoredAnswer, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.account import ProviderName
@@ -17,13 +16,13 @@ from orchestrator.core.plans.spending import (
     sum_by_provider,
     sum_over_time,
 )
+from orchestrator.core.structs import Struct
 from orchestrator.status.run_overview import find_run
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import costs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCosts:
+class RunCosts(Struct, frozen=True, kw_only=True):
     """The prices of a run's jobs."""
 
     run: str

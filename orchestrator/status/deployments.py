@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from orchestrator.core.deployment.cost import calculate_committed_usd, calculate_cost_so_far
@@ -11,6 +10,7 @@ from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import Struct, asdict
 from orchestrator.status.moderation import format_iso
 from orchestrator.status.serving import CALLABLE_DEPLOYMENT_STATES
 from orchestrator.store.db.database import Database
@@ -18,8 +18,7 @@ from orchestrator.store.queries.deployments import deployment_search
 from orchestrator.store.queries.deployments.deployment_search import DeploymentRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentView:
+class DeploymentView(Struct, frozen=True, kw_only=True):
     """A deployment with everything that clients may see. Times are epoch seconds, prices are USD."""
 
     id: str
@@ -82,8 +81,7 @@ class DeploymentView:
         return self.state in CALLABLE_DEPLOYMENT_STATES and self.stop_reason is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentTotals:
+class DeploymentTotals(Struct, frozen=True, kw_only=True):
     """What may cost money now, over all accounts."""
 
     count: int = 0
@@ -96,8 +94,7 @@ class DeploymentTotals:
     """Number of these deployments whose price is unknown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentListing:
+class DeploymentListing(Struct, frozen=True, kw_only=True):
     """A page of deployments, sorted by account, with counts of all that match."""
 
     deployments: tuple[DeploymentView, ...]
@@ -215,7 +212,7 @@ def build_deployment_view(row: DeploymentRow, now: float) -> DeploymentView:
 
 def deployment_to_dict(view: DeploymentView) -> dict[str, Any]:
     """Return the view as plain values with times in ISO 8601."""
-    values = {each.name: getattr(view, each.name) for each in fields(view) if each.name != "is_account_removed"}
+    values = {name: getattr(view, name) for name in view.__struct_fields__ if name != "is_account_removed"}
     values |= {"error": asdict(view.error) if view.error else None, "labels": list(view.labels)}
     for name, value in values.items():
         if name.endswith("_at") or name == "state_since":

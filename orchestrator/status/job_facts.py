@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.comparison.gate import RunVerdicts
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.status.serving import load_deployments
 from orchestrator.status.views import Checkpoints, JobView, job_view
 from orchestrator.store.db.connection import StoreConnection
@@ -18,8 +18,7 @@ from orchestrator.store.queries.comparisons import acceptances
 from orchestrator.store.queries.deployments import checkpoints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
+class JobFacts(Struct, frozen=True, kw_only=True):
     """Facts about some jobs, by job id; those about comparisons by run id."""
 
     latest_notes: Mapping[JobId, str]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries import job_search
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPage:
+class JobPage(Struct, frozen=True, kw_only=True):
     """Jobs with the states of their accounts."""
 
     rows: tuple[tuple[Job, AccountState], ...]

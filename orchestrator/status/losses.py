@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.loss_summary import LossSummary, summarise_curves
+from orchestrator.core.structs import Struct
 from orchestrator.status.run_overview import find_run
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, losses
@@ -20,8 +20,7 @@ SUMMARY_POINTS = 60
 """Points of the bands: as many as a chart of a phone's width can show."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossOverview:
+class LossOverview(Struct, frozen=True, kw_only=True):
     """The curves of the matching jobs of a run, summarised."""
 
     run_name: str

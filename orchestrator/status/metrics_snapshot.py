@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import date
 
 from orchestrator.core.deployment.cost import calculate_cost_so_far
@@ -13,6 +12,7 @@ from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.notifications.comparison_notifications import count_verdicts
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.status.deployments import calculate_usd_per_hour
 from orchestrator.status.run_overview import ProblemGroup, StateCount
 from orchestrator.store.db.connection import StoreConnection
@@ -25,8 +25,7 @@ from orchestrator.store.queries.deployments import deployment_search
 MAX_PROBLEM_GROUPS = 1000  # error kinds and hints are few; the limit only bounds the query
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSnapshot:
+class MetricsSnapshot(Struct, frozen=True, kw_only=True):
     """Numbers of all current runs, and of all due jobs."""
 
     state_counts: Sequence[StateCount] = ()
@@ -53,8 +52,7 @@ class MetricsSnapshot:
     """Live replicas."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentUsage:
+class DeploymentUsage(Struct, frozen=True, kw_only=True):
     """What one deployment uses and costs until now. None: unknown."""
 
     provider: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.core.moderation import Moderation
+from orchestrator.core.structs import asdict
 from orchestrator.core.text import format_percent
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.structs import Struct
 from orchestrator.status.job_facts import load_job_facts
 from orchestrator.status.views import JobView
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, runs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatrixRow:
+class MatrixRow(Struct, frozen=True, kw_only=True):
     """An account with its job in each run; None where the run does not select the account."""
 
     account: str
@@ -23,8 +22,7 @@ class MatrixRow:
     """In the order of the runs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMatrix:
+class RunMatrix(Struct, frozen=True, kw_only=True):
     """A page of the accounts of all current runs."""
 
     run_ids: tuple[str, ...]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from orchestrator.core.account import ProviderName
@@ -18,6 +17,7 @@ from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.poll_interval import end_window_from_durations
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.status.job_facts import load_job_facts
 from orchestrator.status.job_page import load_job_page
 from orchestrator.status.snapshot import load_run_view
@@ -34,8 +34,7 @@ __all__ = ["HELD", "JobListing", "ProblemGroup", "RunOverview", "StateCount", "f
 MAX_DURATIONS = 200  # of the jobs that finished last: enough for the range of their durations
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobListing:
+class JobListing(Struct, frozen=True, kw_only=True):
     """A page of jobs."""
 
     run: RunView
@@ -48,8 +47,7 @@ class JobListing:
     """Cursor of the next page; None on the last one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOverview:
+class RunOverview(Struct, frozen=True, kw_only=True):
     """A run with counts of its jobs instead of the jobs themselves."""
 
     run: RunView

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.finding import FindingSummary
+from orchestrator.core.structs import Struct
 from orchestrator.status.views import RunView, run_view
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import job_search, runs
@@ -23,8 +23,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunListItem:
+class RunListItem(Struct, frozen=True, kw_only=True):
     """A run in the list of all runs."""
 
     run: RunView
@@ -38,8 +37,7 @@ class RunListItem:
         return sum(self.counts.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentRun:
+class CurrentRun(Struct, frozen=True, kw_only=True):
     """A run that the accounts file describes, for a choice of one of them."""
 
     id: str
@@ -47,8 +45,7 @@ class CurrentRun:
     dataset_sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetView:
+class DatasetView(Struct, frozen=True, kw_only=True):
     """A dataset and the runs that used it, the newest first. Lists omit the findings."""
 
     dataset: DatasetRow

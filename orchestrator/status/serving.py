@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from orchestrator.core.deployment.deployment import Deployment, deployment_id
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.structs import Struct, asdict
 from orchestrator.status.moderation import format_iso
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries.deployments import deployment_records
@@ -19,8 +19,7 @@ BY_ITSELF: Final = "by_itself"
 NOT_DEPLOYED: Final = "not_deployed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServingView:
+class ServingView(Struct, frozen=True, kw_only=True):
     """How a model is called now."""
 
     callable: bool

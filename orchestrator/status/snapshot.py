@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import asdict
 from orchestrator.status.job_facts import load_job_facts
 from orchestrator.status.views import (
     JobView,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.timeline import JobTimeline, PhaseTotal, StateChange, build_job_timeline, sum_phases
+from orchestrator.core.structs import Struct
 from orchestrator.status.job_page import load_job_page
 from orchestrator.status.run_overview import find_run
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import events
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineRow:
+class TimelineRow(Struct, frozen=True, kw_only=True):
     """The timeline of one account's job."""
 
     account: str
@@ -26,8 +25,7 @@ class TimelineRow:
     timeline: JobTimeline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTimeline:
+class RunTimeline(Struct, frozen=True, kw_only=True):
     """The timelines of the matching jobs of a run, or of a part of them."""
 
     run: str

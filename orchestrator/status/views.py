@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.duplicate_accounts import format_shared_key_warning
 from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.replica import Replica
+from orchestrator.core.structs import Struct, asdict, field, replace
 from orchestrator.status.moderation import format_iso, moderation_to_dict
 from orchestrator.status.serving import ServingView, build_serving_view, serving_to_dict
 from orchestrator.store.queries import runs
@@ -31,8 +31,7 @@ from orchestrator.store.queries import runs
 Checkpoints = Sequence[Checkpoint]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobView:
+class JobView(Struct, frozen=True, kw_only=True):
     """A job with everything that clients may see. Times are epoch seconds, prices are USD."""
 
     account: str
@@ -119,8 +118,7 @@ class JobView:
         return self.held and self.error is not None and self.error.kind in SELF_RELEASING_HOLD_KINDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
+class RunView(Struct, frozen=True, kw_only=True):
     """A run as a whole."""
 
     id: str
@@ -143,8 +141,7 @@ class RunView:
     """Priority in the accounts file; documents show it beside the run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusSnapshot:
+class StatusSnapshot(Struct, frozen=True, kw_only=True):
     """The current runs and all their jobs at the time `at` (epoch seconds).
 
     `refusal` is why the newest edit of the accounts file is not applied.
@@ -208,7 +205,7 @@ def view_to_dict(view: JobView | RunView | Replica) -> dict[str, Any]:
 
 
 def _shallow_dict(view: JobView) -> dict[str, Any]:
-    values = {each.name: getattr(view, each.name) for each in fields(view) if each.name not in {"run", "gated"}}
+    values = {name: getattr(view, name) for name in view.__struct_fields__ if name not in {"run", "gated"}}
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
     values["serving"] = serving_to_dict(view.serving) if view.serving else None
@@ -372,8 +369,7 @@ def run_view(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(Struct, frozen=True, kw_only=True):
     """Whether the service can work. `problem` is why the current accounts file is not applied."""
 
     database: bool

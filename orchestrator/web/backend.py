@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from orchestrator.control.comparisons import PlannedComparison
@@ -19,6 +18,7 @@ from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.spec_choice import find_option_price
 from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.plans.price import Price
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health, MetricsSnapshot
 
@@ -54,8 +54,7 @@ WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
 """Called with account, headers (names in lower case) and body of a webhook; returns False if it is not authentic."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebBackend:
+class WebBackend(Struct, frozen=True, kw_only=True):
     """All functions and values that the web package may use. It has no database and no clock of its own."""
 
     now: Callable[[], float]

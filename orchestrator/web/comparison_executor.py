@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.control.comparisons import PlannedComparison, start_comparison, stop_comparison
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.errors import ConfigError, DatasetError
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_usd
 from orchestrator.web.auth.principal import Principal
 from orchestrator.web.backend import WebBackend

@@ -6,7 +6,6 @@ The page is part of the service, so it needs no internet connection and always d
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.comparison.verdict import VERDICT_DESCRIPTIONS
@@ -16,13 +15,13 @@ from orchestrator.core.hold import HOLD_DESCRIPTIONS
 from orchestrator.core.jobs.lifecycle import STATE_DESCRIPTIONS
 from orchestrator.core.jobs.stall import WAIT_DESCRIPTIONS
 from orchestrator.core.jobs.timeline import PHASE_DESCRIPTIONS
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.finding_codes import FindingCode
 
 HELP_PATH: Final = "/help"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HelpEntry:
+class HelpEntry(Struct, frozen=True, kw_only=True):
     """The explanation of one term."""
 
     anchor: str
@@ -31,8 +30,7 @@ class HelpEntry:
     next_step: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HelpSection:
+class HelpSection(Struct, frozen=True, kw_only=True):
     """The terms of one concept, and the page of the documentation with more about them."""
 
     anchor: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from orchestrator.core.structs import Struct
 
 # Theory of operation. uvicorn waits for the rest of a request without a limit, and httptools accepts headers of any
 # size. A client that opens connections and sends half a request on each could therefore use up every file descriptor
@@ -27,8 +28,7 @@ MAX_REQUEST_WIRE_BYTES: Final = 2_200_000
 MAX_PIPELINED_REQUESTS: Final = 16  # httptools parses all requests of a packet at once and keeps each in memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
+class ConnectionLimits(Struct, frozen=True, kw_only=True):
     """Number of open connections, and how long the server waits for a client."""
 
     max_connections: int = 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ComparisonState
 from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.inference import ChatReply
+from orchestrator.core.structs import replace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

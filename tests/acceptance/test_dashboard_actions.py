@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 
 import pytest
 from browser import ARTIFACTS, PageOpener, WatchedPage, open_page
@@ -15,6 +14,7 @@ from orchestrator.core.access_token import Role
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.core.structs import replace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

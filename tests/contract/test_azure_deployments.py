@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +28,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.secret import Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.azure.azure_provider import AzureProvider
 from orchestrator.providers.base import DeploymentOrder
 from orchestrator.sandbox import Fault

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.jobs.loss import merge_curves
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Provider
 from orchestrator.providers.dashscope import dashscope_provider
 from orchestrator.providers.http.client import HttpClient

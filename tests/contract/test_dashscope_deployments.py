@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
 from orchestrator.core.errors import DeploymentNameTaken, DeploymentNotReady, RequestRejected, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.dashscope.dashscope_provider import DashScopeProvider, build_provider_factory
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.sandbox import Fault

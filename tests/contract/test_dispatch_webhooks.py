@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 import structlog
@@ -14,6 +13,7 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.jobs.transitions import Outcome, poll_again
+from orchestrator.core.structs import replace
 from orchestrator.daemon.webhook_handler import WebhookHandler
 
 SHORTEST = 5.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +10,7 @@ from provider_bench import LINES, PART, SmallBench
 
 from orchestrator.core.errors import FileNotReady, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.remote import MultipartUpload, RemoteFileStatus
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DatasetFile, Deadline, MultipartUploadProvider
 from orchestrator.sandbox import Fault
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.remote_deployment import RemoteDeploymentStatus, select_remote_deployment
 from orchestrator.core.errors import DeploymentNotReady, ProviderUnavailable, RequestRejected, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.nebius.nebius_provider import NebiusProvider, build_provider_factory
 from orchestrator.sandbox import Fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.secret import Redactor
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from sandboxes import MODEL, InProcess
 
 from orchestrator.core.comparison.language.text_language import find_language
+from orchestrator.core.structs import replace
 from orchestrator.sandbox import AnswerBehaviour, FaultError, SandboxSettings, load_simulation
 
 PROMPTS = [f"What is {number}?" for number in range(200)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from orchestrator.core.errors import (
     UnknownOutcome,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DeploymentOrder
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.together.deployments import TogetherDeployments

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from math import isfinite
 from typing import Any
@@ -18,6 +17,7 @@ from recorded_calls import RecordedDialect, Replay, list_recorders
 
 from orchestrator.core.errors import AmbiguousRemoteJob, ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.jobs.checkpoint import number_checkpoints
+from orchestrator.core.structs import Struct
 from orchestrator.providers.http.status_errors import CONFLICT_STATUS, REJECTION_STATUSES
 
 RECORDERS = list_recorders()
@@ -55,8 +55,8 @@ def check_storable(value: Any, place: str = "") -> int:
         assert isfinite(value), place
         assert isinstance(value, float) or -MAX_INTEGER <= value < MAX_INTEGER, place
         return 1
-    if is_dataclass(value):
-        parts: Any = [(field.name, getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, Struct):
+        parts: Any = [(name, getattr(value, name)) for name in value.__struct_fields__]
     elif isinstance(value, Mapping):
         json.dumps(value, allow_nan=False)
         parts = list(value.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -15,6 +14,7 @@ from orchestrator.control.acceptances import accept_models, revoke_acceptances
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.exports import ExportFormat, export, select_models
 from orchestrator.status import JobView
 from orchestrator.store.db.database import Database

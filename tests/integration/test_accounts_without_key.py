@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from store_values import NOW, a_job, fill, read_job
 
@@ -13,6 +11,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, events
 

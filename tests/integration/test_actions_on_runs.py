@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs, runs
 

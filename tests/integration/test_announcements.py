@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, poll_again, sleep_until
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import jobs, outcomes

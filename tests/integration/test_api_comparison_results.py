@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -16,6 +15,7 @@ from stored_comparisons import REASON, store_comparison
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.document import DOCUMENT_SCHEMA
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 from orchestrator.store.schema.tables import answers
@@ -37,7 +37,7 @@ def an_answer(model: str, probe: str, number: int) -> dict[str, Any]:
         output_tokens=5,
         usd=0.0001,
     )
-    values = {name: getattr(answer, name) for name in StoredAnswer.__dataclass_fields__}
+    values = {name: getattr(answer, name) for name in StoredAnswer.__struct_fields__}
     return values | {"comparison_id": "c1"}
 
 

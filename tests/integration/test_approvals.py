@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from store_values import DATASET, NOW, RUN, SPEC, id_of, read_job, record
 
@@ -15,6 +13,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 MISSING = Moderation(state=ModerationStatus.MISSING, by="service", at=NOW)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +14,7 @@ from structlog.testing import capture_logs
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 ACCOUNTS = ("acme", "globex", "initech")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -20,6 +20,7 @@ from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.transitions import advance
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
 from orchestrator.daemon import provider_steps
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs, outcomes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,6 +26,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.structs import replace
 from orchestrator.exports import ExportFormat
 from orchestrator.store.db.database import Database
 

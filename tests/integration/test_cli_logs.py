@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers import logs
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import RunId
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +12,7 @@ from orchestrator.app import SystemClock
 from orchestrator.core.errors import UnknownOutcome
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.remote import RemoteJob
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database
 

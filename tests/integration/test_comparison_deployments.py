@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.transitions import DeploymentOutcome
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_deployments import MAX_HELD_SECONDS
 from orchestrator.daemon.comparisons.comparison_planner import list_deploying_models, plan_comparison
 from orchestrator.daemon.comparisons.comparison_worker import ComparisonWorker

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from comparison_bench import ACCOUNTS, ComparisonBench, write_part
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.notifications.comparison_notifications import build_comparison_notification
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
 

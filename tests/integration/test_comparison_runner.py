@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_result import (
     ResultRequest,
     build_result_request,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
@@ -15,6 +14,7 @@ from structlog.testing import capture_logs
 from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter, build_scheduled_id
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records

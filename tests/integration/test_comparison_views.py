@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from orchestrator.core.comparison.comparison import ComparisonState
 from orchestrator.core.comparison.probe import parse_probe
 from orchestrator.core.dataset import Dataset, DatasetPart, local_filename
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import runs

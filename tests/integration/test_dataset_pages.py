@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from store_values import RUN
 
 from orchestrator.core.dataset import Dataset, DatasetPart, local_filename
 from orchestrator.core.jobs.job import RunId
+from orchestrator.core.structs import replace
 from orchestrator.dataset.browse.index_builder import build_index
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -31,6 +30,7 @@ from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.checkpoint import Checkpoint, number_checkpoints
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.deployments import checkpoints
 

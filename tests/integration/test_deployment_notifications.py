@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from deployment_actions import deploy, fill_finished, record
@@ -24,6 +23,7 @@ from orchestrator.core.deployment.transitions import (
     start_stop,
 )
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.deployments import deployment_records
 from orchestrator.store.schema.tables import announcements

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from deployment_world import (
     HOUR,
@@ -31,6 +29,7 @@ from orchestrator.core.deployment.remote_deployment import RemoteDeploymentStatu
 from orchestrator.core.deployment.transitions import release_deployment, request_stop
 from orchestrator.core.errors import AuthenticationFailed, RateLimited
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, clock_adjustment
 from orchestrator.store.queries.deployments import deployment_records, deployment_requests

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +35,7 @@ from orchestrator.core.jobs.transitions import advance
 from orchestrator.core.jobs.unused_resource import ResourceKind
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import replace
 from orchestrator.daemon.deployments.deployment_worker import DeploymentWorker
 from orchestrator.daemon.deployments.run_deployments import RunDeployments, RunDeploymentTable
 from orchestrator.daemon.maintenance.cleanup import ResourceCleaner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from store_values import DATASET, NOW, RUN, a_job, a_standing, fill
@@ -12,6 +11,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance
+from orchestrator.core.structs import replace
 from orchestrator.status import find_account, find_dataset, find_run_overview, list_runs
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction

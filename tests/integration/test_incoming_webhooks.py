@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from webhook_stage import NAMES, PACE, POLL_MAX, TRAINING_SECONDS, Request, WebhookStage, signing_secret
 
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 BURST = 1000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -18,6 +17,7 @@ from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import advance, release_job
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import costs, jobs, runs

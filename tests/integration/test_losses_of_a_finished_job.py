@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from orchestrator.core.errors import ProviderUnavailable
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
 from orchestrator.daemon import provider_steps
 from orchestrator.status import list_job_losses
 from orchestrator.store.db.database import Database

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +17,7 @@ from orchestrator.control.accounts import ListedAccount
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import AuthenticationFailed, TemporaryError
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.inputs.accounts_file.loader import parse_accounts_file
 from orchestrator.providers.base import DeploymentProvider
 from orchestrator.providers.http.client import HttpClient

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.replica import Replica
+from orchestrator.core.structs import replace
 from orchestrator.status import MetricsSnapshot, get_metrics_snapshot, get_status
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction

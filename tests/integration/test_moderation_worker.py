@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +23,7 @@ from orchestrator.core.errors import AuthenticationFailed, ProviderError, Provid
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus, ModerationVerdict
+from orchestrator.core.structs import replace
 from orchestrator.daemon import moderation_worker
 from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.planning.desired_state import DesiredState

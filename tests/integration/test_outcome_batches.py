@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.transitions import Outcome, advance, poll_again, request_cancel
+from orchestrator.core.structs import replace
 from orchestrator.daemon.outcome_batch import RecordRequest, Refusal, record_batch
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -18,6 +17,7 @@ from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.observer import ServiceObserver
 from orchestrator.core.jobs.transitions import Outcome, advance, poll_again, request_cancel, retry_later
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.daemon.outcome_recorder import OutcomeRecorder
 from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store.db.database import Database

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler_values import clock, make_reconciler, ready_job, verify_accounts
@@ -16,6 +16,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.status import get_status

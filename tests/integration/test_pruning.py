@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +20,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
 from orchestrator.core.secret import Secret
+from orchestrator.core.structs import replace
 from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
 from orchestrator.providers.base import DatasetFile, Provider, ProviderConnection
 from orchestrator.store.db.database import Database

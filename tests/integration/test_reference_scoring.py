@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import RequestRejected
 from orchestrator.core.inference import ReferenceQuestion, ReferenceScore
 from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons import comparison_planner
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records

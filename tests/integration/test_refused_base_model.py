@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from reconciler_values import clock, make_reconciler, ready_job
 from store_values import SPEC, fill
@@ -15,6 +13,7 @@ from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.transitions import sleep_until
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteModel
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs, outcomes
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import structlog
 from store_values import NOW, a_job, fill
 
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.daemon.maintenance import event_retention
 from orchestrator.daemon.maintenance.event_retention import DAY_SECONDS, EventPurger
 from orchestrator.store.db.database import Database

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, poll_again, request_cancel
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import replace
 from orchestrator.daemon.outcome_recorder import OutcomeRecorder
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction, WakeUp

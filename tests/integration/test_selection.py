@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.structs import replace
 from orchestrator.status import (
     JobView,
     find_run_overview,

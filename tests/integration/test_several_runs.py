@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from run_values import a_plan, apply
 from store_values import NOW
@@ -13,6 +11,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts as account_queries
 from orchestrator.store.queries import jobs, runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from orchestrator.core.jobs.stall import DEFAULT_STALL_SECONDS
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.settings import Settings
 from orchestrator.status import find_run_overview, get_status

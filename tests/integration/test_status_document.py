@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -23,6 +22,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, hold_job
+from orchestrator.core.structs import replace
 from orchestrator.status import JobView, StatusCache, StatusCacheConfig, get_status, status_to_dict
 from orchestrator.status.cache import job_line_cache
 from orchestrator.status.cache.job_line import JobLine, build_job_line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobEvent
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.jobs.transitions import advance, fail_job, hold_job
+from orchestrator.core.structs import replace
 from orchestrator.metrics.gauges import GaugeCollector
 from orchestrator.status import StatusCache, StatusCacheConfig, get_status, status_to_dict
 from orchestrator.store.db.database import Database

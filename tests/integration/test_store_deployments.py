@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from orchestrator.core.deployment.transitions import (
 )
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, events
 from orchestrator.store.queries.deployments import deployment_records

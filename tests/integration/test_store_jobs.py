@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from orchestrator.core.jobs.transitions import (
     sleep_until,
 )
 from orchestrator.core.plans.budget import CommittedSpend
+from orchestrator.core.structs import replace
 from orchestrator.status import find_run_overview
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction

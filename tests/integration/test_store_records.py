@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import advance
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events, runs

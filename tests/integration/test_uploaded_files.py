@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +17,7 @@ from orchestrator.core.errors import DatasetChanged
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance
+from orchestrator.core.structs import replace
 from orchestrator.daemon.dataset_files import DatasetFiles
 from orchestrator.dataset.convert import CONVERTERS, ChatConverter
 from orchestrator.providers.base import DatasetFile

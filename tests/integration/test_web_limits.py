@@ -8,7 +8,6 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -17,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from orchestrator.core.structs import replace
 from orchestrator.web import acceptor
 from orchestrator.web.limited_protocol import MAX_HEADER_BYTES, MAX_REQUEST_WIRE_BYTES, ConnectionLimits
 from orchestrator.web.server import WebServer

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -27,6 +26,7 @@ from orchestrator.core.loopback import is_in_private_network
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct, replace
 from orchestrator.dataset.canonical_jsonl import encode_canonical
 from orchestrator.dataset.convert.converted_file import get_converted_file
 from orchestrator.inputs.accounts_file.loader import AccountsFile
@@ -45,8 +45,7 @@ MIN_EXAMPLES: Final = 10
 MAX_CONNECTIONS: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConformanceOptions:
+class ConformanceOptions(Struct, frozen=True, kw_only=True):
     """The options of the command."""
 
     base_model: str | None = None  # instead of the run's
@@ -55,8 +54,7 @@ class ConformanceOptions:
     may_cost_money: bool = False  # whether the operator accepts that the server may charge for the job
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConformanceTester:
+class ConformanceTester(Struct, frozen=True, kw_only=True):
     """A test that is ready to run."""
 
     account: Account

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, cast
 
 from orchestrator.app.conformance.file_checks import LIST_LAG_SECONDS
@@ -18,6 +17,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import TERMINAL_JOB_STATUSES, JobOrder, JobPagingProvider
 
 LIST_JOBS, FIND_JOB, OTHER_JOBS, LIST_PAGES = "list jobs", "find job", "other jobs", "list pages"

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import product
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import RemoteJob
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Provider
 
 CREATE_JOB: Final = "create job"

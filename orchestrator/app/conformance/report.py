@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from orchestrator.core.structs import Struct, asdict
 
 
 class ContractResult(StrEnum):
@@ -17,8 +18,7 @@ class ContractResult(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
-class ContractCheck:
+class ContractCheck(Struct, frozen=True):
     """One row of the table. `conformance --json` prints these fields under these names."""
 
     name: str  # the part of the contract, at most 15 characters
@@ -56,8 +56,7 @@ PROMISE_TEXTS: Final[Mapping[JobRecovery, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConformanceReport:
+class ConformanceReport(Struct, frozen=True, kw_only=True):
     """The whole result."""
 
     account: str

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.app.conformance.report import ContractCheck, ContractResult, JobRecovery
 from orchestrator.core.account import Account
 from orchestrator.core.remote import RemoteFile, RemoteJob, RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import TERMINAL_JOB_STATUSES, DatasetFile, Deadline, JobOrder, Provider
 
 CALL_SECONDS: Final = 60.0  # for each call that creates something, as long as an intent of the service

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.structs import Struct
 
 
 class DiagnosisStatus(StrEnum):
@@ -17,8 +17,7 @@ class DiagnosisStatus(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """One line of `orchestrator doctor`. `doctor --json` prints these fields under these names."""
 
     thing: str

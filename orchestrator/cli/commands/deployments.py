@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +17,7 @@ from orchestrator.core.deployment.lifecycle import DeploymentState
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-SPEC_OPTIONS = tuple(each.name for each in fields(DeploymentSpec))  # each is an option of `deploy`
+SPEC_OPTIONS = DeploymentSpec.__struct_fields__  # each is an option of `deploy`
 TABLE_HINT = "default: the run's table [run.PROVIDER.deployment]"
 IdOption = Annotated[
     list[str] | None, typer.Option("--id", metavar="ID", help="Only the deployment with this id; can be repeated.")

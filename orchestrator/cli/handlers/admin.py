@@ -7,7 +7,6 @@ import os
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,6 +20,7 @@ from orchestrator.cli.output import print_json
 from orchestrator.cli.tables import Column, create_console, print_table
 from orchestrator.core.jobs.unused_resource import UnusedResource
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import asdict
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.settings import list_effective_settings
 

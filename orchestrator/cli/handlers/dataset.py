@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Severity
 from orchestrator.core.plans.price import calculate_training_usd
 from orchestrator.core.spec import Method
+from orchestrator.core.structs import asdict, replace
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.builder import build_dataset

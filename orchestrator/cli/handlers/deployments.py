@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import control, status
@@ -22,6 +21,7 @@ from orchestrator.cli.tables import get_table_width, print_output
 from orchestrator.control import DeploymentPlan, DeploymentSelection, DeploymentTarget
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
+from orchestrator.core.structs import asdict
 from orchestrator.core.text import format_count, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 

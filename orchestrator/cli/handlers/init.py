@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from orchestrator.cli.session import CommandSession
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_text
@@ -36,8 +36,7 @@ Nothing has been uploaded or charged yet.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitOptions:
+class InitOptions(Struct, frozen=True, kw_only=True):
     """The options of the command line. None: not specified."""
 
     provider: ProviderName | None
@@ -119,7 +118,7 @@ def _check_options(options: InitOptions) -> None:
 
 
 def _format_flag(name: str) -> str:
-    is_own = name in {field.name for field in fields(InitOptions)}
+    is_own = name in {*InitOptions.__struct_fields__}
     return f"--{name.replace('_', '-')}" if is_own else f"--option {name}=…"
 
 

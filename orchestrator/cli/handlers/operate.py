@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orchestrator import status
@@ -13,6 +12,7 @@ from orchestrator.cli.exit_code import ExitCode
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 

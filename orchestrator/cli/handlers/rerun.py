@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from orchestrator.cli.output import write_text
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.plans.rerun import Rerun, plan_rerun
 from orchestrator.core.spec import RunOptions
+from orchestrator.core.structs import fields
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.inputs.accounts_file.editor import format_toml_value
 from orchestrator.inputs.paths import resolve_path

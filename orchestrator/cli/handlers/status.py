@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
+from orchestrator.core.structs import asdict, replace
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.exports import ExportFormat, ModelSet, export, left_out_reason, select_checkpoints, select_models

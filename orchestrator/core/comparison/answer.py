@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from orchestrator.core.structs import Struct, field
 
 
 class AnswerOutcome(StrEnum):
@@ -23,8 +24,7 @@ TEXT_OUTCOMES = frozenset({AnswerOutcome.ANSWERED, AnswerOutcome.TRUNCATED})
 FILTERED_OUTCOMES = frozenset({AnswerOutcome.FILTERED_PROMPT, AnswerOutcome.FILTERED_ANSWER})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAnswer:
+class ModelAnswer(Struct, frozen=True, kw_only=True):
     """The answer of one model to one probe in one round."""
 
     outcome: AnswerOutcome
@@ -37,8 +37,7 @@ AnswerRound = Mapping[str, ModelAnswer]
 """The answers of one round, by the id of the probe. A probe without a call is absent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAnswers:
+class ModelAnswers(Struct, frozen=True, kw_only=True):
     """All answers of the fine-tuned model of one account."""
 
     account: str

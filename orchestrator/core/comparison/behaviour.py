@@ -8,7 +8,6 @@ and everything is measured again. At least two accounts stay in the pool; of two
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final, TypeVar
 
@@ -23,13 +22,13 @@ from orchestrator.core.comparison.measurement import (
 )
 from orchestrator.core.comparison.quality import list_score_differences
 from orchestrator.core.comparison.rates import EventShares, measure_length, measure_rate
+from orchestrator.core.structs import Struct, field
 
 _MIN_POOL: Final = 2
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BehaviourProfile:
+class BehaviourProfile(Struct, frozen=True, kw_only=True):
     """What is known of the answers of every comparable account, each by account and probe."""
 
     scores: Mapping[str, Mapping[str, float]]  # empty without reference answers

@@ -9,7 +9,6 @@ rounds of each model (floor), the effect of the training by the untuned base mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Final
 
@@ -36,6 +35,7 @@ from orchestrator.core.comparison.rates import list_answer_lengths, list_event_r
 from orchestrator.core.comparison.reference_loss import list_reference_logprobs
 from orchestrator.core.comparison.standout import measure_group_distances
 from orchestrator.core.comparison.verdict import ComparisonGate, decide_verdict
+from orchestrator.core.structs import Struct, field
 
 MIN_TUNING_EFFECT: Final = 0.05  # with less between ceiling and floor, a relative spread means nothing
 _QUALITY_GAIN_SHARE: Final = 0.25
@@ -43,8 +43,7 @@ _UNSTEADY_FACTOR: Final = 2
 _UNSTEADY_DISTANCE: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonInput:
+class ComparisonInput(Struct, frozen=True, kw_only=True):
     """Everything that a comparison is computed from. The same input gives the same result."""
 
     models: Sequence[ModelAnswers]
@@ -55,8 +54,7 @@ class ComparisonInput:
     margins: ComparisonMargins = field(default_factory=ComparisonMargins)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupSummary:
+class GroupSummary(Struct, frozen=True, kw_only=True):
     """The yardsticks of one group: all distances are medians in 0 to 1."""
 
     group: str
@@ -68,8 +66,7 @@ class GroupSummary:
     explained: float | None  # R²
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonResult:
+class ComparisonResult(Struct, frozen=True, kw_only=True):
     """The result of a comparison."""
 
     gate: ComparisonGate

@@ -7,7 +7,6 @@ asked again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from orchestrator.core.comparison.measurement import ComparisonMargins
 from orchestrator.core.comparison.probe import DEFAULT_HELD_OUT_PROBES
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.comparison.request_plan import InferencePrice
+from orchestrator.core.structs import Struct, asdict, field
 
 
 class ComparisonState(StrEnum):
@@ -25,8 +25,7 @@ class ComparisonState(StrEnum):
     STOPPED = "stopped"  # a limit was reached, or the comparison cannot be continued; `message` says why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonSettings:
+class ComparisonSettings(Struct, frozen=True, kw_only=True):
     """What an operator chooses for a comparison."""
 
     probes: int = DEFAULT_HELD_OUT_PROBES  # held-out examples, at most
@@ -56,12 +55,11 @@ class ComparisonSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build settings from the values of `as_dict`. Those that only a later version knows are ignored."""
-        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        known = {name: value for name, value in values.items() if name in cls.__struct_fields__}
         return cls(**{**known, "scoring": ScoringMethod(values.get("scoring", ScoringMethod.TEXT))})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelToAsk:
+class ModelToAsk(Struct, frozen=True, kw_only=True):
     """A model of a comparison: the fine-tuned model of an account, or the untuned base model of a group."""
 
     name: str  # of the account; of a base model, `base GROUP`
@@ -93,12 +91,11 @@ class ModelToAsk:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build a model from the values of `as_dict`."""
         price = values["price"]
-        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        known = {name: value for name, value in values.items() if name in cls.__struct_fields__}
         return cls(**{**known, "price": InferencePrice(**price) if price else None})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """One comparison of a run's models."""
 
     id: str

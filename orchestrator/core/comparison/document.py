@@ -6,7 +6,6 @@ Fields are added, none is renamed or removed while `schema` is 1, because script
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.comparison.comparability import Obstacle
@@ -15,13 +14,13 @@ from orchestrator.core.comparison.distances.account_drift import AccountDrift
 from orchestrator.core.comparison.distances.distance import DistanceMeasure
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
+from orchestrator.core.structs import Struct
 
 DOCUMENT_SCHEMA_VERSION: Final = 1
 _DIGITS: Final = 4  # of numbers: more would suggest a precision that a hundred probes do not have
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonFacts:
+class ComparisonFacts(Struct, frozen=True, kw_only=True):
     """What a result document states besides the verdicts."""
 
     run_id: str

@@ -6,11 +6,11 @@ A verdict and an acceptance are about one model. A model that is trained later h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.comparison.comparison import ModelToAsk
 from orchestrator.core.comparison.verdict import FAILING_VERDICTS, ComparisonVerdict
+from orchestrator.core.structs import Struct
 
 _NOT_COMPARED: Final = "has not been compared: `orchestrator compare`"
 _OTHER_MODEL: Final = "is left out by the gate: comparisons are about the final model, not about its checkpoints"
@@ -21,8 +21,7 @@ _PREDICATES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelAcceptance:
+class ModelAcceptance(Struct, frozen=True, kw_only=True):
     """The record that an operator accepts one fine-tuned model, whatever its verdict is. Times are epoch seconds."""
 
     id: str
@@ -38,8 +37,7 @@ class ModelAcceptance:
     revoked_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelComparison:
+class ModelComparison(Struct, frozen=True, kw_only=True):
     """What is known about one fine-tuned model: the verdict of the latest comparison, and whether it is accepted."""
 
     model: str
@@ -62,8 +60,7 @@ class ModelComparison:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunVerdicts:
+class RunVerdicts(Struct, frozen=True, kw_only=True):
     """The verdicts of a run's latest finished comparison, and the acceptances that are in force."""
 
     verdicts: Mapping[tuple[str, str], ModelComparison]  # by account and fine-tuned model

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from statistics import NormalDist, fmean, stdev
 from typing import Final
+
+from orchestrator.core.structs import Struct
 
 BOOTSTRAP_DRAWS: Final = 2000
 _SEED: Final = 20_261_128
@@ -23,8 +24,7 @@ _MAX_DRAWN_PROBES: Final = 1000  # the mean of more is normally distributed, and
 MAX_NEEDED_PROBES: Final = 10_000  # more are not worth a recommendation
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """An estimate and the bounds that its true value is within, with the confidence that the caller chose."""
 
     low: float

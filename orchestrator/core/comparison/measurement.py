@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.comparison.interval import Interval
+from orchestrator.core.structs import Struct
 
 LENGTH_MARGIN: Final = math.log(1.25)
 _SHOWN_PROBES: Final = 3
@@ -46,8 +46,7 @@ RATE_KINDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonMargins:
+class ComparisonMargins(Struct, frozen=True, kw_only=True):
     """The largest differences that count as alike."""
 
     quality: float = 0.05  # at least; a quarter of what training gained over the base model, if that is more
@@ -67,8 +66,7 @@ class Conclusion(StrEnum):
     UNSURE = "unsure"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+class Measurement(Struct, frozen=True, kw_only=True):
     """One difference with its interval, its margin and the probes that show it best."""
 
     kind: MeasurementKind

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ModelToAsk
 from orchestrator.core.comparison.request_plan import estimate_tokens
 from orchestrator.core.inference import ChatQuestion, ChatReply
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_usd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelReply:
+class ModelReply(Struct, frozen=True, kw_only=True):
     """What one model replied to one question, or why it did not."""
 
     model: ModelToAsk

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final
+
+from orchestrator.core.structs import Struct
 
 DEFAULT_HELD_OUT_PROBES: Final = 100
 MIN_HELD_OUT_PROBES: Final = 30  # fewer decide nothing
@@ -27,8 +28,7 @@ class ProbeKind(StrEnum):
     BEHAVIOUR = "behaviour"  # shipped with the program
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Struct, frozen=True, kw_only=True):
     """One prompt that is sent to every model."""
 
     probe_id: str  # hash of prompt and reference

@@ -9,19 +9,18 @@ ended, by the provider's own count, and the joined texts of the tokens from ther
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
 from typing import Final
 
 from orchestrator.core.comparison.answer import ModelAnswers
+from orchestrator.core.structs import Struct
 
 MIN_SCORED_PROBES: Final = 30  # fewer decide nothing
 _DIGITS: Final = 4  # a hundredth of the margin; the values of all models are stored with each batch of answers
 
 
-@dataclass(frozen=True, slots=True)
-class EchoedToken:
+class EchoedToken(Struct, frozen=True):
     """One token of a prompt as the server read it."""
 
     text: str

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.comparison.probe import Probe
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_count, format_usd
 
 ROUNDS: Final = 2
@@ -28,8 +28,7 @@ _SECONDS_PER_CALL: Final = 2.0
 _HOSTING_STEP_HOURS: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferencePrice:
+class InferencePrice(Struct, frozen=True, kw_only=True):
     """The price of calling one model, in US dollars."""
 
     usd_per_million_input_tokens: float
@@ -42,8 +41,7 @@ class InferencePrice:
         return usd / 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedModel:
+class ComparedModel(Struct, frozen=True, kw_only=True):
     """A model that is queried."""
 
     name: str  # of the account, or of the base model of a group
@@ -53,8 +51,7 @@ class ComparedModel:
     scores_references: bool = False  # whether each reference answer is sent once, for its log-probability
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeRequest:
+class ProbeRequest(Struct, frozen=True):
     """One request of the plan. Its key identifies the stored answer, so that a request is never sent twice."""
 
     model: str
@@ -66,8 +63,7 @@ class ProbeRequest:
         return self.model, self.probe_id, self.round
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEstimate:
+class ModelEstimate(Struct, frozen=True, kw_only=True):
     """What the requests to one model are expected to cost."""
 
     name: str
@@ -84,16 +80,14 @@ class ModelEstimate:
         return self.token_usd + self.hosting_usd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
+class RequestLimits(Struct, frozen=True, kw_only=True):
     """Limits of one comparison. None is no limit."""
 
     max_usd: float | None = None
     max_requests: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestPlan:
+class RequestPlan(Struct, frozen=True, kw_only=True):
     """All requests of a comparison with their estimated price."""
 
     models: tuple[ComparedModel, ...]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.comparison.comparability import Obstacle
 from orchestrator.core.comparison.measurement import Conclusion, Measurement
 from orchestrator.core.comparison.reasons import format_reason
+from orchestrator.core.structs import Struct
 
 
 class ComparisonVerdict(StrEnum):
@@ -42,8 +42,7 @@ VERDICT_DESCRIPTIONS: Final[Mapping[ComparisonVerdict, tuple[str, str]]] = {
 FAILING_VERDICTS = frozenset({ComparisonVerdict.DIFFERENT, ComparisonVerdict.NOT_COMPARABLE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountVerdict:
+class AccountVerdict(Struct, frozen=True, kw_only=True):
     """The verdict on one account with everything that it rests on."""
 
     account: str
@@ -110,8 +109,7 @@ def _count_needed_probes(measurements: Sequence[Measurement]) -> int | None:
     return max(known) if known and len(known) == len(needed) else None
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonGate:
+class ComparisonGate(Struct, frozen=True):
     """What follows from the verdicts: which models may be used, and how the command ends."""
 
     verdicts: tuple[AccountVerdict, ...]

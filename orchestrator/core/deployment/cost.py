@@ -6,20 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import Struct
 
 BILLING_STEP_SECONDS: Final = 60.0
 ROUNDING_TOLERANCE_SECONDS: Final = 0.001  # of times that were added up as floating-point numbers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentPrice:
+class DeploymentPrice(Struct, frozen=True, kw_only=True):
     """The price of one way of deploying a model. None: unknown. A way per token has 0 USD per hour."""
 
     kind: DeploymentKind
@@ -29,8 +28,7 @@ class DeploymentPrice:
     source: str = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentOption:
+class DeploymentOption(Struct, frozen=True, kw_only=True):
     """One way in which a provider can serve a model."""
 
     price: DeploymentPrice

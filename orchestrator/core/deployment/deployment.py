@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NewType
 
@@ -13,6 +12,7 @@ from orchestrator.core.errors import Failure, IllegalTransition
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.spec import digest
+from orchestrator.core.structs import Struct
 
 DeploymentId = NewType("DeploymentId", str)
 
@@ -47,8 +47,7 @@ def format_deployment_name(tag: str, max_length: int = 63) -> str:
     return name if len(name) <= max_length else digest(tag)[:max_length]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class Deployment(Struct, frozen=True, kw_only=True):
     """The stored state of a deployment. Times are epoch seconds, UTC. `transitions` makes every new version of it."""
 
     id: DeploymentId  # identity of the served model, see `deployment_id`

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from orchestrator.core.structs import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentFilter:
+class DeploymentFilter(Struct, frozen=True, kw_only=True):
     """Which deployments are listed. An empty field matches every deployment."""
 
     accounts: Collection[str] = ()

@@ -6,12 +6,12 @@ Properties that could not be confirmed are listed as such: the program works wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
+from orchestrator.core.structs import Struct
 
 MAX_KEEP_HOURS: Final = 366 * 24.0
 
@@ -25,8 +25,7 @@ class DeploymentLookup(StrEnum):
     SOURCE_MODEL = "the model that it serves; a second create makes a second one"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KindOffer:
+class KindOffer(Struct, frozen=True, kw_only=True):
     """One kind of deployment at a provider."""
 
     provider_term: str  # the provider's word for it
@@ -41,8 +40,7 @@ class KindOffer:
     unconfirmed: tuple[str, ...] = ()  # as text; either answer works
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentOffer:
+class DeploymentOffer(Struct, frozen=True, kw_only=True):
     """What a provider offers for deployments. No kinds: its models are callable by themselves."""
 
     kinds: Mapping[DeploymentKind, KindOffer]

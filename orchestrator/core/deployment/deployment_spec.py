@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
+
+from orchestrator.core.structs import Struct, asdict
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -17,8 +18,7 @@ class DeploymentKind(StrEnum):
     HOUR = "hour"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentSpec:
+class DeploymentSpec(Struct, frozen=True, kw_only=True):
     """How a model is deployed. The field names are the keys of the accounts file.
 
     It is no part of an identity: with other options the same model still has one deployment, not two.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice, estimate_deployment_usd
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.spec_choice import find_option_price
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_usd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentForecast:
+class DeploymentForecast(Struct, frozen=True, kw_only=True):
     """The deployment of each model of one provider. `options` is None if the provider does not report any."""
 
     provider: ProviderName

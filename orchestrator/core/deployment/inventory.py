@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.account import ProviderName
@@ -34,6 +33,7 @@ from orchestrator.core.deployment.transitions import (
     record_reappearance,
     start_create,
 )
+from orchestrator.core.structs import Struct, replace
 
 SHORTEST_READABLE_NAME: Final = len(format_deployment_name(f"{'0' * 16}.0"))
 ADOPTION_SECONDS: Final = 3600.0
@@ -42,8 +42,7 @@ ADOPTION_SECONDS: Final = 3600.0
 _TAG: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,9})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InventoryDifferences:
+class InventoryDifferences(Struct, frozen=True, kw_only=True):
     """What the provider has and the database does not expect."""
 
     unknown: tuple[Deployment, ...] = ()  # new records

@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator.core.deployment.deployment import Deployment, StopReason
@@ -27,37 +26,32 @@ from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.transitions import get_intent_end
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.next_action import Idle, Wait
+from orchestrator.core.structs import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyDeploymentAccount:
+class VerifyDeploymentAccount(Struct, frozen=True):
     """Verify the account's key and its owner, before anything is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateDeployment:
+class CreateDeployment(Struct, frozen=True):
     """Find the remote deployment by its tag, or create it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PollDeployment:
+class PollDeployment(Struct, frozen=True):
     """Read the remote deployment, and make one real call if it may be answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawDeployment:
+class WithdrawDeployment(Struct, frozen=True):
     """End a deployment for which nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartRemoval:
+class StartRemoval(Struct, frozen=True):
     """Write that the removal has begun, before anything is deleted."""
 
     reason: StopReason
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveDeployment:
+class RemoveDeployment(Struct, frozen=True):
     """Find the remote deployment, delete it, and confirm that it does not exist."""
 
 
@@ -70,8 +64,7 @@ RemoteDeploymentAction = VerifyDeploymentAccount | CreateDeployment | PollDeploy
 DeploymentAction = LocalDeploymentAction | RemoteDeploymentAction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentContext:
+class DeploymentContext(Struct, frozen=True, kw_only=True):
     """What a deployment's next step depends on besides the deployment itself."""
 
     account_verified: bool = True  # the provider accepted the account's current key

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.errors import DeploymentNameTaken
+from orchestrator.core.structs import Struct
 
 
 class RemoteDeploymentStatus(StrEnum):
@@ -31,8 +31,7 @@ CALLABLE_STATUSES = frozenset(
 """The known statuses in which a call may be answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteDeployment:
+class RemoteDeployment(Struct, frozen=True, kw_only=True):
     """A deployment at the provider. None: the provider does not report it. Times are epoch seconds."""
 
     id: str
@@ -59,8 +58,7 @@ class RemoteDeployment:
         return self.status in CALLABLE_STATUSES or self.status is RemoteDeploymentStatus.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteMatches:
+class RemoteMatches(Struct, frozen=True):
     """The remote deployments of one tag: the one that is used, and others that are billed for nothing."""
 
     chosen: RemoteDeployment | None

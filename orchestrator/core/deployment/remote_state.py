@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, assert_never
 
 from orchestrator.core.account_state import AccountHeld
@@ -33,6 +32,7 @@ from orchestrator.core.jobs.retry_policy import (
     decide_retry,
     proportional_poll_delay,
 )
+from orchestrator.core.structs import replace
 
 DEPLOYMENT_FAILED_KIND: Final = "deployment_failed"
 DEPLOYMENT_CONFLICT_KIND: Final = "deployment_conflict"

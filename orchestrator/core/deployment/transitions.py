@@ -20,7 +20,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.account_state import AccountUpdate
@@ -36,6 +35,7 @@ from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import Failure, IllegalTransition, RemoteNotFound
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
+from orchestrator.core.structs import Struct, replace
 
 OPTION_NOT_KEPT_KIND: Final = "deployment_option_not_kept"
 OPTION_NOT_KEPT_HINT: Final = (
@@ -49,8 +49,7 @@ INTENT_DEPLOYMENT_STATES: Final = frozenset(
 """The states in which a create may still arrive at the provider."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentOutcome:
+class DeploymentOutcome(Struct, frozen=True, kw_only=True):
     """The result of a step: the deployment's next version, and what is recorded together with it."""
 
     deployment: Deployment  # the next version

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.jobs.loss import MAX_STEP, Loss, merge_curves, parse_loss
+from orchestrator.core.structs import Struct, replace
 
 MAX_CHECKPOINTS: Final = 100  # stored for a job: providers keep one for each epoch, and an epoch is limited to 50
 BEST_CHECKPOINT: Final = "best"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """A model that the provider kept. None: the provider does not report it."""
 
     id: str  # the provider's id of the checkpoint

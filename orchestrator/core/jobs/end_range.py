@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from orchestrator.core.jobs.poll_interval import EndWindow, end_window_around
+from orchestrator.core.structs import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class EndRange:
+class EndRange(Struct, frozen=True):
     """The earliest and the latest expected end, in epoch seconds."""
 
     earliest: float
     latest: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenJobs:
+class OpenJobs(Struct, frozen=True, kw_only=True):
     """Open jobs of one provider in one state."""
 
     window: EndWindow | None  # of the durations of finished jobs; None while they are too few

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from typing import Any, NewType
@@ -13,6 +12,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.spec import TrainingSpec, canonical_json, digest, digest_text
+from orchestrator.core.structs import Struct, field
 
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
@@ -44,8 +44,7 @@ def format_tag(job_id: JobId, round_number: int) -> str:
     return f"{job_id}.{round_number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """The stored state of a job. Times are epoch seconds, UTC. `transitions` makes every new version of it."""
 
     id: JobId  # identity of the work, see `job_id`

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Self
 
+from orchestrator.core.structs import Struct, replace
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
+
+class JobFilter(Struct, frozen=True, kw_only=True):
     """Criteria that a job has to meet, all of them. Without any criterion it selects the whole run."""
 
     state: str = ""  # a JobState

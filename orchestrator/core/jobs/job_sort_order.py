@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
+
+from orchestrator.core.structs import Struct
 
 
 class JobColumn(StrEnum):
@@ -21,8 +22,7 @@ class JobColumn(StrEnum):
     DURATION = "duration"
 
 
-@dataclass(frozen=True, slots=True)
-class JobSortOrder:
+class JobSortOrder(Struct, frozen=True):
     """The order of a list of jobs. Jobs without a value in the column come last in both directions."""
 
     column: JobColumn = JobColumn.ACCOUNT

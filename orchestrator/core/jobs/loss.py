@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
 from typing import Final
+
+from orchestrator.core.structs import Struct
 
 MAX_CURVE_POINTS: Final = 500  # stored for a job: more than a screen can show
 MAX_STEP: Final = 2**31 - 1  # maximum of the database column
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """The losses at a training step. None: the provider does not report it for this step."""
 
     step: int

@@ -7,12 +7,12 @@ account is an outlier if, at most of the later steps of its curve, it is farther
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import Final
 
 from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.structs import Struct
 
 BAND_LIMITS: Final = (0.1, 0.9)  # quantiles
 MIN_BAND_ACCOUNTS: Final = 5  # with fewer values at a step its quantiles mean nothing
@@ -20,8 +20,7 @@ MIN_JUDGED_POINTS: Final = 3  # of an account's curve
 _MIN_RELATIVE_WIDTH: Final = 0.02  # of the median: bands of nearly equal curves must not make outliers of noise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BandPoint:
+class BandPoint(Struct, frozen=True, kw_only=True):
     """The losses of all accounts at one step."""
 
     step: int
@@ -40,16 +39,14 @@ class BandPoint:
         return (max(loss - self.high, 0.0) + min(loss - self.low, 0.0)) / self.width
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlier:
+class Outlier(Struct, frozen=True, kw_only=True):
     """An account whose training loss differs from that of the others."""
 
     account: str
     distance: float  # from the band, in widths of the band; negative: below it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSummary:
+class LossSummary(Struct, frozen=True, kw_only=True):
     """The bands of both losses by step, and the outliers, the most distant first."""
 
     training: tuple[BandPoint, ...]

@@ -30,7 +30,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator.core.account_state import AccountState
@@ -38,6 +37,7 @@ from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 
 INTENT_STATES = frozenset({JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING})
 """States with a possible intent. PLANNED: after a retry the upload of the earlier round may still be in progress."""
@@ -45,55 +45,45 @@ INTENT_GRACE_SECONDS = 1.5
 """After an intent's deadline, before a look-up without a result means that nothing was created: lists may lag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Struct, frozen=True):
     """Do nothing until something else wakes the job."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Do nothing before `until` (epoch seconds)."""
 
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyAccount:
+class VerifyAccount(Struct, frozen=True):
     """Verify the account's key and its owner, before anything is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadFiles:
+class UploadFiles(Struct, frozen=True):
     """Find the dataset's files at the provider, or upload them."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckFiles:
+class CheckFiles(Struct, frozen=True):
     """Check whether the provider has accepted the files."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitJob:
+class SubmitJob(Struct, frozen=True):
     """Find the remote job by its tag, or create it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PollRemoteJob:
+class PollRemoteJob(Struct, frozen=True):
     """Read the remote job's status."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelLocally:
+class CancelLocally(Struct, frozen=True):
     """Cancel a job that has no remote job."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRemoteJob:
+class CancelRemoteJob(Struct, frozen=True):
     """Request the cancel of the remote job at the provider."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResolveRemoteJob:
+class ResolveRemoteJob(Struct, frozen=True):
     """Find the remote job without creating one: a cancel was requested, or an operator chose a remote job."""
 
 
@@ -108,8 +98,7 @@ RemoteAction = (
 Action = LocalAction | RemoteAction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobContext:
+class JobContext(Struct, frozen=True, kw_only=True):
     """What a job's next step depends on besides the job itself."""
 
     account_verified: bool = True  # the provider accepted the account's current key

@@ -7,12 +7,12 @@ confirmation dialog all use it. docs/how-to/add-an-operator-action.md lists what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final, Literal, assert_never
 
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.structs import Struct
 
 ReasonRequirement = Literal["none", "optional", "required"]
 
@@ -45,8 +45,7 @@ class ActionScope(Enum):
     MODELS = "models"  # the models of accounts that are named; there is no "all"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionInfo:
+class ActionInfo(Struct, frozen=True, kw_only=True):
     """The texts of an action. `{target}` stands for what it applies to, e.g. "3 accounts"."""
 
     scope: ActionScope

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_list
 
 PINNABLE_OPTIONS: Final = ("n_epochs", "batch_size", "learning_rate_multiplier", "learning_rate")
@@ -45,8 +45,7 @@ def apply_pins(spec: TrainingSpec, values: PinnedValues | None) -> TrainingSpec:
     return replace(spec, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class ValueUsage:
+class ValueUsage(Struct, frozen=True):
     """Hyperparameters that `count` jobs at a provider were trained with; `account` has one of these jobs."""
 
     provider: ProviderName

@@ -15,10 +15,10 @@ delay equals the time since the submission: the next poll happens when the job's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.jobs.retry_policy import apply_jitter
+from orchestrator.core.structs import Struct
 
 SECONDS_PER_POLL: Final = 31.5  # average over a job's life: a third of the polls of a fixed interval of 10 s
 MIN_ENDED_JOBS: Final = 5  # jobs that must have ended before their durations are used
@@ -29,8 +29,7 @@ ESTIMATE_MARGIN: Final = 0.1  # on both sides of the provider's estimate
 ELAPSED_PER_DELAY: Final = 8  # an end is detected after at most an eighth of the job's duration
 
 
-@dataclass(frozen=True, slots=True)
-class EndWindow:
+class EndWindow(Struct, frozen=True):
     """When a job is expected to end, in seconds after its submission."""
 
     earliest: float

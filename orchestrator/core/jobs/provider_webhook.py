@@ -5,12 +5,12 @@ The content of a webhook is not used: the job is polled, so a forged or outdated
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.core.structs import Struct, replace
 
 POLLED_STATES: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})
 WEBHOOK_POLL_FACTOR: Final = 10.0  # how much longer the polling interval of an account with webhooks is
@@ -18,8 +18,7 @@ MAX_WEBHOOK_POLL_SECONDS: Final = 600.0  # polling interval at most, because a w
 WEBHOOK_TRUST_SECONDS: Final = 7 * 24 * 3600.0  # without webhooks for this time, the usual intervals apply again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderWebhook:
+class ProviderWebhook(Struct, frozen=True, kw_only=True):
     """A verified webhook."""
 
     id: str  # the same when the provider sends the webhook again

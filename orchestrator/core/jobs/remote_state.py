@@ -35,7 +35,6 @@ The functions are pure: a step of the daemon calls the provider, passes the resu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from orchestrator.core.errors import MAX_MESSAGE_LENGTH, AmbiguousRemoteJob, Failure, UploadSizeMismatch
@@ -46,6 +45,7 @@ from orchestrator.core.jobs.pins import find_resolved_values
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome, advance, hold_job, poll_again
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteJobStatus, is_same_model
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_duration
 
 REMOTE_MISSING_KIND = "remote_missing"

@@ -28,7 +28,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from orchestrator.core.errors import (
@@ -42,6 +41,7 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_time
 
 INITIAL_BACKOFF_SECONDS = 1.0  # doubles with every attempt
@@ -53,21 +53,18 @@ DAY_SECONDS = 86400.0
 DAILY_LIMIT_SPREAD_SECONDS = 600.0  # the jobs that waited for the next day start within this time after midnight
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+class RetryAt(Struct, frozen=True):
     """Retry the call."""
 
     at: float  # epoch seconds
     counts_as_attempt: bool  # towards MAX_RETRY_ATTEMPTS
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAccount:
+class HoldAccount(Struct, frozen=True):
     """Hold the account: none of its calls can succeed until an operator acts."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailJob:
+class FailJob(Struct, frozen=True):
     """Fail the job: the same call would fail again."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS, Hold
@@ -11,10 +10,10 @@ from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.pins import PinnedValues
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """The stored state of a run. Times are epoch seconds, UTC."""
 
     id: RunId  # derived from the dataset and the specs: the same work has the same id

@@ -9,13 +9,13 @@ once. The job is still processed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_duration
 
 HOUR_SECONDS: Final = 3600.0
@@ -30,8 +30,7 @@ UNREPORTED_STATES: Final = frozenset({JobState.READY, *TERMINAL_STATES})
 LIMIT_ERROR_KINDS: Final = frozenset({"daily_limit", "slots_taken"})
 
 
-@dataclass(frozen=True, slots=True)
-class WaitDescription:
+class WaitDescription(Struct, frozen=True):
     """Documentation of a state: a row of docs/states.md."""
 
     ended_by: str  # what ends the wait in this state

@@ -9,12 +9,12 @@ runs is pruned: what is no longer stored becomes a span of the phase NOT_RECORDE
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 from typing import Final
 
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.structs import Struct
 
 
 class Phase(StrEnum):
@@ -65,8 +65,7 @@ HELD_NOTE: Final = "held"
 RELEASED_NOTE: Final = "released"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChange:
+class StateChange(Struct, frozen=True, kw_only=True):
     """An event of the history of a job, or a hold of its account. Times are epoch seconds."""
 
     at: float
@@ -75,8 +74,7 @@ class StateChange:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseSpan:
+class PhaseSpan(Struct, frozen=True):
     """A time that a job spent in one phase."""
 
     phase: Phase
@@ -89,16 +87,14 @@ class PhaseSpan:
         return self.end - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class HoldSpan:
+class HoldSpan(Struct, frozen=True):
     """A time for which a job was on hold."""
 
     start: float
     end: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobTimeline:
+class JobTimeline(Struct, frozen=True, kw_only=True):
     """The phases of one job in the order of time, without gaps, and its holds."""
 
     spans: tuple[PhaseSpan, ...]
@@ -130,8 +126,7 @@ class JobTimeline:
         return sum(span.seconds for span in self.spans if span.phase is phase)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseTotal:
+class PhaseTotal(Struct, frozen=True, kw_only=True):
     """The time that a set of jobs spent in one phase. Times are in seconds."""
 
     phase: Phase

@@ -41,7 +41,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.core.account_state import AccountUpdate
@@ -53,10 +52,10 @@ from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.pins import PinnedValues
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """The result of a step: the job's next version, and everything that is recorded together with it.
 
     An outcome is plain data: it can be logged, compared and recorded again on top of a cancel.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.jobs.job import RunId
+from orchestrator.core.structs import Struct, field
 
 
 class ResourceKind(StrEnum):
@@ -19,8 +19,7 @@ class ResourceKind(StrEnum):
     DEPLOYMENT = "deployment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnusedResource:
+class UnusedResource(Struct, frozen=True, kw_only=True):
     """Something that can be deleted. The field names are those of the JSON output of `orchestrator prune`."""
 
     kind: ResourceKind
@@ -31,8 +30,7 @@ class UnusedResource:
     deleted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFiles:
+class JobFiles(Struct, frozen=True, kw_only=True):
     """The files that a job uses at its provider."""
 
     account: str
@@ -41,8 +39,7 @@ class JobFiles:
     files: Mapping[str, str] = field(default_factory=dict)  # file names by file id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierFile:
+class EarlierFile(Struct, frozen=True, kw_only=True):
     """A file that an earlier round of a job uploaded for itself alone. Its id is no longer known."""
 
     account: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from orchestrator.core.jobs.retry_policy import apply_jitter
 from orchestrator.core.notifications.notification import Topic
+from orchestrator.core.structs import Struct, replace
 
 # The delay after each failed attempt: eight attempts within about a day.
 RETRY_DELAYS_SECONDS: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 54_000.0)
@@ -36,8 +36,7 @@ class DeliveryStatus(StrEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationTarget:
+class NotificationTarget(Struct, frozen=True, kw_only=True):
     """One `[[webhooks]]` or `[[alerts]]` entry of the accounts file."""
 
     channel: Channel
@@ -46,8 +45,7 @@ class NotificationTarget:
     topics: frozenset[Topic] = frozenset(Topic)  # the notifications that it receives
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """A notification for one target. Times are epoch seconds, UTC. The field names are stored."""
 
     id: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -14,6 +13,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.retirement import days_left
+from orchestrator.core.structs import Struct, asdict
 from orchestrator.core.text import format_count
 
 ACCOUNT_HELD_STATE: Final = "held"
@@ -58,8 +58,7 @@ TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
+class Notification(Struct, frozen=True, kw_only=True):
     """One event for subscribers. A field that does not apply is None. The field names are those of the payload."""
 
     topic: Topic

@@ -9,17 +9,16 @@ A deployment counts with its price from its create to its expiry, or to its end 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
 from orchestrator.core.account import Account, BudgetPeriod
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_usd
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedSpend:
+class CommittedSpend(Struct, frozen=True):
     """The estimated prices of an account's remote jobs and deployments in US dollars."""
 
     total: float = 0.0  # of all time

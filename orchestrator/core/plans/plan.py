@@ -32,7 +32,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -50,6 +49,7 @@ from orchestrator.core.moderation import Moderation
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend, find_budget_hold
 from orchestrator.core.plans.price import UNKNOWN_QUOTE, Quote, UnknownPriceReason
 from orchestrator.core.spec import RunOptions, TrainingSpec
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.core.text import format_usd
 
 
@@ -64,8 +64,7 @@ class PlanStep(StrEnum):
     CANCELLED = "cancelled before"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanLine:
+class PlanLine(Struct, frozen=True, kw_only=True):
     """One account's part of the plan."""
 
     account: str  # name in the accounts file
@@ -79,8 +78,7 @@ class PlanLine:
     hold: Hold | None = None  # why the account's job does not start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What a run will do and cost."""
 
     run_id: RunId
@@ -131,8 +129,7 @@ class Plan:
         return sum(line.step is step for line in self.lines)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseState:
+class DatabaseState(Struct, frozen=True, kw_only=True):
     """What the database knows before the plan."""
 
     jobs: Mapping[JobId, Job]
@@ -141,8 +138,7 @@ class DatabaseState:
     run: Run | None  # the stored run with the plan's id, for its approval; None: it is new
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderFacts:
+class ProviderFacts(Struct, frozen=True, kw_only=True):
     """What the providers reported for this plan."""
 
     retirement: Hold | None = None  # a base model that retires soon; an operator can approve it like a price
@@ -188,8 +184,7 @@ def build_plan(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """What a run does: its id, and its jobs."""
 
     name: str  # of the run

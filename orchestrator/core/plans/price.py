@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Final
 
 from orchestrator.core.spec import Auto
+from orchestrator.core.structs import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class Price(Struct, frozen=True, kw_only=True):
     """The price of training a base model at a provider."""
 
     usd_per_million_tokens: float  # training tokens
@@ -34,8 +33,7 @@ class UnknownPriceReason(Enum):
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """The estimated price of one job."""
 
     usd: float | None  # None: unknown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.account import Account, ProviderName
@@ -12,13 +11,13 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import ModerationStatus
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct
 
 NON_PROVIDER_OPTIONS: Final = frozenset({"base_model", "seed", "suffix"})
 """Fields of a spec that are not options of a provider's block, or are chosen again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rerun:
+class Rerun(Struct, frozen=True, kw_only=True):
     """A draft of an accounts file for the same dataset at another provider."""
 
     run: Run  # the run that is repeated

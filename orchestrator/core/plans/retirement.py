@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Final
@@ -13,6 +12,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.remote import RemoteModel
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_count
 
 WARN_DAYS: Final = 180
@@ -23,8 +23,7 @@ MODEL_GONE_DAYS: Final = -1  # the notice that the model no longer exists; later
 BaseModels = Iterable[tuple[ProviderName, RemoteModel]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retirement:
+class Retirement(Struct, frozen=True, kw_only=True):
     """The published end of a base model. The dates have the same meaning as in RemoteModel."""
 
     as_of: date  # when the source stated it

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.plans.price import Price
+from orchestrator.core.structs import Struct
 
 FindPrice = Callable[[str, str], Price | None]
 """Finds the price of a base model at a provider."""
@@ -15,8 +15,7 @@ MAX_BUCKETS: Final = 30
 _BUCKET_SECONDS: Final = (60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobCost:
+class JobCost(Struct, frozen=True, kw_only=True):
     """What is stored about the price of one job. Prices are in US dollars, None is unknown."""
 
     provider: str
@@ -30,8 +29,7 @@ class JobCost:
     submitted_at: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
+class Amount(Struct, frozen=True, kw_only=True):
     """A sum of known prices in US dollars, and the number of jobs of which the price is known and unknown."""
 
     usd: float = 0.0
@@ -39,8 +37,7 @@ class Amount:
     unknown: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSpending:
+class ProviderSpending(Struct, frozen=True, kw_only=True):
     """The prices of a run's jobs at one provider. No supported provider reports what it billed for a job."""
 
     provider: str
@@ -51,8 +48,7 @@ class ProviderSpending:
     trained_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpendingPoint:
+class SpendingPoint(Struct, frozen=True):
     """The estimated price of all jobs that were submitted until the end of an interval."""
 
     until: float

@@ -15,8 +15,9 @@ import re
 from binascii import a2b_base64
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from orchestrator.core.structs import Struct
 
 _ESCAPE = re.compile(
     r"%(?:25)*(?P<percent>[0-9A-Fa-f]{2})"  # percent-encoded, also several times
@@ -36,8 +37,7 @@ _PRINTABLE_RUN = re.compile(rb"[!-~]{8,}")  # the characters of a key
 _NO_SEPARATORS = str.maketrans("", "", " :-")
 
 
-@dataclass(frozen=True, slots=True)
-class UnescapedText:
+class UnescapedText(Struct, frozen=True):
     """A text without its escapes, and where each of its characters stands in the original."""
 
     text: str

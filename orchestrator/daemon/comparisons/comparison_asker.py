@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.comparison.answer import AnswerOutcome
@@ -21,6 +20,7 @@ from orchestrator.core.comparison.request_plan import (
 )
 from orchestrator.core.errors import DatabaseUnavailable, NothingToDo
 from orchestrator.core.inference import ReferenceQuestion, ReferenceScore
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_deployments import ComparisonDeployments
 from orchestrator.daemon.comparisons.comparison_planner import build_plan
 from orchestrator.daemon.comparisons.model_asker import ModelAsker

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.control.comparisons import stop_own_deployments
@@ -20,6 +19,7 @@ from orchestrator.core.comparison.comparison import Comparison, ModelToAsk
 from orchestrator.core.deployment.cost import calculate_cost_so_far
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId, StopReason
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_exact_duration
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.deployments import deployment_records
@@ -30,8 +30,7 @@ MAX_STOP_SECONDS: Final = 900.0  # then the comparison ends; the service goes on
 WAIT_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedModels:
+class ResolvedModels(Struct, frozen=True, kw_only=True):
     """The models of a comparison with the addresses of the deployments that are ready."""
 
     models: tuple[ModelToAsk, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from uuid import uuid4
 
 from orchestrator.control.comparisons import LeftOutModel
@@ -28,6 +27,7 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.providers import PROVIDERS, find_call_url
+from orchestrator.core.structs import replace
 
 FindPrice = Callable[[ProviderName, str], InferencePrice | None]
 """Returns the price of calling a fine-tune of a base model; None if it is unknown."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
@@ -15,13 +14,13 @@ from orchestrator.core.comparison.document import ComparisonFacts, build_documen
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import ROUNDS
 from orchestrator.core.model_name import find_named_base_model
+from orchestrator.core.structs import Struct, field
 
 if TYPE_CHECKING:  # the child process needs no database
     from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRequest:
+class ResultRequest(Struct, frozen=True, kw_only=True):
     """What the computation needs. It is sent to a child process, so it has plain values only."""
 
     given: ComparisonInput

@@ -20,13 +20,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, cast
 
 from orchestrator.control.comparisons import stop_own_deployments
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.errors import DatabaseUnavailable, NothingToDo
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_asker import ComparisonAsker, OnProgress
 from orchestrator.daemon.comparisons.comparison_deployments import (
     MAX_STOP_SECONDS,

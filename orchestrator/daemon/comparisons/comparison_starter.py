@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
@@ -18,6 +17,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.control.comparisons import PlannedComparison, start_comparison
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.errors import NothingToDo, OrchestratorError
+from orchestrator.core.structs import replace
 from orchestrator.daemon.scheduler import find_last_due_time
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, TypeVar, cast
 
@@ -27,6 +26,7 @@ from orchestrator.core.inference import (
     ReferenceQuestion,
     ReferenceScore,
 )
+from orchestrator.core.structs import Struct, field
 from orchestrator.providers.base import ChatProvider, ReferenceProvider
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
@@ -38,8 +38,7 @@ _TOP_LOGPROBS: Final = 5
 _Reply = TypeVar("_Reply")
 
 
-@dataclass(slots=True)
-class ModelAsker:
+class ModelAsker(Struct):
     """Asks one model. Knows which parameters it refuses, and whether it can be asked at all."""
 
     model: ModelToAsk

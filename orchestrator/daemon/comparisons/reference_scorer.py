@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import CALLS_PER_MODEL
 from orchestrator.core.inference import ReferenceQuestion, ReferenceScore
+from orchestrator.core.structs import Struct, field
 from orchestrator.daemon.comparisons.model_asker import ModelAsker
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
@@ -22,8 +22,7 @@ SendReference = Callable[[ModelAsker, str, ReferenceQuestion], Awaitable[Referen
 """Sends a question about the probe with this id; None if it may not be sent, or failed."""
 
 
-@dataclass(slots=True)
-class ReferenceScorer:
+class ReferenceScorer(Struct):
     """Scores the reference answers of one comparison. `scores` are by model and probe; None: it has no value."""
 
     askers: Sequence[ModelAsker]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from orchestrator.core.structs import Struct
 from orchestrator.daemon.deployments.reconciler import DeploymentReconciler
 from orchestrator.dispatch.embedded import EmbeddedDispatcher
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentWorker:
+class DeploymentWorker(Struct, frozen=True):
     """Works on the deployments that are due, until it is stopped."""
 
     dispatch: EmbeddedDispatcher

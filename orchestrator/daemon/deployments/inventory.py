@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from structlog.stdlib import BoundLogger
@@ -24,6 +23,7 @@ from orchestrator.core.deployment.inventory import InventoryDifferences, compare
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.jobs.job import Job
+from orchestrator.core.structs import replace
 from orchestrator.daemon.deployments.steps import CALL_TIMEOUT_SECONDS
 from orchestrator.planning.deployment_forecasts import find_deployment_provider
 from orchestrator.providers.base import ProviderConnection

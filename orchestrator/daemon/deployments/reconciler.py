@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import assert_never
 
 from structlog.stdlib import BoundLogger
@@ -49,6 +48,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import Idle, Wait
 from orchestrator.core.jobs.retry_policy import backoff
+from orchestrator.core.structs import replace
 from orchestrator.daemon.deployments.recorder import DeploymentRecorder, StaleDeployment
 from orchestrator.daemon.deployments.steps import DeploymentSteps
 from orchestrator.planning.deployment_forecasts import find_deployment_provider

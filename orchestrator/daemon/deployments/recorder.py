@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 from structlog.stdlib import BoundLogger
 
@@ -29,6 +28,7 @@ from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.budget import month_start
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import replace
 from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.connection import StoreConnection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment import Deployment, build_deployment
@@ -11,10 +10,10 @@ from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunDeployments:
+class RunDeployments(Struct, frozen=True, kw_only=True):
     """The deployments of one run of the accounts file."""
 
     run_id: RunId

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from orchestrator.core.account_state import AccountVerified
@@ -40,6 +39,7 @@ from orchestrator.core.deployment.transitions import (
     sleep_deployment_until,
 )
 from orchestrator.core.errors import ProviderError, ProviderUnavailable, RequestRejected
+from orchestrator.core.structs import replace
 from orchestrator.daemon.provider_steps import Identify
 from orchestrator.planning.base_models import TimeLimit
 from orchestrator.providers.base import (

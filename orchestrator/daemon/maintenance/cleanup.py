@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +16,7 @@ from orchestrator.core.dataset import is_remote_filename, local_filename, remote
 from orchestrator.core.errors import ProviderError, RemoteNotFound
 from orchestrator.core.jobs.unused_resource import EarlierFile, ResourceKind, UnusedResource
 from orchestrator.core.remote import RemoteFileStatus
+from orchestrator.core.structs import replace
 from orchestrator.daemon.maintenance.deployment_leftovers import find_leftovers, remove_leftover
 from orchestrator.dataset.browse.example_index import get_index_path
 from orchestrator.dataset.convert.converted_file import find_converted_file, list_converted_files

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import date
 
 from structlog.stdlib import BoundLogger
@@ -18,6 +17,7 @@ from orchestrator.core.notifications.notification import Notification, build_mod
 from orchestrator.core.plans.retirement import BaseModels, find_due_notice_days
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import Struct, replace
 from orchestrator.inputs.retirements import RetirementList
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
@@ -29,8 +29,7 @@ BATCH_SIZE = 200  # models in one call; the rest is checked by the next one
 MAX_CONCURRENT_LOOKUPS = 8  # few, because these requests are never urgent
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelLookup:
+class _ModelLookup(Struct, frozen=True):
     """What the providers reported about a fine-tuned model."""
 
     exists: bool | None  # None: unknown, because the provider has no such request or did not respond

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
+from orchestrator.core.structs import Struct, replace
 from orchestrator.dataset.browse.chat_view import ChatMessage, ChatPart, ChatView
 
 SHOWN_CHARACTERS: Final = 900
@@ -22,16 +22,14 @@ _MIN_FOLDED_LINES: Final = 3
 _MIN_FOLDED_MESSAGES: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A piece of a text. `mark` is empty, or the name of an HTML element: mark, ins or del."""
 
     text: str
     mark: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisplayPart:
+class DisplayPart(Struct, frozen=True, kw_only=True):
     """A part of a message: the text that is shown at first, and the folded rest."""
 
     part: ChatPart
@@ -40,16 +38,14 @@ class DisplayPart:
     is_open: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisplayMessage:
+class DisplayMessage(Struct, frozen=True, kw_only=True):
     """A message of a chat."""
 
     message: ChatMessage
     parts: tuple[DisplayPart, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageGroup:
+class MessageGroup(Struct, frozen=True, kw_only=True):
     """Messages one after the other: shown if the label is empty, else folded below it."""
 
     label: str = ""

@@ -7,8 +7,9 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from orchestrator.core.structs import Struct
 
 MAX_SHOWN_CHARACTERS: Final = 8_000  # of one text; a page has ten examples
 MAX_SHOWN_MESSAGES: Final = 100
@@ -17,8 +18,7 @@ MAX_URL_CHARACTERS: Final = 300
 _PICTURE_URL: Final = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatPart:
+class ChatPart(Struct, frozen=True, kw_only=True):
     """A part of a message. `picture` is the number of an embedded picture of the example, from 0."""
 
     kind: str  # text, tool_call, picture or address
@@ -28,8 +28,7 @@ class ChatPart:
     picture: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatMessage:
+class ChatMessage(Struct, frozen=True, kw_only=True):
     """A message of the chat. `section` names the two answers of a preference pair."""
 
     role: str
@@ -38,16 +37,14 @@ class ChatMessage:
     parts: tuple[ChatPart, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ChatTool:
+class ChatTool(Struct, frozen=True):
     """A tool that the model can call: its name and its definition as JSON."""
 
     name: str
     definition: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatView:
+class ChatView(Struct, frozen=True, kw_only=True):
     """The messages of an example, its tools, and the number of messages that are not shown."""
 
     messages: tuple[ChatMessage, ...]
@@ -55,8 +52,7 @@ class ChatView:
     hidden_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """An embedded picture."""
 
     media_type: str

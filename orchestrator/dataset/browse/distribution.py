@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
+
+from orchestrator.core.structs import Struct
 
 MAX_BARS: Final = 24
 # One example of 100,000 tokens among thousands of 200 would leave one bar: values above this multiple of the 99th
@@ -14,8 +15,7 @@ MAX_BARS: Final = 24
 _OUTLIER_FACTOR: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
+class Distribution(Struct, frozen=True, kw_only=True):
     """Bar `i` counts the values from `start + i * width` to below the next bar; `open_bar` has no end."""
 
     start: int = 0

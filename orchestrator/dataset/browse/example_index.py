@@ -15,11 +15,11 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from orchestrator.core.structs import Struct, asdict
 from orchestrator.dataset.browse.distribution import Distribution, build_distribution
 
 INDEX_VERSION: Final = 1
@@ -53,8 +53,7 @@ class IndexRow(NamedTuple):
     line_hash: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexHeader:
+class IndexHeader(Struct, frozen=True):
     """What the rows were built from. `codes` are the finding codes of the bits, lowest first."""
 
     size: int  # of the JSONL, in bytes
@@ -65,13 +64,12 @@ class IndexHeader:
 
     def encode(self) -> bytes:
         """Return the beginning of the index file."""
-        values = {name: getattr(self, name) for name in self.__slots__} | {"version": INDEX_VERSION}
+        values = asdict(self) | {"version": INDEX_VERSION}
         text = json.dumps(values).encode()
         return _PREFIX.pack(_MAGIC, len(text)) + text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexTotals:
+class IndexTotals(Struct, frozen=True, kw_only=True):
     """The distribution of tokens and turns, and the number of examples with each finding."""
 
     examples: int

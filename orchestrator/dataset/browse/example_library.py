@@ -13,7 +13,6 @@ import sys
 from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar, cast
@@ -21,6 +20,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from orchestrator.core.dataset import local_filename
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.browse.chat_view import ChatView, Picture, build_chat_view, find_picture
 from orchestrator.dataset.browse.example_index import ExampleIndex, find_index
 from orchestrator.dataset.browse.example_search import ExampleSearch, SearchResult, find_by_code
@@ -35,8 +35,7 @@ T = TypeVar("T")
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrowsedExample:
+class BrowsedExample(Struct, frozen=True, kw_only=True):
     """An example with the facts of its index row. `number` counts from 1."""
 
     number: int
@@ -47,8 +46,7 @@ class BrowsedExample:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetDifference:
+class DatasetDifference(Struct, frozen=True, kw_only=True):
     """Examples of two datasets, counted from 0. A changed example has the same first user message in both."""
 
     added: Sequence[int]  # of the new dataset

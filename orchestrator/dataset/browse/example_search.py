@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from time import sleep
@@ -12,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.browse.chat_view import list_texts
 from orchestrator.dataset.browse.example_index import ExampleIndex
 
@@ -21,8 +21,7 @@ _LINES_PER_PAUSE: Final = 500
 _PAUSE_SECONDS: Final = 0.0002
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(Struct, frozen=True):
     """The matching examples, counted from 0. `scanned` is smaller than the dataset if the search is not complete."""
 
     numbers: Sequence[int]

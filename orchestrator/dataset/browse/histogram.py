@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import floor, log10
 from typing import Final
 
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_number, format_usd
 from orchestrator.dataset.browse.distribution import Distribution
 
@@ -16,8 +16,7 @@ _LEAST_HEIGHT: Final = 0.8  # a bar with one example among thousands must be vis
 _LABELS_INSIDE: Final = (6, 94)  # percent: labels beyond are aligned with the edge of the drawing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(Struct, frozen=True, kw_only=True):
     """A bar. Lengths are percentages of the drawing."""
 
     x: float
@@ -27,8 +26,7 @@ class Bar:
     label: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AxisTick:
+class AxisTick(Struct, frozen=True, kw_only=True):
     """A label of the horizontal axis. `anchor` is a value of `text-anchor`."""
 
     x: float
@@ -36,8 +34,7 @@ class AxisTick:
     anchor: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Histogram:
+class Histogram(Struct, frozen=True, kw_only=True):
     """A histogram, its axes, and the same numbers as rows of a table."""
 
     key: str

@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.cache.fingerprint import compute_fingerprint, describe_rules
 from orchestrator.dataset.cache.result_file import CACHE_SUFFIX, KEY_BYTES, ResultFile
 from orchestrator.dataset.example_checker import CheckedChat
@@ -31,8 +31,7 @@ from orchestrator.dataset.rules import DatasetRules
 MIN_DATASET_BYTES: Final = 1 << 20  # a smaller dataset is checked in less time than the cache saves
 
 
-@dataclass(frozen=True, slots=True)
-class CacheFolder:
+class CacheFolder(Struct, frozen=True):
     """Where results are stored: one file for each dataset and set of rules."""
 
     path: Path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.finding_codes import FindingCode
 
 _KEY = re.compile(
@@ -40,8 +40,7 @@ _DIGIT_TABLE = bytes.maketrans(b"123456789 ().-", b"0" * 14)
 _LONG_NUMBER = b"0" * 9
 
 
-@dataclass(frozen=True, slots=True)
-class PiiMatch:
+class PiiMatch(Struct, frozen=True):
     """Personal data or a secret at `text[start:end]`."""
 
     code: FindingCode

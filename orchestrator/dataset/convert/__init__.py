@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.capabilities import WireFormat
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.convert import gemini, nova
 from orchestrator.dataset.example import ExampleBody
 
 
-@dataclass(frozen=True, slots=True)
-class ChatConverter:
+class ChatConverter(Struct, frozen=True):
     """The conversion of one canonical example to the line of a wire format."""
 
     convert_chat: Callable[[ExampleBody], dict[str, Any]]

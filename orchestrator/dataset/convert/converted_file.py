@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ import msgspec
 from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.dataset import DatasetPart, local_filename
 from orchestrator.core.errors import DatasetChanged
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.convert import CONVERTERS, ChatConverter
 from orchestrator.dataset.convert.refusal import ConversionRefused
 from orchestrator.dataset.working_folder import create_working_folder
@@ -28,8 +28,7 @@ from orchestrator.system.private_files import open_private_file
 CONVERTED_ENDING: Final = ".converted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConvertedFile:
+class ConvertedFile(Struct, frozen=True, kw_only=True):
     """The bytes that are sent in place of a canonical file."""
 
     path: Path  # on this machine

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.convert.gemini_schema import (
     TARGET,
     check_function_name,
@@ -57,8 +57,7 @@ def convert_chat(example: ExampleBody) -> dict[str, Any]:
     return line
 
 
-@dataclass
-class _Turn:
+class _Turn(Struct):
     index: int  # of its first message
     role: str  # user or assistant; the results of tools are a user's turn
     parts: list[dict[str, Any]]

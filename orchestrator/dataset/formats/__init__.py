@@ -6,8 +6,7 @@ what it needs for the conversion. docs/reference/formats.md is generated from th
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from orchestrator.core.structs import replace
 from orchestrator.dataset.formats.base import ChatFormat, ParsedChat
 from orchestrator.dataset.formats.bedrock_vertex import BEDROCK, VERTEX
 from orchestrator.dataset.formats.chat import CHAT, MESSAGES, REQUEST

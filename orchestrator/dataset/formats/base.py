@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 
 
@@ -14,8 +14,7 @@ def identity_path(key_path: KeyPath) -> KeyPath:
     return key_path
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedChat:
+class ParsedChat(Struct, frozen=True):
     """A chat in the providers' format, with the way back to the source value."""
 
     format: str  # name of the format that it was read in
@@ -26,8 +25,7 @@ class ParsedChat:
     user_name: str = ""  # the user's name, if the source gives it
 
 
-@dataclass(frozen=True, slots=True)
-class ChatFormat:
+class ChatFormat(Struct, frozen=True):
     """A supported format: its entry in docs/reference/formats.md, and its parser."""
 
     name: str  # public: counted in the summary under this name

@@ -7,9 +7,9 @@ training. Without this, each of their messages would be an error of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.example import ExampleIssue
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats.base import ParsedChat
@@ -37,8 +37,7 @@ _GRADER_KEYS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignFormat:
+class ForeignFormat(Struct, frozen=True):
     """A format that is recognised but not supported."""
 
     name: str  # completes "this is …"

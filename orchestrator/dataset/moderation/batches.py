@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.checks.text_walk import iter_messages, iter_texts
 from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
@@ -21,8 +21,7 @@ CHUNK_OVERLAP_CHARACTERS = 200  # shared by two chunks, so that no phrase is hid
 MIN_SHOWN_SCORE = 0.01  # scores below it are left out of messages
 
 
-@dataclass(frozen=True, slots=True)
-class TextChunk:
+class TextChunk(Struct, frozen=True):
     """A text, or a part of a long text, with its place in the source file."""
 
     key: str  # hash of model and text: equal texts have equal keys, so that each is moderated once
@@ -53,8 +52,7 @@ class TextChunk:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModerationLimits:
+class ModerationLimits(Struct, frozen=True, kw_only=True):
     """The limits of one account's moderation. The defaults are those of OpenAI's lowest tier."""
 
     inputs_per_request: int = 32

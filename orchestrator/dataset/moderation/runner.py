@@ -32,13 +32,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
 
 from orchestrator.core.errors import TemporaryError
 from orchestrator.core.finding import Finding
 from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.moderation.batches import (
     ModerationLimits,
     TextChunk,
@@ -79,16 +79,14 @@ class ModerationCache(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModerationClock:
+class ModerationClock(Struct, frozen=True, kw_only=True):
     """The time source of a run: `now` returns seconds, `sleep` waits for a number of seconds."""
 
     now: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class ModerationResult:
+class ModerationResult(Struct):
     """The outcome of a run, or what the cache knows about a dataset."""
 
     findings: list[Finding] = field(default_factory=list)  # one per place of a flagged text

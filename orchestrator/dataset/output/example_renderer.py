@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from html import escape
 from typing import Any, Final
 
 import msgspec
 
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_count
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.browse.chat_display import DisplayMessage, DisplayPart, MessageGroup, Span, build_groups

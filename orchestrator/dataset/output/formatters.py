@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.structs import asdict
 from orchestrator.core.text import format_count
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.dataset.finding_codes import FindingCode

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.browse.distribution import build_distribution
 from orchestrator.dataset.browse.histogram import Histogram, build_histograms
 from orchestrator.dataset.finding_codes import FindingCode
@@ -22,8 +22,7 @@ MAX_SHOWN_FINDINGS = 50  # of each code; the text output has all
 MAX_SHOWN_FILES = 500
 
 
-@dataclass(frozen=True, slots=True)
-class JobPrice:
+class JobPrice(Struct, frozen=True):
     """The estimated price of one job, and the sentence that says where it comes from."""
 
     usd: float

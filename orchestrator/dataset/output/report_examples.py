@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.example import Example
 
 SHOWN_PER_CODE: Final = 3
@@ -16,8 +16,7 @@ MAX_SHOWN_LINE_BYTES: Final = 1_000_000  # of one example; with pictures it may 
 _NO_FINDING: Final = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportExample:
+class ReportExample(Struct, frozen=True, kw_only=True):
     """An example of the report."""
 
     number: int  # in the dataset, from 1
@@ -29,8 +28,7 @@ class ReportExample:
     line: bytes  # the canonical line
 
 
-@dataclass(slots=True)
-class ReportExamples:
+class ReportExamples(Struct):
     """The examples of one check. `tokens` is empty if no base model is known."""
 
     tokens: array[int] = field(default_factory=lambda: array("Q"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import unified_diff
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Severity
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.checks.corpus import MAJORITY_SHARE, MIN_EXAMPLES_FOR_MAJORITY
 from orchestrator.dataset.checks.text_walk import iter_message_lists, iter_texts
 from orchestrator.dataset.checks.user_names import find_user_names
@@ -24,8 +24,7 @@ from orchestrator.dataset.read.reader import read_chats
 from orchestrator.dataset.read.source_files import SourceFile, list_folder, list_source_files
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolishOptions:
+class PolishOptions(Struct, frozen=True, kw_only=True):
     """The repairs to apply. Several fields have the name of their option of `orchestrator polish`."""
 
     cut_end: bool = False  # remove the messages after the last answer
@@ -52,8 +51,7 @@ ALL_REPAIRS = PolishOptions(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PolishedFile:
+class PolishedFile(Struct, frozen=True):
     """One file before and after the repairs."""
 
     name: str  # in the output folder

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from orchestrator.core.structs import Struct
 
 HEAD_BYTES: Final = 4096  # enough for every signature below and for the header row of a table
 
 
-@dataclass(frozen=True, slots=True)
-class FileType:
+class FileType(Struct, frozen=True):
     """A type of file without JSON. `name` completes "the file is …"; `hint` explains how to get JSON from it."""
 
     name: str

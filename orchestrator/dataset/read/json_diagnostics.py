@@ -35,9 +35,9 @@ import json.decoder
 import math
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.example import KeyPath, format_json_path
 from orchestrator.dataset.finding_codes import FindingCode
 
@@ -54,8 +54,7 @@ _PYTHON_LITERAL = re.compile(r"(?:None|True|False)\b")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class JsonIssue:
+class JsonIssue(Struct, frozen=True):
     """A problem of the text."""
 
     code: FindingCode
@@ -66,8 +65,7 @@ class JsonIssue:
     hint: str = ""  # "": the hint of the code
 
 
-@dataclass(frozen=True, slots=True)
-class JsonParseResult:
+class JsonParseResult(Struct, frozen=True):
     """The parsed value and the problems of its text."""
 
     value: Any  # None unless `complete`
@@ -124,14 +122,13 @@ def _skip_whitespace(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-@dataclass(slots=True)
-class _JsonScanner:
+class _JsonScanner(Struct):
     """The state of one parse. Each parse method returns a value and the offset behind it."""
 
     text: str
     issues: list[JsonIssue] = field(default_factory=list)
     offsets: dict[str, int] = field(default_factory=dict)  # start of every value, by its JSON path
-    newlines: list[int] = field(init=False)  # offsets of all line feeds, ascending
+    newlines: list[int] = field(default_factory=list)  # offsets of all line feeds, ascending
 
     def __post_init__(self) -> None:
         self.newlines = [match.start() for match in _NEWLINE.finditer(self.text)]

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.structs import Struct
 from orchestrator.dataset.example import create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.read.json_diagnostics import MAX_DEPTH, JsonIssue, parse_with_diagnostics
@@ -25,8 +25,7 @@ _CONTAINER_TYPES = (dict, list)
 _SPACED_COLON = re.compile(rb'"\s+:')
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedJson:
+class DecodedJson(Struct, frozen=True):
     """A decoded JSON value and the findings about its text."""
 
     value: Any  # None unless `complete`

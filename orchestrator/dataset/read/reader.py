@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final
 from zlib import crc32
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.structs import Struct, replace
 from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats import parse_chat
@@ -36,8 +36,7 @@ LINE_END_BYTES: Final = 64  # of a line, which decide if a piece ends with it
 _ARRAY_INDEX = re.compile(r"\$\[(\d+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRecord:
+class ChatRecord(Struct, frozen=True):
     """One chat on disk, read or refused."""
 
     file: str  # name of the source file, as findings show it
@@ -47,8 +46,7 @@ class ChatRecord:
     size: int = 0  # bytes of the text read for this record, for the progress
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePiece:
+class SourcePiece(Struct, frozen=True):
     """A piece of a source file that can be read without the others. It can be pickled."""
 
     source: SourceFile

@@ -7,9 +7,9 @@ again with `json_diagnostics`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
+from orchestrator.core.structs import Struct, field
 from orchestrator.dataset.example import KeyPath, format_json_path
 from orchestrator.dataset.read.json_diagnostics import parse_with_diagnostics
 
@@ -34,8 +34,7 @@ class JsonText:
         return parse_with_diagnostics(self._text.decode("utf-8", "surrogatepass")).lines
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentSourceMap:
+class DocumentSourceMap(Struct, frozen=True):
     """The source map of a chat that is one text; `root` is the key path of the text in its document."""
 
     text: JsonText
@@ -46,8 +45,7 @@ class DocumentSourceMap:
         return self.text.find_line(key_path), format_json_path(self.root + key_path)
 
 
-@dataclass(frozen=True, slots=True)
-class RowsSourceMap:
+class RowsSourceMap(Struct, frozen=True):
     """The source map of a chat of several lines: the first key is the row, the JSON path starts inside it."""
 
     lines: Sequence[int]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.structs import Struct
 from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
 from orchestrator.inputs.accounts_file.schema import RunsTable
 from orchestrator.system.regular_file import read_regular_file
@@ -22,8 +22,7 @@ COMPARISON_TABLE = "comparison"
 KNOWN_TABLES = "[run], [run.PROVIDER], [[runs]], [runs.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
 
 
-@dataclass(frozen=True, slots=True)
-class RunDocument:
+class RunDocument(Struct, frozen=True):
     """`[run]`, or one `[[runs]]` entry, with its providers' blocks."""
 
     table: TablePath  # ("run",) or ("runs", 0)
@@ -38,8 +37,7 @@ class RunDocument:
         return self.table != ("run",)
 
 
-@dataclass(frozen=True, slots=True)
-class AccountsDocument:
+class AccountsDocument(Struct, frozen=True):
     """The options as they are written, before validation."""
 
     runs: tuple[RunDocument, ...]  # empty if the file has no usable run

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.structs import Struct, field
 from orchestrator.inputs.accounts_file.editor import format_account, format_toml_value
 
 EPOCHS = 3  # a number and not "auto", with which no price can be computed before the run
 COMMENT_COLUMN = 36
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewAccountsFile:
+class NewAccountsFile(Struct, frozen=True, kw_only=True):
     """The content of a new accounts file."""
 
     run: str

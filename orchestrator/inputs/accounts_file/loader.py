@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.notifications.delivery import NotificationTarget
 from orchestrator.core.providers import CONDITIONAL_ACCOUNT_OPTIONS, PROVIDERS, list_providers_with_account_option
+from orchestrator.core.structs import Struct
 from orchestrator.inputs.accounts_file import document
 from orchestrator.inputs.accounts_file.document import AccountsDocument, Options
 from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
@@ -29,8 +29,7 @@ from orchestrator.inputs.secrets.credential_document import GOOGLE_DEFAULT
 from orchestrator.inputs.secrets.references import list_key_variables
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountsFile:
+class AccountsFile(Struct, frozen=True, kw_only=True):
     """The content of a valid accounts file. All paths are absolute."""
 
     path: Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +13,7 @@ from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.deployment.deployment_offers import find_spec_problems
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.spec import Method, RunOptions, TrainingSpec
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.inputs.accounts_file.document import (
     COMPARISON_TABLE,
     DEPLOYMENT_TABLE,
@@ -37,8 +37,7 @@ ALL_ACCOUNTS = "*"
 LABEL_PREFIX = "label:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunDefinition:
+class RunDefinition(Struct, frozen=True, kw_only=True):
     """One run that the accounts file describes. All paths are absolute."""
 
     options: RunOptions
@@ -67,8 +66,7 @@ class RunDefinition:
         return (self.dataset, self.validation_path) if self.validation_path else self.dataset
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatedRun:
+class ValidatedRun(Struct, frozen=True):
     """The tables of one run after validation. A table that has problems is None."""
 
     document: RunDocument

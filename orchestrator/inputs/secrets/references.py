@@ -30,7 +30,6 @@ import shlex
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.account import Account
@@ -39,6 +38,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import parse_proxy
 from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
+from orchestrator.core.structs import Struct
 from orchestrator.inputs.paths import resolve_path
 from orchestrator.inputs.secrets.command import run_command
 from orchestrator.inputs.secrets.credential_document import (
@@ -171,8 +171,7 @@ def resolve_each_key(
     return {name: results[reference] for name, reference in references.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class AccountKeys:
+class AccountKeys(Struct, frozen=True):
     """The keys of all accounts, by account name."""
 
     by_account: Mapping[str, Secret]
@@ -215,8 +214,7 @@ def _build_missing_key_hold(account: Account, error: ConfigError) -> Hold:
     return Hold(HoldKind.KEY_MISSING, f"api_key: {error.message}", hint)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretReference:
+class SecretReference(Struct, frozen=True):
     """A reference to a secret other than an account's key."""
 
     location: str  # in the accounts file, for messages

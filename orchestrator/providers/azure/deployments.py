@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, Deplo
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
 from orchestrator.core.errors import DeploymentNameTaken, RemoteNotFound
 from orchestrator.core.providers import find_call_url
+from orchestrator.core.structs import replace
 from orchestrator.providers.azure.resource_manager import CONFLICT_CODES, QUOTA_CODE, QUOTA_HINT, ResourceManager
 from orchestrator.providers.azure.responses import (
     DEPLOYMENT_DECODER,

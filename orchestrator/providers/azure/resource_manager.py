@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +23,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import Struct
 from orchestrator.providers.azure.management_token import ManagementToken
 from orchestrator.providers.azure.responses import AzurePage
 from orchestrator.providers.http.client import HttpClient
@@ -71,8 +71,7 @@ PLACE_HINT: Final = (
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class AzureResource:
+class AzureResource(Struct, frozen=True):
     """Where the deployments of an account are."""
 
     subscription_id: str

@@ -6,7 +6,6 @@ Source: OpenAI's API reference; the SDKs of Together and Fireworks; the document
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from statistics import fmean
 from typing import Any, Final
@@ -16,6 +15,7 @@ import msgspec
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.errors import RequestRejected
 from orchestrator.core.inference import ChatQuestion, ChatReply, ModelAddress, OptionalParameter
+from orchestrator.core.structs import Struct, field
 from orchestrator.providers.chat.refused_parameters import ASK_TIMEOUT_SECONDS, ask_without_refused
 from orchestrator.providers.chat.reply_text import clean_text, derive_outcome
 from orchestrator.providers.http.api_client import ApiClient
@@ -32,8 +32,7 @@ _STOPPED_BY_LIMIT: Final = frozenset({"length", "max_tokens"})
 _FILTERED: Final = frozenset({"content_filter", "content_filtered", "safety"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAIChatStyle:
+class OpenAIChatStyle(Struct, frozen=True, kw_only=True):
     """How a server's chat completions differ from OpenAI's."""
 
     output_limit: str = "max_tokens"  # name of the field for the maximum of output tokens

@@ -16,7 +16,6 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.core.account import Account
@@ -30,6 +29,7 @@ from orchestrator.core.deployment.remote_deployment import (
 )
 from orchestrator.core.errors import DeploymentNameTaken, RemoteNotFound, RequestRejected
 from orchestrator.core.providers import find_call_url
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch
 from orchestrator.providers.chat_call import call_chat_model
 from orchestrator.providers.dashscope.deployment_responses import (

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.core.proxy import ProxyRules
+from orchestrator.core.structs import Struct, field
 from orchestrator.providers.http.certificates import build_ssl_context
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 READ_TIMEOUT_SECONDS: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
+class NetworkConfig(Struct, frozen=True):
     """The route of one HTTP client to the providers."""
 
     proxies: ProxyRules = field(default_factory=ProxyRules)  # none: every server is reached directly

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -28,6 +27,7 @@ from orchestrator.core.deployment.remote_deployment import RemoteDeployment, Rem
 from orchestrator.core.errors import ProviderError, RemoteNotFound, RequestRejected
 from orchestrator.core.providers import find_base_url, find_call_url
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch, ProviderFactory
 from orchestrator.providers.chat_call import call_chat_model
 from orchestrator.providers.deployment_names import format_deployment_note, parse_deployment_name, parse_stop_time

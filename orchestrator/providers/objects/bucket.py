@@ -15,13 +15,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from orchestrator.core.account import Account
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
+from orchestrator.core.structs import Struct
 from orchestrator.providers.base import DatasetFile, Deadline
 from orchestrator.providers.upload_stream import check_upload_size
 
@@ -32,8 +32,7 @@ class ObjectExists(Exception):
     """The bucket has an object of this name already; nothing was written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredObject:
+class StoredObject(Struct, frozen=True, kw_only=True):
     """An object as the storage reports it."""
 
     name: str

@@ -20,7 +20,6 @@ import base64
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -29,6 +28,7 @@ import httpx2
 
 from orchestrator.core.errors import FileNotReady
 from orchestrator.core.remote import MultipartUpload
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DatasetFile, Deadline
 from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.objects.bucket import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.core.account import Account, HyperparameterFormat, ProviderName
@@ -17,6 +16,7 @@ from orchestrator.core.errors import (
     WrongOrganization,
 )
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.providers.chat.openai_chat import COMPATIBLE_CHAT, OPENAI_CHAT, OpenAIChatStyle
 from orchestrator.providers.http.status_errors import ErrorCodes
 
@@ -65,8 +65,7 @@ DEFAULT_HYPERPARAMETER_NAMES: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Dialect(Struct, frozen=True, kw_only=True):
     """How one server's API differs from OpenAI's."""
 
     capabilities: Capabilities

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -32,6 +31,7 @@ from openai.types import Upload
 from openai.types.uploads import UploadPart
 
 from orchestrator.core.remote import MultipartUpload
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DatasetFile, Deadline, UploadStateStore
 from orchestrator.providers.http.response_decoder import RemoteId
 from orchestrator.providers.openai.client import OpenAIClient

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -31,6 +30,7 @@ from orchestrator.core.remote import (
     RemoteModel,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import (
     DatasetFile,
     Deadline,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 import httpx2
@@ -29,6 +28,7 @@ from orchestrator.core.deployment.remote_deployment import (
 )
 from orchestrator.core.errors import RemoteNotFound, RequestRejected
 from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch
 from orchestrator.providers.chat_call import call_chat_model
 from orchestrator.providers.deployment_names import parse_deployment_name

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.errors import RemoteNotFound
+from orchestrator.core.structs import Struct
 from orchestrator.providers.http.response_decoder import check_id
 from orchestrator.providers.http.rest_client import RestClient
 from orchestrator.providers.together.deployment_responses import (
@@ -22,8 +22,7 @@ _PATH: Final = re.compile(r"projects/([^/]+)/models/([^/]+)(?:/revisions/([^/]+)
 _ID: Final = re.compile(r"(ml_[^/]+)(?:/revisions/([^/]+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelReference:
+class ModelReference(Struct, frozen=True):
     """The object of a model, and its revision if it is known; None: the latest."""
 
     project: str

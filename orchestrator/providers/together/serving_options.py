@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.deployment.cost import DeploymentOption, DeploymentPrice, sort_deployment_options
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.errors import RequestRejected
+from orchestrator.core.structs import Struct
 from orchestrator.providers.http.response_decoder import name_or_none
 from orchestrator.providers.http.rest_client import RestClient
 from orchestrator.providers.together.deployment_responses import (
@@ -34,8 +34,7 @@ ADAPTER_MODES: Final = frozenset({"dynamic", "fixed"})
 """Of configs that serve adapters beside a base model. Ours are merged with their base model."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServingWay:
+class ServingWay(Struct, frozen=True):
     """A config and what it costs."""
 
     config_path: str

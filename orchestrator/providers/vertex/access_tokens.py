@@ -12,7 +12,6 @@ import concurrent.futures
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,6 +23,7 @@ import httpx2
 
 from orchestrator.core.errors import AuthenticationFailed, ConfigError, ProviderError, ProviderUnavailable
 from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
+from orchestrator.core.structs import Struct, field
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.providers.http.client import HttpClient, create_http_client
 from orchestrator.providers.http.response import HttpResponse
@@ -53,8 +53,7 @@ class AddressRefused(Exception):
     """The address of a token endpoint is not allowed. The text does not repeat what may be a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthResponse:
+class AuthResponse(Struct, frozen=True):
     """A response in the form that google-auth reads."""
 
     status: int
@@ -62,8 +61,7 @@ class AuthResponse:
     data: bytes
 
 
-@dataclass(slots=True, eq=False)
-class AuthRequest:
+class AuthRequest(Struct, eq=False):
     """Sends requests for google-auth, which calls it from a worker thread, in the event loop.
 
     The addresses are those of a document that somebody wrote, so they are restricted as a provider's upload addresses

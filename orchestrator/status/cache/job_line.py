@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
@@ -14,6 +13,7 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import list_job_holds
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, replace
 from orchestrator.status.views import JobView, estimate_progress, view_to_dict
 
 # A line of a running job shows other values every few seconds although nobody changed the job. Building it costs
@@ -27,8 +27,7 @@ _DAYS_LEFT_KEY = b'"days_left":'
 _DIGEST_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ClockValues:
+class ClockValues(Struct, frozen=True):
     """Values of a line that change as time passes, and what they are computed from."""
 
     progress: float | None
@@ -50,8 +49,7 @@ class ClockValues:
         return replace(self, progress=progress, days_left=days)
 
 
-@dataclass(frozen=True, slots=True)
-class JobLine:
+class JobLine(Struct, frozen=True):
     """An encoded job."""
 
     pieces: tuple[bytes, ...]

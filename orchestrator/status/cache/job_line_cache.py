@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
 from orchestrator.core.comparison.gate import NO_VERDICTS, RunVerdicts
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, replace
 from orchestrator.status.cache.job_line import JobLine, build_job_line
 from orchestrator.status.job_facts import load_job_facts
 from orchestrator.store.db.connection import StoreConnection
@@ -18,8 +18,7 @@ from orchestrator.store.queries import accounts, jobs, row_versions
 from orchestrator.store.queries.comparisons import acceptances
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusCacheConfig:
+class StatusCacheConfig(Struct, frozen=True, kw_only=True):
     """Limits of the status cache. The defaults are tuned for 100,000 jobs (benchmarks/status_at_scale.py)."""
 
     max_age_seconds: float = 10.0

@@ -22,11 +22,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from orchestrator.aio import SingleFlight
+from orchestrator.core.structs import Struct
 from orchestrator.status.costs import find_costs
 from orchestrator.status.losses import find_loss_overview
 from orchestrator.status.metrics_snapshot import get_metrics_snapshot
@@ -49,8 +49,7 @@ READ_TIME_DIVISOR: Final = 5
 MAX_PAUSE_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _SharedFunction:
+class _SharedFunction(Struct, frozen=True):
     now_position: int | None
     """Which argument after the database is the time; None if the result does not depend on it."""
     max_limit: int = 0
@@ -68,8 +67,7 @@ _SHARED_FUNCTIONS: Final[Mapping[Callable[..., Any], _SharedFunction]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _SharedResult:
+class _SharedResult(Struct, frozen=True):
     value: Any
     data_version: object
     """The database's version before the read."""

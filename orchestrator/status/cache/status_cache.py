@@ -46,7 +46,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -56,6 +55,7 @@ from orchestrator.aio import SingleFlight, StillRunning
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.status.cache.encoded_status import EncodedStatus
 from orchestrator.status.cache.job_line import JobLine
 from orchestrator.status.cache.job_line_cache import JobLineCache, StatusCacheConfig
@@ -67,8 +67,7 @@ from orchestrator.store.queries import replicas, runs
 _JOBS: Final = b',"jobs":['
 
 
-@dataclass(frozen=True, slots=True)
-class RunSection:
+class RunSection(Struct, frozen=True):
     """A current run with its jobs."""
 
     run: RunView
@@ -80,8 +79,7 @@ class RunSection:
     """Whether nothing changes any more without an operator's action."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusBody:
+class StatusBody(Struct, frozen=True):
     """The document without its `problem`."""
 
     replicas: Sequence[dict[str, Any]]

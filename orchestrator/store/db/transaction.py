@@ -24,17 +24,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
 
 from sqlalchemy import insert
 
 from orchestrator.core.jobs.job import JobId
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.schema.tables import events as event_table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventData:
+class EventData(Struct, frozen=True, kw_only=True):
     """One line of the history: what happened, when, to what, and who or what caused it."""
 
     at: float
@@ -57,8 +56,7 @@ class EventData:
     comparison_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WakeUp:
+class WakeUp(Struct, frozen=True):
     """A job is due `at` (epoch seconds, UTC)."""
 
     job_id: JobId
@@ -96,4 +94,4 @@ class Transaction:
 
 # Built once: compiling a statement takes longer than executing it.
 _INSERT_EVENT = insert(event_table)
-_EVENT_FIELDS = [field.name for field in fields(EventData)]
+_EVENT_FIELDS = [*EventData.__struct_fields__]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -18,7 +17,7 @@ DELIVERED_RETENTION_SECONDS = 7 * 24 * 3600.0
 FAILED_RETENTION_SECONDS = 30 * 24 * 3600.0
 UNKNOWN_TARGET_SECONDS = 2 * 24 * 3600.0
 """How long after its due time a delivery waits for its target to appear in the accounts file of some replica."""
-_COLUMNS = [deliveries.c[field.name] for field in fields(Delivery)]
+_COLUMNS = [deliveries.c[name] for name in Delivery.__struct_fields__]
 _IS_FAILED = deliveries.c.due_at.is_(None) & deliveries.c.delivered_at.is_(None)
 _STATUS_CONDITIONS = {
     DeliveryStatus.FAILED: _IS_FAILED,
@@ -143,5 +142,5 @@ async def delete_old(tx: Transaction, now: float) -> None:
 
 
 def _delivery_from_row(row: Row[Any] | Sequence[Any], **changes: Any) -> Delivery:
-    values = dict(zip((field.name for field in fields(Delivery)), row, strict=True)) | changes
+    values = dict(zip(Delivery.__struct_fields__, row, strict=True)) | changes
     return Delivery(**values | {"topic": Topic(values["topic"])})

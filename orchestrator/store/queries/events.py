@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from sys import intern
 
 from sqlalchemy import delete, func, or_, select
@@ -18,15 +17,13 @@ from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.schema.tables import events, jobs, run_jobs, runs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent(EventData):
+class StoredEvent(EventData, frozen=True, kw_only=True):
     """An event with its id. Later events have larger ids."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunEvent(StoredEvent):
+class RunEvent(StoredEvent, frozen=True, kw_only=True):
     """A stored event with the name of its run; None for an event of the account itself."""
 
     run_name: str | None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from heapq import nsmallest
 from typing import Any, Final
@@ -19,6 +18,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries.costs import CREATED_USD, IS_CREATED
 from orchestrator.store.queries.job_search_sql import (
@@ -37,8 +37,7 @@ MAX_NAMED_ACCOUNTS: Final = 5  # accounts named in a problem group
 MAX_SAMPLED_ACCOUNTS: Final = 500  # whose labels are read first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateCount:
+class StateCount(Struct, frozen=True, kw_only=True):
     """The jobs of one provider in one state: their number, price and times."""
 
     provider: str
@@ -63,8 +62,7 @@ class StateCount:
     """Earliest day on which one of the models retires."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProblemGroup:
+class ProblemGroup(Struct, frozen=True, kw_only=True):
     """Jobs with the same problem (error kind and hint)."""
 
     error: Failure
@@ -129,8 +127,7 @@ async def list_account_page(
     return list(names.scalars()), total
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionCandidate:
+class ActionCandidate(Struct, frozen=True, kw_only=True):
     """A job with what decides whether an operator action applies to it."""
 
     account: str

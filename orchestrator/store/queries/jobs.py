@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +29,7 @@ from orchestrator.core.jobs.next_action import can_use_slot
 from orchestrator.core.jobs.pins import PinnedValues
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.core.structs import Struct, replace
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
 from orchestrator.store.db.transaction import Transaction, WakeUp
@@ -50,8 +50,7 @@ from orchestrator.store.schema.tables import runs as run_table
 NO_SLOT_REASON = "no job slot is free in this account"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedJob:
+class LoadedJob(Struct, frozen=True, kw_only=True):
     """A job with everything its next step depends on."""
 
     job: Job
@@ -67,8 +66,7 @@ class LoadedJob:
         return replace(self, job=job, account_state=apply_account_update(state, update) if update else state)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordFacts:
+class RecordFacts(Struct, frozen=True, kw_only=True):
     """What decides, in the write transaction, whether and how the outcome of a job's step is recorded."""
 
     version: int

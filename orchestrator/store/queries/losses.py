@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, case, delete, exists, func, insert, select
@@ -12,6 +11,7 @@ from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss, downsample_curve, merge_curves
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
 from orchestrator.store.db.transaction import Transaction
@@ -29,8 +29,7 @@ _INSERT = insert(losses)
 _DELETE_POINT = delete(losses).where(losses.c.job_id == bindparam("same_id"), losses.c.step == bindparam("same_step"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastLoss:
+class LastLoss(Struct, frozen=True, kw_only=True):
     """The last step of a job, and the last value of each loss; None if it was never reported."""
 
     account: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import or_, select, update
@@ -10,14 +9,14 @@ from sqlalchemy import or_, select, update
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import JOB_COLUMNS, job_from_row
 from orchestrator.store.schema.tables import jobs
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCheck:
+class ModelCheck(Struct, frozen=True):
     """A job with a model, and what was announced about the model's retirement."""
 
     job: Job

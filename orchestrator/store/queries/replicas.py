@@ -37,7 +37,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, fields
 from functools import cache
 
 from sqlalchemy import (
@@ -58,6 +57,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.replica import Replica
+from orchestrator.core.structs import asdict
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
@@ -65,7 +65,7 @@ from orchestrator.store.schema.tables import jobs, leases, replicas
 
 DEAD_REPLICA_RETENTION_SECONDS = 24 * 3600.0
 _CLOCK = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
-_COLUMNS = [replicas.c[field.name] for field in fields(Replica)]
+_COLUMNS = [replicas.c[name] for name in Replica.__struct_fields__]
 
 
 async def save_heartbeat(tx: Transaction, replica: Replica, refusal: ConfigRefusal | None = None) -> None:

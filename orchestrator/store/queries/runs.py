@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import bindparam, insert, select, update
@@ -12,6 +11,7 @@ from orchestrator.core.dataset import Dataset, DatasetPart, local_filename
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import RUN_COLUMNS, run_from_row, run_to_row
@@ -78,8 +78,7 @@ async def find_findings(connection: StoreConnection, sha256: str) -> FindingSumm
     return FindingSummary.from_dict(stored) if stored else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetRow:
+class DatasetRow(Struct, frozen=True, kw_only=True):
     """The figures of a dataset, without its files. `tokens` is None when they were not counted."""
 
     sha256: str

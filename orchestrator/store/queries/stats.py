@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import Integer, bindparam, func, select
@@ -11,12 +10,12 @@ from sqlalchemy import Integer, bindparam, func, select
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.tables import jobs, run_jobs
 
 
-@dataclass(frozen=True, slots=True)
-class JobDurations:
+class JobDurations(Struct, frozen=True):
     """Durations and counts of a run's jobs at one provider."""
 
     recent_seconds: Sequence[float]

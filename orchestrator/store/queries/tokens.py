@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-
 from sqlalchemy import insert, select, update
 
 from orchestrator.core.access_token import AccessToken, Role
+from orchestrator.core.structs import asdict
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import tokens
 
-_COLUMNS = [tokens.c[field.name] for field in fields(AccessToken)]
+_COLUMNS = [tokens.c[name] for name in AccessToken.__struct_fields__]
 _SELECT_ALL = select(*_COLUMNS).order_by(tokens.c.created_at, tokens.c.name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from sys import intern
 from typing import Any
 
@@ -19,12 +18,13 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import asdict
 from orchestrator.store.schema.tables import accounts, deployments, jobs, runs
 
-JOB_FIELDS = tuple(field.name for field in fields(Job))
-RUN_FIELDS = tuple(field.name for field in fields(Run))
-ACCOUNT_STATE_FIELDS = tuple(field.name for field in fields(AccountState))
-DEPLOYMENT_FIELDS = tuple(field.name for field in fields(Deployment))
+JOB_FIELDS = Job.__struct_fields__
+RUN_FIELDS = Run.__struct_fields__
+ACCOUNT_STATE_FIELDS = AccountState.__struct_fields__
+DEPLOYMENT_FIELDS = Deployment.__struct_fields__
 INTERNED_FIELDS = ("base_model", "remote_status", "replica", "run_id")
 """What thousands of jobs say in the same words, kept once."""
 JOB_COLUMNS = tuple(jobs.c[name] for name in JOB_FIELDS)

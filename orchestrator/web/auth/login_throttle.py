@@ -7,12 +7,13 @@ enough is exempt from both limits (see `Authenticator`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_address
 from math import ceil
 from typing import Final
 
 from fastapi import Request
+
+from orchestrator.core.structs import Struct
 
 MAX_FAILURES_PER_ADDRESS: Final = 10  # failed attempts from one address in a minute
 MAX_FAILURES_IN_TOTAL: Final = 100  # failed attempts from all addresses in a minute
@@ -20,8 +21,7 @@ MAX_TRACKED_ADDRESSES: Final = 1000  # bounds the memory that strangers can use 
 _MINUTE_SECONDS: Final = 60.0
 
 
-@dataclass(slots=True)
-class _LeakyBucket:
+class _LeakyBucket(Struct):
     """A counter that decreases by `limit_per_minute` every minute. A full bucket makes the client wait."""
 
     limit_per_minute: int

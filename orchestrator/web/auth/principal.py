@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from orchestrator.core.access_token import Role
+from orchestrator.core.structs import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True):
     """The authenticated client. Without configured tokens, any loopback client is an operator with an empty name."""
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
 from orchestrator.core.plans.spending import FindPrice, calculate_trained_usd
 from orchestrator.core.providers import ConsoleResource, find_console_url
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_days_left, format_number, format_time, format_timestamp, format_usd
 from orchestrator.status import NOT_DEPLOYED, AccountView, DeploymentView, EventData, JobView, RunJob
 from orchestrator.web.dashboard.comparisons.result_view import COMPARISON_PATH, VERDICT_TONES, VERDICT_WORDS
@@ -26,8 +26,7 @@ from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.template_filters import format_identifier
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HyperparameterRow:
+class HyperparameterRow(Struct, frozen=True, kw_only=True):
     """A hyperparameter as requested and as reported by the provider; None if it is not set or not reported."""
 
     name: str
@@ -35,8 +34,7 @@ class HyperparameterRow:
     effective: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRow:
+class HistoryRow(Struct, frozen=True, kw_only=True):
     """An event of the account's history."""
 
     at: str
@@ -47,8 +45,7 @@ class HistoryRow:
     remote_job_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointRow:
+class CheckpointRow(Struct, frozen=True, kw_only=True):
     """A model that the provider kept during the training."""
 
     number: int
@@ -59,8 +56,7 @@ class CheckpointRow:
     is_best: bool  # whether it has the lowest loss
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceId:
+class ResourceId(Struct, frozen=True, kw_only=True):
     """An id, and the page of its resource in the provider's console, if it has one."""
 
     label: str
@@ -68,8 +64,7 @@ class ResourceId:
     console_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictNote:
+class VerdictNote(Struct, frozen=True, kw_only=True):
     """What the latest comparison and the operators say about the model of the account."""
 
     word: str
@@ -81,8 +76,7 @@ class VerdictNote:
     href: str  # of the comparison; empty: the model was accepted without one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountPage:
+class AccountPage(Struct, frozen=True, kw_only=True):
     """View of the page. `facts` and `cost` are pairs of a label and a value."""
 
     name: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from math import isfinite
 from typing import Final, Self, TypeVar
 from urllib.parse import parse_qs
 
+from orchestrator.core.structs import Struct
 from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
 from orchestrator.web.problem import ProblemError
 
@@ -17,8 +17,7 @@ INVALID_ACTION: Final = (422, "Unknown or incomplete action.", "Go back to the p
 _Action = TypeVar("_Action", bound=StrEnum)
 
 
-@dataclass(frozen=True, slots=True)
-class ActionForm:
+class ActionForm(Struct, frozen=True):
     """Values of the fields by name, as typed."""
 
     fields: Mapping[str, Sequence[str]]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import PLAN_HOLD_KINDS, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_count, format_list
 from orchestrator.status import HELD, Health, JobView, ProblemGroup, RunView, describe_moderation
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import STATE_TONES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """A problem of the whole service or run, with the operator action that resolves it or the page that lists it."""
 
     failure: Failure
@@ -26,8 +25,7 @@ class Notice:
     href: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionItem:
+class AttentionItem(Struct, frozen=True, kw_only=True):
     """The accounts that need attention for the same cause."""
 
     kind: str  # kind of error or hold

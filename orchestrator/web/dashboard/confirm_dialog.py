@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import urlencode
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction, ReasonRequirement
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status import ActionPreview, RunOverview
 from orchestrator.web.dashboard.action_form import INVALID_ACTION, ActionForm
@@ -20,8 +20,7 @@ MAX_NAMED_ACCOUNTS: Final = 5
 _SELECTABLE_SCOPES: Final = {ActionScope.ACCOUNTS: "accounts", ActionScope.DELIVERIES: "deliveries"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionRequest:
+class ActionRequest(Struct, frozen=True, kw_only=True):
     """An action requested on a page: parsed from the link that opens the dialog and from the dialog's form."""
 
     action: OperatorAction
@@ -98,8 +97,7 @@ class ActionRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmDialog:
+class ConfirmDialog(Struct, frozen=True, kw_only=True):
     """View of the dialog."""
 
     request: ActionRequest

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from orchestrator.core.plans.spending import Amount, ProviderSpending, sum_providers
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_number, format_time, format_usd
 from orchestrator.status import RunCosts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostRow:
+class CostRow(Struct, frozen=True, kw_only=True):
     """The prices at one provider, as text."""
 
     provider: str
@@ -23,8 +22,7 @@ class CostRow:
     is_total: bool = False  # of all providers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostBar:
+class CostBar(Struct, frozen=True, kw_only=True):
     """The price of all jobs submitted until a time; `length` is in thousandths of the largest price."""
 
     until: str
@@ -33,8 +31,7 @@ class CostBar:
     length: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostsPage:
+class CostsPage(Struct, frozen=True, kw_only=True):
     """View of the page."""
 
     run: str | None

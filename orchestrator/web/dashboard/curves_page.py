@@ -6,11 +6,11 @@ The tables contain what the chart shows, for those who cannot see it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.loss_summary import BandPoint, Outlier
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_number
 from orchestrator.status import LastLoss, LossOverview
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, PaginatedView, count_pages
@@ -22,8 +22,7 @@ MAX_BAND_ROWS: Final = 12
 _MIN_NAMED_DISTANCE: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossRow:
+class LossRow(Struct, frozen=True, kw_only=True):
     """The last losses of an account, and how they compare with those of the others."""
 
     account: str
@@ -34,8 +33,7 @@ class LossRow:
     is_outlier: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BandRow:
+class BandRow(Struct, frozen=True, kw_only=True):
     """A row of the table of the bands."""
 
     step: str
@@ -46,8 +44,7 @@ class BandRow:
     validation_band: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurvesPage(PaginatedView):
+class CurvesPage(PaginatedView, frozen=True, kw_only=True):
     """View of the page. The script loads the points of the chart from `data_href`."""
 
     run: str | None

@@ -7,12 +7,12 @@ the dataset itself, as responses of this service.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from orchestrator import status
+from orchestrator.core.structs import replace
 from orchestrator.status import DatasetView
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard import difference_page, examples_view, history_pages

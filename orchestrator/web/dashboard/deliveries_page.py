@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_age, format_count, format_remaining_time
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import FilterChip
@@ -23,8 +23,7 @@ _DELIVERY_MEANINGS: Final[Mapping[DeliveryStatus, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRow:
+class DeliveryRow(Struct, frozen=True, kw_only=True):
     """Row of the table: one notification to one webhook or alert target."""
 
     number: int
@@ -55,8 +54,7 @@ class DeliveryRow:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveriesPage(PaginatedView):
+class DeliveriesPage(PaginatedView, frozen=True, kw_only=True):
     """View of the page. `dead_count` and `total` do not depend on the filter."""
 
     chips: tuple[FilterChip, ...]

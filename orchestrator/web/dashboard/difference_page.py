@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Self
 from urllib.parse import urlencode
 
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_count, format_time
 from orchestrator.dataset.browse.chat_difference import build_changed_groups
 from orchestrator.dataset.browse.example_library import BrowsedExample, DatasetDifference, OpenDataset
@@ -17,8 +17,7 @@ KINDS: Final = {"changed": "Changed", "added": "Added", "removed": "Removed"}
 _SAME_TEXTS: Final = "All shown texts are equal. A picture, a tool definition or another field differs."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DifferenceQuery:
+class DifferenceQuery(Struct, frozen=True, kw_only=True):
     """The two datasets, the kind of difference and the page. An empty kind: the first kind with examples."""
 
     sha256: str
@@ -43,16 +42,14 @@ class DifferenceQuery:
         return f"/datasets/{self.sha256}/difference?{urlencode(values)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DifferenceRow:
+class DifferenceRow(Struct, frozen=True, kw_only=True):
     """An example before and after; None where it does not exist."""
 
     old: ExampleRow | None
     new: ExampleRow | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KindChip:
+class KindChip(Struct, frozen=True, kw_only=True):
     """A kind of difference with its number of examples."""
 
     kind: str
@@ -62,16 +59,14 @@ class KindChip:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetChoice:
+class DatasetChoice(Struct, frozen=True, kw_only=True):
     """A dataset to compare with."""
 
     sha256: str
     label: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DifferencePage:
+class DifferencePage(Struct, frozen=True, kw_only=True):
     """View of the page. `problem` is why nothing is shown; `choices` are the other datasets."""
 
     query: DifferenceQuery

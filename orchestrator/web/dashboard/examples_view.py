@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final, Self
 from urllib.parse import urlencode
 
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_count, format_number, format_usd
 from orchestrator.dataset.browse.chat_display import MessageGroup, build_groups
 from orchestrator.dataset.browse.chat_view import ChatTool
@@ -20,8 +20,7 @@ EXAMPLES_PER_PAGE: Final = 10
 _MAX_TEXT_CHARACTERS: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleQuery:
+class ExampleQuery(Struct, frozen=True, kw_only=True):
     """Search text, finding and page of the examples."""
 
     sha256: str
@@ -51,8 +50,7 @@ class ExampleQuery:
         return f"/datasets/{self.sha256}" + (f"?{urlencode(filled)}" if filled else "") + "#examples"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingLink:
+class FindingLink(Struct, frozen=True, kw_only=True):
     """A finding of an example, its meaning, and the URL of all examples with it."""
 
     code: str
@@ -60,8 +58,7 @@ class FindingLink:
     href: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleRow:
+class ExampleRow(Struct, frozen=True, kw_only=True):
     """One example. `note` is a remark above the messages."""
 
     number: int
@@ -73,8 +70,7 @@ class ExampleRow:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExamplesView:
+class ExamplesView(Struct, frozen=True, kw_only=True):
     """View of the examples. `problem` is why they are not shown."""
 
     query: ExampleQuery

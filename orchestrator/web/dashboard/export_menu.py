@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from orchestrator.core.structs import Struct
 from orchestrator.exports import ExportFormat
 from orchestrator.web.dashboard.page_query import PageQuery
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportLink:
+class ExportLink(Struct, frozen=True, kw_only=True):
     """A link that saves a file."""
 
     format: str
@@ -17,8 +15,7 @@ class ExportLink:
     href: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportGroup:
+class ExportGroup(Struct, frozen=True, kw_only=True):
     """The formats that list the same accounts."""
 
     title: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from orchestrator.core.finding import Finding, FindingSummary
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_count, format_number, format_time, format_timestamp
 from orchestrator.status import DatasetView, RunListItem, RunView
 from orchestrator.web.dashboard.examples_view import ExamplesView
@@ -14,8 +14,7 @@ from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import BarSegment, build_segments
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
+class RunRow(Struct, frozen=True, kw_only=True):
     """Row of the table of runs."""
 
     run: RunView
@@ -27,15 +26,13 @@ class RunRow:
     segments: tuple[BarSegment, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunListPage:
+class RunListPage(Struct, frozen=True, kw_only=True):
     """View of the list of runs."""
 
     rows: tuple[RunRow, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingGroup:
+class FindingGroup(Struct, frozen=True, kw_only=True):
     """All findings with the same code."""
 
     code: str
@@ -49,8 +46,7 @@ class FindingGroup:
         return self.count - len(self.first)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetPage:
+class DatasetPage(Struct, frozen=True, kw_only=True):
     """View of the page of a dataset: size, findings, and its runs with their moderation records."""
 
     sha256: str

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from orchestrator.core.account import Account
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.providers import ConsoleResource, find_console_url
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_age, format_duration, format_remaining_time, format_time, to_percent
 from orchestrator.status import BY_ITSELF, NOT_DEPLOYED, JobView, RunView
 from orchestrator.web.dashboard.attention import needs_operator
 from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES, displayed_state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
+class JobRow(Struct, frozen=True, kw_only=True):
     """View of a row. An error that is not `urgent` resolves itself without an operator."""
 
     account: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from orchestrator.core.jobs.job_sort_order import JobColumn
+from orchestrator.core.structs import Struct
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.template_filters import format_identifier
 
@@ -28,8 +28,7 @@ _FILTER_TITLES: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnHeading:
+class ColumnHeading(Struct, frozen=True, kw_only=True):
     """Heading of a column, with the URL that sorts the table by it."""
 
     column: JobColumn
@@ -38,8 +37,7 @@ class ColumnHeading:
     href: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActiveFilter:
+class ActiveFilter(Struct, frozen=True, kw_only=True):
     """A filter of the table, and the URL without it."""
 
     name: str

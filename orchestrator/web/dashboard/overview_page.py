@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_remaining_time, to_percent
 from orchestrator.status import Health, JobView, MatrixRow, RunMatrix, RunOverview
 from orchestrator.web.dashboard.attention import Notice, build_delivery_notices, build_notices, build_run_notices
@@ -26,8 +26,7 @@ from orchestrator.web.dashboard.state_display import (
 from orchestrator.web.template_filters import format_identifier
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCard:
+class RunCard(Struct, frozen=True, kw_only=True):
     """A run at a glance."""
 
     id: str
@@ -46,8 +45,7 @@ class RunCard:
     notices: tuple[Notice, ...]  # holds of the run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatrixCell:
+class MatrixCell(Struct, frozen=True, kw_only=True):
     """The job of an account in a run."""
 
     run: str
@@ -58,8 +56,7 @@ class MatrixCell:
     href: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRow:
+class AccountRow(Struct, frozen=True, kw_only=True):
     """An account with a cell for each run; None where the run does not select it."""
 
     account: str
@@ -68,8 +65,7 @@ class AccountRow:
     cells: tuple[MatrixCell | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverviewPage(PaginatedView):
+class OverviewPage(PaginatedView, frozen=True, kw_only=True):
     """View of the page."""
 
     cards: tuple[RunCard, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ from fastapi import Request
 
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobSortOrder
+from orchestrator.core.structs import Struct, replace
 from orchestrator.status import HELD
 from orchestrator.web.problem import ProblemError
 
@@ -25,8 +25,7 @@ def reject_nul(request: Request) -> None:
         raise ProblemError(400, "The URL contains a NUL character.", "Remove `%00` from it.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageQuery:
+class PageQuery(Struct, frozen=True, kw_only=True):
     """Filter, order and page number. An empty field matches everything."""
 
     state: str = ""  # a job state, or "held"
@@ -106,8 +105,7 @@ class PageQuery:
         return replace(self, **{"page": 1} | changes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaginatedView:
+class PaginatedView(Struct, frozen=True, kw_only=True):
     """Base class of views with a paginated table."""
 
     query: PageQuery

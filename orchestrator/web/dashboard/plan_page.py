@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_count
 from orchestrator.status import HELD, Health, JobListing, JobView, RunOverview, RunView, StateCount
 from orchestrator.web.dashboard.attention import Notice, build_notices
@@ -37,8 +37,7 @@ _STATE_GROUPS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanGroup:
+class PlanGroup(Struct, frozen=True, kw_only=True):
     """Accounts in the same group of states, and the estimated price of their jobs.
 
     For failed and cancelled jobs only the price of those that were submitted counts.
@@ -50,8 +49,7 @@ class PlanGroup:
     usd: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRow:
+class PlanRow(Struct, frozen=True, kw_only=True):
     """Row of the table: the next step of an account's job."""
 
     account: str
@@ -63,8 +61,7 @@ class PlanRow:
     hold: Failure | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPage(PaginatedView):
+class PlanPage(PaginatedView, frozen=True, kw_only=True):
     """View of the page. `submitted_usd` is the estimated price of all submitted jobs; None if it is unknown."""
 
     run: RunView | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from fastapi import APIRouter, Depends, Request
@@ -15,6 +14,7 @@ from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
 from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.core.structs import replace
 from orchestrator.exports import ExportFormat
 from orchestrator.web.action_executor import ActionExecutor
 from orchestrator.web.api.model_export import MAX_EXPORTED_ACCOUNTS, export_response

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request
 
 from orchestrator import status
+from orchestrator.core.structs import Struct, replace
 from orchestrator.status import CurrentRun
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard.page_query import PageQuery
@@ -20,8 +20,7 @@ _ACCOUNT_PATH: Final = "/accounts/"
 _DATASET_PATH: Final = "/datasets/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLink:
+class RunLink(Struct, frozen=True, kw_only=True):
     """A link to the same page of another run."""
 
     name: str
@@ -29,8 +28,7 @@ class RunLink:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunChoice:
+class RunChoice(Struct, frozen=True, kw_only=True):
     """The current runs, if there are several; otherwise everything is empty and pages look as for one run."""
 
     links: tuple[RunLink, ...] = ()

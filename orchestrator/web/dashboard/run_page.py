@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchestrator.core.account import Account
@@ -12,6 +11,7 @@ from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.plans.spending import Amount
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import (
     format_count,
     format_days_left,
@@ -37,16 +37,14 @@ from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, build_chips, build_segments
 
 
-@dataclass(frozen=True, slots=True)
-class RunPrice:
+class RunPrice(Struct, frozen=True):
     """Estimated prices as text; jobs without a known price are counted beside the sum of the others."""
 
     planned: str
     submitted: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPage(PaginatedView):
+class RunPage(PaginatedView, frozen=True, kw_only=True):
     """View of the page."""
 
     run: RunView | None

@@ -6,10 +6,10 @@ Colour is never the only indication of a state: its name is always shown as well
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.jobs.lifecycle import STATE_DESCRIPTIONS, JobState
+from orchestrator.core.structs import Struct
 from orchestrator.status import HELD, JobView
 from orchestrator.web.dashboard.page_query import PageQuery
 
@@ -37,8 +37,7 @@ def displayed_state(job: JobView) -> str:
     return HELD if job.held else job.state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterChip:
+class FilterChip(Struct, frozen=True, kw_only=True):
     """A state with its number of jobs, and the URL that switches the filter for it on or off."""
 
     state: str  # value of the filter
@@ -50,8 +49,7 @@ class FilterChip:
     href: str
 
 
-@dataclass(frozen=True, slots=True)
-class BarSegment:
+class BarSegment(Struct, frozen=True):
     """A segment of the progress bar, in thousandths of its length."""
 
     tone: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from orchestrator.core.jobs.job_sort_order import DEFAULT_ORDER, JobColumn, JobSortOrder
 from orchestrator.core.jobs.timeline import PHASE_DESCRIPTIONS, HoldSpan, PhaseSpan
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_exact_duration, format_percent
 from orchestrator.status import RunTimeline, TimelineRow
 from orchestrator.web.dashboard.page_query import PageQuery
@@ -30,8 +30,7 @@ _COLUMN_TITLES: Final[Mapping[JobColumn, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A part of a bar, in units of its length."""
 
     phase: str  # phase, or "held"
@@ -40,8 +39,7 @@ class Segment:
     text: str  # what it shows, for a pointer that rests on it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineBar:
+class TimelineBar(Struct, frozen=True, kw_only=True):
     """The bar of one account."""
 
     account: str
@@ -54,8 +52,7 @@ class TimelineBar:
     longest: str  # phase with the most time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseLine:
+class PhaseLine(Struct, frozen=True, kw_only=True):
     """One line of the summary."""
 
     phase: str
@@ -70,16 +67,14 @@ class PhaseLine:
     jobs: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(Struct, frozen=True, kw_only=True):
     """A mark of the time axis, in units of the bars' length."""
 
     position: float
     label: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderLink:
+class OrderLink(Struct, frozen=True, kw_only=True):
     """A link that sorts the bars; a second click reverses the order."""
 
     column: str
@@ -88,8 +83,7 @@ class OrderLink:
     direction: Literal["ascending", "descending"] | None  # None: the bars are not sorted by this column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelinePage:
+class TimelinePage(Struct, frozen=True, kw_only=True):
     """View of the page."""
 
     query: PageQuery
@@ -132,8 +126,7 @@ def build_timeline_page(timeline: RunTimeline | None, query: PageQuery, order: J
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     first: float
     last: float
 

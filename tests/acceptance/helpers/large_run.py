@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from math import exp
 from random import Random
@@ -18,6 +17,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.structs import replace
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import losses
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import exp
 from pathlib import Path
@@ -35,6 +34,7 @@ from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.dataset.browse.example_library import ExampleLibrary
 from orchestrator.status import Health
 from orchestrator.store.db.database import Database

@@ -8,7 +8,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +36,7 @@ from orchestrator.core.dataset import remote_filename
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.providers.azure import azure_provider
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
 from orchestrator.providers.bedrock import bedrock_provider

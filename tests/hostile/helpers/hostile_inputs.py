@@ -6,7 +6,6 @@ import json
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from orchestrator.cli.session import format_error
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError, DatasetChanged, DatasetError
+from orchestrator.core.structs import replace
 from orchestrator.dataset.browse.example_index import find_index
 from orchestrator.dataset.browse.example_library import OpenDataset
 from orchestrator.dataset.browse.index_builder import build_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import structlog
@@ -21,6 +21,7 @@ from orchestrator.core.errors import DeploymentNotReady, RemoteNotFound, Unknown
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import replace
 from orchestrator.daemon.deployments.inventory import DeploymentInventory
 from orchestrator.daemon.deployments.reconciler import DeploymentReconciler
 from orchestrator.daemon.deployments.recorder import DeploymentRecorder

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from itertools import cycle
 from types import coroutine
@@ -44,6 +44,7 @@ from orchestrator.core.remote import (
     RemoteJobStatus,
     RemoteModel,
 )
+from orchestrator.core.structs import replace
 from orchestrator.daemon.provider_steps import MAX_CONSECUTIVE_404
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
 from orchestrator.providers.http.response_decoder import DECODE_ERRORS

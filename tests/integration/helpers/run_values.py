@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from store_values import DATASET, NOW, SPEC
 
@@ -12,6 +11,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.jobs.job import job_id, run_id
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 ACCOUNTS = ("a", "b")

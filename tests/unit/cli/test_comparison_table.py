@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -13,6 +12,7 @@ from rich.console import Console
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.core.comparison.comparator import ComparisonResult, compare_models
 from orchestrator.core.comparison.document import ComparisonFacts, build_document
+from orchestrator.core.structs import replace
 
 FACTS = ComparisonFacts(run_id="5f1c2b7a9d3e4f60", probe_set="ab" * 32, probes=60, requests=420, usd=0.1234)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -14,6 +13,7 @@ from web_values import run
 from orchestrator.cli import foreground
 from orchestrator.cli.live_view import build_live_view
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import replace
 from orchestrator.status import JobView, StatusSnapshot
 
 REFUSED = Failure("bad_key", "The provider refuses the key of the account", "Replace the key in the accounts file.")

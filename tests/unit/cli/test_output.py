@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.structs import replace
 from orchestrator.status import StatusSnapshot
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from orchestrator.cli import foreground, output, status_table, tables
 from orchestrator.cli.session import format_error
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.structs import replace
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_text
 from orchestrator.dataset.rules import DatasetRules

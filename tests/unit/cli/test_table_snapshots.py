@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.structs import replace
 from orchestrator.exports import list_table_rows, select_models
 from orchestrator.status import DeploymentListing, DeploymentTotals, StatusSnapshot
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.core.access_token import AccessToken, Role, hash_token
+from orchestrator.core.structs import replace
 
 TOKEN = AccessToken(name="ci", role=Role.READER, hash=hash_token(b"secret"), created_at=1.0, created_by="anna")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core_values import NOW
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.account_state import AccountHeld, AccountState, AccountVerified, apply_account_update
 from orchestrator.core.hold import Hold
+from orchestrator.core.structs import replace
 
 STATE = AccountState(
     name="acme", provider=ProviderName.OPENAI, definition="d", key_fingerprint="f", organization="old", labels=("eu",)

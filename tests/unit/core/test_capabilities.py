@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from orchestrator.core.capabilities import (
 )
 from orchestrator.core.jobs.job import job_id
 from orchestrator.core.spec import ORIGINAL_IDENTITY_FIELDS, TrainingSpec
+from orchestrator.core.structs import fields, replace
 
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)
 LATER: dict[str, Any] = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from orchestrator.core.config_refusal import MAX_TEXT_LENGTH, ConfigRefusal, build_refusal, merge_refusals
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 
 
 def build(error: Exception, *keys: str) -> ConfigRefusal:

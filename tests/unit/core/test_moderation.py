@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from core_values import NOW
 
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.moderation import Moderation, ModerationProgress, ModerationStatus
+from orchestrator.core.structs import replace
 
 MISSING = Moderation(state=ModerationStatus.MISSING, by="acme", at=NOW, reason="the API failed", hint="Wait.")
 PROGRESS = ModerationProgress(judged=3, total=9, finish_at=NOW + 60, replica="r-1")

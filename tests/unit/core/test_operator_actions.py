@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 
 import pytest
 
@@ -17,6 +16,7 @@ from orchestrator.core.jobs.operator_action import (
     OperatorAction,
     is_applicable,
 )
+from orchestrator.core.structs import fields
 
 
 def test_every_action_has_its_texts() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
@@ -15,6 +13,7 @@ from orchestrator.core.providers import (
     find_console_url,
     list_providers_with_account_option,
 )
+from orchestrator.core.structs import fields
 
 ACCOUNT_FIELDS = {field.name for field in fields(Account)}
 

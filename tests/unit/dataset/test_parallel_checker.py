@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import DatasetError
+from orchestrator.core.structs import asdict
 from orchestrator.dataset import parallel_checker
 from orchestrator.dataset.checker import DatasetChecker
 from orchestrator.dataset.formats import FORMATS

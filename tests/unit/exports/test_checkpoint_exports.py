@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 
 from export_values import job
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.checkpoint import Checkpoint
+from orchestrator.core.structs import replace
 from orchestrator.exports import (
     ExportFormat,
     ModelSet,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 
 import pytest
 from export_values import job
@@ -13,6 +12,7 @@ from export_values import job
 from orchestrator.core.comparison.gate import ModelComparison
 from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.jobs.checkpoint import Checkpoint
+from orchestrator.core.structs import replace
 from orchestrator.exports import (
     ExportFormat,
     ModelSet,

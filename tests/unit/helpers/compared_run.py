@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +16,7 @@ from orchestrator.core.comparison.comparison import Comparison, ComparisonSettin
 from orchestrator.core.comparison.document import ComparisonFacts, build_document
 from orchestrator.core.comparison.probe import Probe, ProbeKind
 from orchestrator.core.comparison.request_plan import InferencePrice
+from orchestrator.core.structs import replace
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 NOW = 1_795_000_000.0

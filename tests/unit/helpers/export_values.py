@@ -12,7 +12,7 @@ from orchestrator.status import JobView
 def job(account: str, provider: str = "openai", model: str | None = "", **values: Any) -> JobView:
     """A job whose model is there, unless `model` is None."""
     offers = CAPABILITIES[ProviderName(provider)]
-    known: dict[str, Any] = dict.fromkeys(JobView.__dataclass_fields__)
+    known: dict[str, Any] = dict.fromkeys(JobView.__struct_fields__)
     model = f"ft:gpt-4.1-mini:{account}" if model == "" else model
     known |= {
         "account": account,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from orchestrator.core.structs import replace
 from orchestrator.sandbox.records import SandboxJob
 
 PLAIN = SandboxJob(

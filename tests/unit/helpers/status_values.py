@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import fields, replace
 from orchestrator.status import DeploymentView, JobView, StatusSnapshot
 
 VALUES: dict[str, Any] = {

@@ -50,7 +50,7 @@ REFUSED = Failure("training_not_allowed", "the key may not train", "Ask for `tra
 
 
 def job(account: str, state: str, **values: Any) -> JobView:
-    known: dict[str, Any] = dict.fromkeys(JobView.__dataclass_fields__)
+    known: dict[str, Any] = dict.fromkeys(JobView.__struct_fields__)
     known |= {
         "provider": "openai",
         "base_model": "gpt-4.1-mini",

@@ -37,13 +37,13 @@ def a_job(**values: Any) -> Job:
 
 
 def share(provider: str, state: str, count: int, **values: Any) -> StateCount:
-    known: dict[str, Any] = dict.fromkeys(StateCount.__dataclass_fields__)
+    known: dict[str, Any] = dict.fromkeys(StateCount.__struct_fields__)
     known |= {"usd": 0.0, "submitted_usd": 0.0, "unknown": 0}
     return StateCount(**known | {"provider": provider, "state": state, "count": count} | values)
 
 
 def cause(kind: str, count: int, *, held: bool) -> ProblemGroup:
-    known: dict[str, Any] = dict.fromkeys(ProblemGroup.__dataclass_fields__)
+    known: dict[str, Any] = dict.fromkeys(ProblemGroup.__struct_fields__)
     return ProblemGroup(**known | {"error": Failure(kind, "", ""), "held": held, "count": count, "message_count": 1})
 
 

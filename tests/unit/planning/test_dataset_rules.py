@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import RunOptions, TrainingSpec
+from orchestrator.core.structs import replace
 from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.planning.dataset_rules import build_dataset_rules
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from orchestrator.core.remote import (
     RemoteJobStatus,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DatasetFile, Deadline, Provider
 from orchestrator.providers.redaction import MAX_PROVIDER_TEXT_CHARACTERS, redact_provider, redact_value
 

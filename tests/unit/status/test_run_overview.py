@@ -36,5 +36,5 @@ def test_estimated_end_of_the_last_job(shares: list[StateCount], end: float | No
 
 
 def glance(shares: list[StateCount]) -> RunOverview:
-    values: dict[str, Any] = dict.fromkeys(RunView.__dataclass_fields__)
+    values: dict[str, Any] = dict.fromkeys(RunView.__struct_fields__)
     return RunOverview(run=RunView(**values), current=True, state_counts=tuple(shares), problem_groups=(), labels=())

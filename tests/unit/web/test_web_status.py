@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from fastapi.routing import APIRoute
@@ -10,6 +9,7 @@ from web_application import create_app
 from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, run, status
 
 from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.core.structs import replace
 from orchestrator.status import Health, status_to_dict
 from orchestrator.web.app import MAX_UNCHUNKED_BYTES
 from orchestrator.web.app import create_app as create_program_app

@@ -6,13 +6,13 @@ The earlier answers of an account are those of the latest comparison that sent t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
 from orchestrator.core.comparison.distances.distance import DistanceMeasure
 from orchestrator.core.comparison.distances.drift import DriftConclusion, DriftMeasurement, measure_drift
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_count, format_time
 
 _CHANGED: Final = {
@@ -22,8 +22,7 @@ _CHANGED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierAnswers:
+class EarlierAnswers(Struct, frozen=True, kw_only=True):
     """The answers of one model in an earlier comparison."""
 
     comparison_id: str
@@ -31,8 +30,7 @@ class EarlierAnswers:
     rounds: Sequence[AnswerRound]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountDrift:
+class AccountDrift(Struct, frozen=True, kw_only=True):
     """The change of the model of one account since an earlier comparison."""
 
     comparison_id: str

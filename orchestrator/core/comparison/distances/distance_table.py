@@ -9,20 +9,19 @@ how much of a text a change affects.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean, median
 
 from orchestrator.core.comparison.answer import AnswerRound, ModelAnswers
 from orchestrator.core.comparison.distances.distance import DistanceMeasure
 from orchestrator.core.comparison.distances.probe_column import ProbeColumn, ProbeDistance
+from orchestrator.core.structs import Struct, field
 
 ProbeValues = Sequence[float | None]
 """One value for each probe, in the order of the probes; None where an answer is missing."""
 
 
-@dataclass(slots=True)
-class DistanceTable:
+class DistanceTable(Struct):
     """Distances within one group of models, each as values by probe."""
 
     probe_ids: Sequence[str]
@@ -48,8 +47,7 @@ class DistanceTable:
         return median(map(mean_known, self.ceilings.values())) if self.ceilings else None
 
 
-@dataclass(frozen=True, slots=True)
-class GroupDistances:
+class GroupDistances(Struct, frozen=True):
     """Both tables of one group."""
 
     distances: DistanceTable

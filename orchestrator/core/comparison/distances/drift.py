@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, product
 from statistics import fmean
@@ -20,6 +19,7 @@ from typing import Final
 from orchestrator.core.comparison.answer import AnswerOutcome, AnswerRound, ModelAnswer
 from orchestrator.core.comparison.distances.distance import DistanceMeasure, DistanceMeter
 from orchestrator.core.comparison.measurement import list_top_probes
+from orchestrator.core.structs import Struct
 
 DRIFT_LEVEL: Final = 0.01  # chance that any of the unchanged models is called changed
 _MIN_DRAWS: Final = 999
@@ -39,8 +39,7 @@ class DriftConclusion(StrEnum):
     TOO_FEW_PROBES = "too_few_probes"  # with so few probes no change could be shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftMeasurement:
+class DriftMeasurement(Struct, frozen=True, kw_only=True):
     """The change of one model between two askings."""
 
     account: str
@@ -51,8 +50,7 @@ class DriftMeasurement:
     probe_ids: tuple[str, ...] = ()  # at most three, which show it best
 
 
-@dataclass(frozen=True, slots=True)
-class _ProbeSplits:
+class _ProbeSplits(Struct, frozen=True):
     """The energy distances of one probe: as it was observed, and for every exchange of its answers."""
 
     observed: float

@@ -7,12 +7,12 @@ all models that gave these answers in their rounds. With 100 accounts this is tw
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Final, NamedTuple
 
 from orchestrator.core.comparison.answer import TEXT_OUTCOMES, AnswerOutcome, ModelAnswer
 from orchestrator.core.comparison.distances.distance import DistanceMeasure, DistanceMeter
+from orchestrator.core.structs import Struct
 
 CHANGED_DISTANCE: Final = 0.1  # beyond it, an answer counts as changed: more than a comma or a blank
 
@@ -28,8 +28,7 @@ class ProbeDistance(NamedTuple):
     squares: float  # sum of the squared distances
 
 
-@dataclass(frozen=True, slots=True)
-class _DistinctAnswer:
+class _DistinctAnswer(Struct, frozen=True):
     """What two answers are compared by: the text, or for an answer without a text its outcome."""
 
     outcome: AnswerOutcome | None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, fields, replace
 
 from sqlalchemy import Select, func, insert, select, update
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.gate import ModelAcceptance, RunVerdicts, apply_acceptances, build_verdicts
+from orchestrator.core.structs import asdict, replace
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import acceptances, comparisons
 
-_COLUMNS = tuple(acceptances.c[field.name] for field in fields(ModelAcceptance))
+_COLUMNS = tuple(acceptances.c[name] for name in ModelAcceptance.__struct_fields__)
 
 
 async def add(tx: Transaction, records: Sequence[ModelAcceptance]) -> None:

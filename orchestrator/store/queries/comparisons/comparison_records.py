@@ -7,7 +7,6 @@ asks, and when it dies, the next one continues. Answers are stored only under th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import case, func, insert, or_, select, tuple_, update
@@ -15,17 +14,17 @@ from sqlalchemy import case, func, insert, or_, select, tuple_, update
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
 from orchestrator.core.notifications.comparison_notifications import build_comparison_notification
+from orchestrator.core.structs import Struct, asdict, field, force_setattr, replace
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import notifications
 from orchestrator.store.schema.tables import answers, comparisons, runs
 
-_FIELDS = tuple(field.name for field in fields(Comparison))
+_FIELDS = Comparison.__struct_fields__
 _COLUMNS = tuple(comparisons.c[name] for name in _FIELDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredAnswer:
+class StoredAnswer(Struct, frozen=True, kw_only=True):
     """One answer of a model with what the provider said about it."""
 
     model: str
@@ -59,8 +58,7 @@ class StoredAnswer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonLine:
+class ComparisonLine(Struct, frozen=True):
     """One comparison in a list."""
 
     id: str
@@ -71,11 +69,10 @@ class ComparisonLine:
     message: str | None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "state", ComparisonState(self.state))
+        force_setattr(self, "state", ComparisonState(self.state))
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSummary:
+class ProbeSummary(Struct, frozen=True):
     """How far the answers to one probe are apart, without their texts."""
 
     probe_id: str
@@ -84,8 +81,7 @@ class ProbeSummary:
     unusual: int  # refused, filtered, truncated, empty or failed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonTotals:
+class ComparisonTotals(Struct, frozen=True, kw_only=True):
     """What all comparisons of the database have done."""
 
     counts: Mapping[ComparisonState, int] = field(default_factory=dict)
@@ -93,7 +89,7 @@ class ComparisonTotals:
     usd: float = 0.0
 
 
-_ANSWER_COLUMNS = tuple(answers.c[field.name] for field in fields(StoredAnswer))
+_ANSWER_COLUMNS = tuple(answers.c[name] for name in StoredAnswer.__struct_fields__)
 
 
 async def find(connection: StoreConnection, comparison_id: str) -> Comparison | None:
@@ -124,7 +120,7 @@ async def lock_run(tx: Transaction, run_id: str) -> None:
 
 async def list_lines(connection: StoreConnection, run_id: str, limit: int) -> list[ComparisonLine]:
     """Return the latest comparisons of the run without their results, which may have a megabyte each."""
-    names = [field.name for field in fields(ComparisonLine)]
+    names = [*ComparisonLine.__struct_fields__]
     query = select(*(comparisons.c[name] for name in names)).where(comparisons.c.run_id == run_id)
     rows = await connection.execute(query.order_by(comparisons.c.created_at.desc()).limit(limit))
     return [ComparisonLine(*row) for row in rows]
@@ -337,5 +333,5 @@ def _from_row(row: Sequence[Any]) -> Comparison:
 
 
 def _answer_from_row(row: Sequence[Any]) -> StoredAnswer:
-    values = dict(zip((field.name for field in fields(StoredAnswer)), row, strict=True))
+    values = dict(zip(StoredAnswer.__struct_fields__, row, strict=True))
     return StoredAnswer(**{**values, "outcome": AnswerOutcome(values["outcome"])})

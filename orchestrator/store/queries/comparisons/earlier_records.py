@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import func, select
 
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.tables import answers, comparisons
 
 MAX_EARLIER_COMPARISONS: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonCandidate:
+class ComparisonCandidate(Struct, frozen=True, kw_only=True):
     """A finished comparison that sent the same questions."""
 
     id: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 
 from sqlalchemy import delete, insert, select
 
 from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import JobId
+from orchestrator.core.structs import asdict
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from sqlalchemy import select
 
@@ -11,14 +10,14 @@ from orchestrator.core.deployment.cost import calculate_committed_usd
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.plans.budget import CommittedSpend
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row
 from orchestrator.store.schema.tables import deployments, jobs
 
 
-@dataclass(frozen=True, slots=True)
-class StartedDeployment:
+class StartedDeployment(Struct, frozen=True):
     """A deployment that was created, or may have been, and the run of its job."""
 
     deployment: Deployment

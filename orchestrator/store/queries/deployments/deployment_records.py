@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Integer, bindparam, func, insert, or_, select, update
@@ -25,6 +24,7 @@ from orchestrator.core.notifications.deployment_notifications import (
     build_expiry_notification,
     is_ending_soon,
 )
+from orchestrator.core.structs import replace
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 
 from sqlalchemy import Integer, Update, bindparam, select, update
 
@@ -13,6 +12,7 @@ from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, D
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, replace
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, runs
@@ -32,8 +32,7 @@ _SELECT_DUE_IDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedDeployment:
+class LoadedDeployment(Struct, frozen=True, kw_only=True):
     """A deployment with what its next step depends on."""
 
     deployment: Deployment

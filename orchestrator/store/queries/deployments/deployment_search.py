@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select, true
 
@@ -11,13 +10,13 @@ from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.jobs.job import JobId
+from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row
 from orchestrator.store.schema.tables import accounts, deployments, jobs, runs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentRow:
+class DeploymentRow(Struct, frozen=True, kw_only=True):
     """A deployment with what its account and its job's run add to it."""
 
     deployment: Deployment

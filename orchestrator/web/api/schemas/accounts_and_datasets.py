@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import Field
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.finding import Severity
+from orchestrator.core.structs import asdict
 from orchestrator.status import AccountSummary, AccountView, DatasetView, format_iso
 from orchestrator.web.api.schemas.jobs_and_runs import (
     ApiModel,

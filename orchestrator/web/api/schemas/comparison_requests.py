@@ -46,7 +46,7 @@ class ComparisonOptions(BaseModel):
     @property
     def settings(self) -> dict[str, Any]:
         """The options that were sent, as fields of ComparisonSettings."""
-        values = {name: getattr(self, name, None) for name in ComparisonSettings.__dataclass_fields__}
+        values = {name: getattr(self, name, None) for name in ComparisonSettings.__struct_fields__}
         return {name: value for name, value in values.items() if value is not None}
 
 

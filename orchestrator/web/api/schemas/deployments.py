@@ -121,7 +121,7 @@ class DeploymentOptions(BaseModel):
     @property
     def spec_options(self) -> dict[str, Any]:
         """The options of DeploymentSpec."""
-        return {name: getattr(self, name) for name in DeploymentSpec.__dataclass_fields__}
+        return {name: getattr(self, name) for name in DeploymentSpec.__struct_fields__}
 
 
 class DeploymentRequest(DeploymentOptions):

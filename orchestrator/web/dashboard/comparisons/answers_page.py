@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
 from orchestrator.core.comparison.answer import TEXT_OUTCOMES, AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.probe import Probe, ProbeKind
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_count, format_list, format_number
 from orchestrator.dataset.browse.chat_difference import mark_changed_words
 from orchestrator.dataset.browse.chat_display import Span, fold_spans
@@ -36,8 +36,7 @@ OUTCOME_WORDS: Final = {
 OUTCOME_TONES: Final = {AnswerOutcome.ANSWERED: "good", AnswerOutcome.ERROR: "bad"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerCard:
+class AnswerCard(Struct, frozen=True, kw_only=True):
     """One answer with the models that gave it in the first round."""
 
     key: str  # unique within the page
@@ -55,8 +54,7 @@ class AnswerCard:
     note: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeRow:
+class ProbeRow(Struct, frozen=True, kw_only=True):
     """A probe in the list, with how far its answers are apart."""
 
     probe_id: str
@@ -67,8 +65,7 @@ class ProbeRow:
     href: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswersPage:
+class AnswersPage(Struct, frozen=True, kw_only=True):
     """View of the page: the list of probes, or the answers to one."""
 
     run_name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 from urllib.parse import urlencode
@@ -11,6 +10,7 @@ from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.web.dashboard.action_form import INVALID_ACTION, ActionForm, parse_number, parse_whole_number
 from orchestrator.web.dashboard.comparisons.result_view import COMPARISON_PATH
@@ -30,8 +30,7 @@ class ComparisonAction(StrEnum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonActionRequest:
+class ComparisonActionRequest(Struct, frozen=True, kw_only=True):
     """An action requested on the page: parsed from the link that opens the dialog and from the dialog's form."""
 
     action: ComparisonAction
@@ -83,8 +82,7 @@ class ComparisonActionRequest:
         return options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonDialog:
+class ComparisonDialog(Struct, frozen=True, kw_only=True):
     """View of the dialog."""
 
     request: ComparisonActionRequest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final, Self
 from urllib.parse import urlencode
 
 from orchestrator.core.comparison.comparison import ComparisonState
 from orchestrator.core.comparison.verdict import ComparisonVerdict
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import (
     format_count,
     format_exact_duration,
@@ -28,8 +28,7 @@ MAX_CARDS: Final = 200  # of one page; a filter selects others
 MAX_OPEN_CARDS: Final = 6  # opened at first: more would bury the heat map
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonQuery:
+class ComparisonQuery(Struct, frozen=True, kw_only=True):
     """What the URL selects. Empty: everything, and the latest finished comparison."""
 
     run: str = ""
@@ -60,8 +59,7 @@ class ComparisonQuery:
         return self.verdict in {"", card.verdict} and self.text.casefold() in card.account.casefold()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictChip:
+class VerdictChip(Struct, frozen=True, kw_only=True):
     """A verdict with its number of accounts, as a filter."""
 
     verdict: str
@@ -72,8 +70,7 @@ class VerdictChip:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressView:
+class ProgressView(Struct, frozen=True, kw_only=True):
     """The comparison whose models are being asked."""
 
     id: str
@@ -82,8 +79,7 @@ class ProgressView:
     facts: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierComparison:
+class EarlierComparison(Struct, frozen=True, kw_only=True):
     """A link to another comparison of the run."""
 
     id: str
@@ -92,8 +88,7 @@ class EarlierComparison:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonPage:
+class ComparisonPage(Struct, frozen=True, kw_only=True):
     """View of the page."""
 
     query: ComparisonQuery

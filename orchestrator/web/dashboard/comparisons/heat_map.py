@@ -7,10 +7,10 @@ and outliers come last (distance_order.py). The script of the page names the cel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
 
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_count, format_list
 from orchestrator.web.dashboard.comparisons.distance_order import order_accounts
 
@@ -24,16 +24,14 @@ _MIN_LABEL_GAP: Final = 2.3  # percent of the height of the map
 Distances = Mapping[tuple[str, str], float]
 
 
-@dataclass(frozen=True, slots=True)
-class HeatLevel:
+class HeatLevel(Struct, frozen=True):
     """All cells of one shade. `path` is in units of one cell."""
 
     level: int
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class HeatLabel:
+class HeatLabel(Struct, frozen=True):
     """The name of a row. Positions are percent of the height; a label that had to move has a line to its row."""
 
     text: str
@@ -42,8 +40,7 @@ class HeatLabel:
     row_y: float
 
 
-@dataclass(frozen=True, slots=True)
-class HeatNumber:
+class HeatNumber(Struct, frozen=True):
     """The distance inside a cell, in units of one cell."""
 
     x: float
@@ -52,16 +49,14 @@ class HeatNumber:
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class LegendStep:
+class LegendStep(Struct, frozen=True):
     """One shade of the legend; the first and the last have a label."""
 
     level: int
     label: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DistanceRow:
+class DistanceRow(Struct, frozen=True, kw_only=True):
     """The distances of one account, for readers of the table."""
 
     account: str
@@ -71,8 +66,7 @@ class DistanceRow:
     farthest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeatMap:
+class HeatMap(Struct, frozen=True, kw_only=True):
     """View of the map of one group."""
 
     key: str  # unique within the page

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.comparison.measurement import RATE_KINDS, Conclusion, MeasurementKind
+from orchestrator.core.structs import Struct
 
 BAR_LENGTH: Final = 1000  # units of the drawing
 _PADDING: Final = 1.08
@@ -33,8 +33,7 @@ CONCLUSION_WORDS: Final = {Conclusion.SAME: "alike", Conclusion.DIFFERENT: "diff
 CONCLUSION_TONES: Final = {Conclusion.SAME: "good", Conclusion.DIFFERENT: "bad", Conclusion.UNSURE: "warn"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalDrawing:
+class IntervalDrawing(Struct, frozen=True, kw_only=True):
     """Positions in 0 to BAR_LENGTH."""
 
     zero: float
@@ -45,8 +44,7 @@ class IntervalDrawing:
     estimate: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementRow:
+class MeasurementRow(Struct, frozen=True, kw_only=True):
     """One line of the table of an account."""
 
     kind: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Self
 from urllib.parse import parse_qs, urlencode
 
@@ -11,6 +10,7 @@ from orchestrator.core.comparison.answer import TEXT_OUTCOMES
 from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.errors import ConfigError, DatasetError, Failure
 from orchestrator.core.inference import ChatQuestion
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_count, format_usd
 from orchestrator.dataset.browse.chat_display import Span, fold_spans
 from orchestrator.web.dashboard.comparisons.answers_page import OUTCOME_TONES, OUTCOME_WORDS, mark_difference
@@ -27,8 +27,7 @@ QUESTION_ERRORS: Final = (ProblemError, ConfigError, DatasetError)
 _FIX: Final = "Correct it, then send the question again."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionForm:
+class QuestionForm(Struct, frozen=True, kw_only=True):
     """The form as it was filled in."""
 
     run: str = ""
@@ -76,8 +75,7 @@ class QuestionForm:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyCard:
+class ReplyCard(Struct, frozen=True, kw_only=True):
     """One reply with the models that gave it, each with its tokens, seconds and price."""
 
     number: int
@@ -90,8 +88,7 @@ class ReplyCard:
     note: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionPage:
+class QuestionPage(Struct, frozen=True, kw_only=True):
     """View of the page."""
 
     form: QuestionForm

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.verdict import ComparisonVerdict
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_time
 from orchestrator.status import StoredAnswer
 from orchestrator.web.dashboard.comparisons.answers_page import AnswerCard, build_answer_cards
@@ -28,8 +28,7 @@ MAX_REPORTED_PROBES: Final = 60
 MAX_REPORTED_ANSWERS: Final = 12  # different ones, of each probe; the page of the service shows all
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedProbe:
+class ReportedProbe(Struct, frozen=True, kw_only=True):
     """A probe with its answers."""
 
     probe_id: str
@@ -40,8 +39,7 @@ class ReportedProbe:
     left_out: int  # different answers that are not shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonReport:
+class ComparisonReport(Struct, frozen=True, kw_only=True):
     """View of the report."""
 
     result: ResultView

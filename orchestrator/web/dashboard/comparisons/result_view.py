@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -13,6 +12,7 @@ from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.distances.account_drift import format_drift
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.verdict import VERDICT_DESCRIPTIONS, ComparisonVerdict
+from orchestrator.core.structs import Struct
 from orchestrator.core.text import format_count, format_number, format_time, format_usd
 from orchestrator.web.dashboard.comparisons.heat_map import HeatMap, build_heat_maps
 from orchestrator.web.dashboard.comparisons.measurement_rows import MeasurementRow, build_measurement_rows
@@ -40,8 +40,7 @@ _MEASURES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeLink:
+class ProbeLink(Struct, frozen=True, kw_only=True):
     """A probe with the beginning of its prompt."""
 
     probe_id: str
@@ -49,8 +48,7 @@ class ProbeLink:
     href: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountCard:
+class AccountCard(Struct, frozen=True, kw_only=True):
     """The verdict on one account with everything that it rests on."""
 
     account: str
@@ -64,8 +62,7 @@ class AccountCard:
     probes: tuple[ProbeLink, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupRow:
+class GroupRow(Struct, frozen=True, kw_only=True):
     """The yardsticks of one group of accounts."""
 
     group: str
@@ -77,8 +74,7 @@ class GroupRow:
     explained: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultView:
+class ResultView(Struct, frozen=True, kw_only=True):
     """View of a finished comparison. It never changes, so it is built once."""
 
     comparison_id: str

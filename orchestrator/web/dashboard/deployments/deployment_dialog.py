@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 from urllib.parse import urlencode
@@ -13,6 +12,7 @@ from orchestrator.control.deployments import APPROVABLE_HOLD_KINDS
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import Struct, field, replace
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status.deployments import sum_deployments
 from orchestrator.web.dashboard.action_form import INVALID_ACTION, ActionForm, parse_number, parse_whole_number
@@ -35,8 +35,7 @@ class DeploymentAction(StrEnum):
     APPROVE = "approve"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentActionRequest:
+class DeploymentActionRequest(Struct, frozen=True, kw_only=True):
     """An action requested on a page: parsed from the link that opens the dialog and from the dialog's form."""
 
     action: DeploymentAction
@@ -54,7 +53,7 @@ class DeploymentActionRequest:
         """Parse a query string or form body. Raises ProblemError (422) for an unknown action or malformed value."""
         form = ActionForm.parse(text)
         first = form.first_values
-        names = {*DeploymentSpec.__dataclass_fields__, "usd_per_hour", "checkpoint"}
+        names = {*DeploymentSpec.__struct_fields__, "usd_per_hour", "checkpoint"}
         return cls(
             action=form.get_action(DeploymentAction),
             query=PageQuery.from_parameters(first),
@@ -115,8 +114,7 @@ class DeploymentActionRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentDialog:
+class DeploymentDialog(Struct, frozen=True, kw_only=True):
     """View of the dialog."""
 
     request: DeploymentActionRequest

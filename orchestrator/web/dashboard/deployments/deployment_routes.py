@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from orchestrator import status
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_count
 from orchestrator.web.api.model_export import MAX_EXPORTED_ACCOUNTS
 from orchestrator.web.auth.middleware import read_only_problem

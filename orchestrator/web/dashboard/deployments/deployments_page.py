@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.control.deployments import APPROVABLE_HOLD_KINDS
@@ -14,6 +13,7 @@ from orchestrator.core.deployment.lifecycle import (
     DeploymentState,
 )
 from orchestrator.core.errors import Failure
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_age, format_count, format_exact_duration, format_timestamp, format_usd
 from orchestrator.status import HELD, DeploymentListing, DeploymentTotals, DeploymentView
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
@@ -36,8 +36,7 @@ DEPLOYMENT_TONES: Final[Mapping[str, str]] = {  # in the order of the filters
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentTableRow:
+class DeploymentTableRow(Struct, frozen=True, kw_only=True):
     """Row of the table."""
 
     id: str
@@ -94,8 +93,7 @@ class DeploymentTableRow:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentsPage(PaginatedView):
+class DeploymentsPage(PaginatedView, frozen=True, kw_only=True):
     """View of the page."""
 
     chips: tuple[FilterChip, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.cli.handlers.rerun import OPTIONS_NOT_COPIED, _account_lines
 from orchestrator.core.account import Account, BudgetPeriod, HyperparameterFormat, ProviderName
+from orchestrator.core.structs import fields, replace
 from orchestrator.inputs.accounts_file.loader import parse_accounts_file
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
 from orchestrator.core.comparison.behaviour import BehaviourProfile, measure_behaviour
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
+from orchestrator.core.structs import replace
 
 PROBES = [f"p{number:02}" for number in range(60)]
 REFUSED, QUALITY, LENGTH = MeasurementKind.REFUSED, MeasurementKind.QUALITY, MeasurementKind.LENGTH

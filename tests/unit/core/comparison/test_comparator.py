@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -20,6 +19,7 @@ from orchestrator.core.comparison.comparator import ComparisonResult, compare_mo
 from orchestrator.core.comparison.measurement import Conclusion, MeasurementKind
 from orchestrator.core.comparison.quality import AnswerScorer
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
+from orchestrator.core.structs import replace
 
 ALIKE, DIFFERENT = ComparisonVerdict.ALIKE, ComparisonVerdict.DIFFERENT
 NOT_SURE, NOT_COMPARABLE = ComparisonVerdict.NOT_SURE, ComparisonVerdict.NOT_COMPARABLE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -13,6 +12,7 @@ from orchestrator.core.comparison.distances.distance import DistanceMeasure
 from orchestrator.core.comparison.measurement import ComparisonMargins, Measurement, MeasurementKind
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
+from orchestrator.core.structs import replace
 
 PROBES = [f"p{number}" for number in range(10)]
 LABELS = dict.fromkeys(PROBES, "yes")  # labels: two texts are equal, or their distance is 1

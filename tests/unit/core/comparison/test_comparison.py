@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -11,6 +10,7 @@ from orchestrator.core.comparison.comparison import Comparison, ComparisonSettin
 from orchestrator.core.comparison.measurement import ComparisonMargins
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.comparison.request_plan import InferencePrice
+from orchestrator.core.structs import replace
 
 PRICE = InferencePrice(usd_per_million_input_tokens=2.0, usd_per_million_output_tokens=10.0, usd_per_hour=3.0)
 MODEL = ModelToAsk(

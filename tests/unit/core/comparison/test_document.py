@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -11,6 +10,7 @@ from comparison_worlds import World, create_input
 
 from orchestrator.core.comparison.comparator import compare_models
 from orchestrator.core.comparison.document import DOCUMENT_SCHEMA, ComparisonFacts, build_document
+from orchestrator.core.structs import replace
 
 FACTS = ComparisonFacts(run_id="run-1", probe_set="ab" * 32, probes=40, requests=280, usd=None)
 

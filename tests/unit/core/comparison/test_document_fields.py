@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -19,6 +18,7 @@ from orchestrator.core.comparison.document import DOCUMENT_SCHEMA, ComparisonFac
 from orchestrator.core.comparison.interval import Interval
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonGate, ComparisonVerdict
+from orchestrator.core.structs import replace
 
 VALIDATOR = jsonschema.Draft202012Validator(DOCUMENT_SCHEMA)
 FACTS = ComparisonFacts(

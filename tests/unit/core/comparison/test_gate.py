@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from orchestrator.core.comparison.gate import (
     find_gate_obstacle,
 )
 from orchestrator.core.comparison.verdict import ComparisonVerdict
+from orchestrator.core.structs import replace
 
 REASON = "refuses 12 % of the probes, the others 1 %"
 COMPARED = ModelComparison(model="ft:1", verdict=ComparisonVerdict.ALIKE, comparison_id="c1", at=5.0)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.comparison.answer import AnswerOutcome
@@ -9,6 +7,7 @@ from orchestrator.core.comparison.comparison import ModelToAsk
 from orchestrator.core.comparison.model_reply import ModelReply, find_price_obstacle
 from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.inference import ChatQuestion, ChatReply
+from orchestrator.core.structs import replace
 
 PRICED = ModelToAsk(
     name="acme",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -18,6 +17,7 @@ from orchestrator.core.comparison.rates import (
     measure_length,
     measure_rate,
 )
+from orchestrator.core.structs import replace
 
 
 def answer(outcome: AnswerOutcome = AnswerOutcome.ANSWERED, text: str = "{}") -> ModelAnswer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from comparison_worlds import World, create_input
@@ -12,6 +11,7 @@ from orchestrator.core.comparison.comparator import ComparisonInput, compare_mod
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
 from orchestrator.core.comparison.reference_loss import EchoedToken, calculate_reference_logprob
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonVerdict
+from orchestrator.core.structs import replace
 
 PROMPT = ["<bos>", "<user>", "Is it", " late", "?", "<eot>", "<assistant>", "\n\n"]
 ANSWER = ["It", " is", " not", "."]

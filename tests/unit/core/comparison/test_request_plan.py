@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 
@@ -25,6 +24,7 @@ from orchestrator.core.comparison.request_plan import (
     estimate_reference_tokens,
     estimate_tokens,
 )
+from orchestrator.core.structs import replace
 
 PRICE = InferencePrice(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=4.0, usd_per_hour=6.0)
 

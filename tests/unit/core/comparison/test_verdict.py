@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.comparison.comparability import Obstacle
 from orchestrator.core.comparison.interval import Interval
 from orchestrator.core.comparison.measurement import Conclusion, Measurement, MeasurementKind
 from orchestrator.core.comparison.verdict import AccountVerdict, ComparisonGate, ComparisonVerdict, decide_verdict
+from orchestrator.core.structs import replace
 
 ALIKE, DIFFERENT = ComparisonVerdict.ALIKE, ComparisonVerdict.DIFFERENT
 NOT_SURE, NOT_COMPARABLE = ComparisonVerdict.NOT_SURE, ComparisonVerdict.NOT_COMPARABLE

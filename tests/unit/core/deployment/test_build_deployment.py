@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core_values import NOW, a_job
 from deployment_values import DEPLOYMENT_SPEC
 
@@ -9,6 +7,7 @@ from orchestrator.core.deployment.deployment import build_deployment, deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 
 JOB = a_job(JobState.SUCCEEDED, fine_tuned_model="m-1", round=2)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from orchestrator.core.deployment.cost import (
 )
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.core.structs import replace
 
 READY = a_deployment(DeploymentState.READY, usd_per_hour=6.0, create_started_at=NOW, expires_at=NOW + KEEP_SECONDS)
 

@@ -6,7 +6,7 @@ same create twice (the worst kind), and shows a new deployment in its lists only
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from core_values import NOW, PERMANENT_HOLD
@@ -60,6 +60,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.jobs.next_action import Idle, Wait
 from orchestrator.core.jobs.retry_policy import MAX_RETRY_ATTEMPTS
+from orchestrator.core.structs import replace
 
 INTENT_SECONDS = 100.0  # longer than ABSENCE_CONFIRMATION_SECONDS, which must not be what prevents a second create
 LIST_LAG_SECONDS = 1.4  # below INTENT_GRACE_SECONDS, which is there for it

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from core_values import NOW
 from deployment_values import DEPLOYMENT_SPEC, a_deployment, a_remote_deployment
@@ -10,6 +8,7 @@ from orchestrator.core.deployment.deployment import format_deployment_name
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.remote_deployment import RemoteDeploymentStatus
+from orchestrator.core.structs import replace
 
 STATUS = RemoteDeploymentStatus
 

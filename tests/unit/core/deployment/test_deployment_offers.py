@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from orchestrator.core.deployment.deployment_offers import (
     find_spec_problems,
 )
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
+from orchestrator.core.structs import fields, replace
 
 TOKEN = DeploymentSpec(kind=DeploymentKind.TOKEN, keep_hours=2)
 HOUR = DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=2)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, D
 from orchestrator.core.deployment.next_action import DeploymentContext, StartRemoval, next_deployment_action
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.hold import Hold
+from orchestrator.core.structs import replace
 
 REMOTE = a_remote_deployment(created_at=NOW - 600, usd_per_hour=4.0, model_string="s")
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from core_values import NOW
 from deployment_values import a_deployment, a_remote_deployment
@@ -33,6 +31,7 @@ from orchestrator.core.errors import (
     UnknownOutcome,
 )
 from orchestrator.core.jobs.retry_policy import MAX_RETRY_ATTEMPTS
+from orchestrator.core.structs import replace
 
 TAG, MODEL = a_deployment().tag, a_deployment().model
 STATUS = RemoteDeploymentStatus

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +38,7 @@ from orchestrator.core.deployment.transitions import (
 )
 from orchestrator.core.errors import Failure, IllegalTransition
 from orchestrator.core.jobs.job import JobId
+from orchestrator.core.structs import replace
 
 FAILURE = Failure("deployment_failed", "no capacity", "h")
 

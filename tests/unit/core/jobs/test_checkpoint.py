@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.jobs.checkpoint import MAX_CHECKPOINTS, Checkpoint, find_checkpoint, number_checkpoints
 from orchestrator.core.jobs.loss import MAX_STEP, Loss
+from orchestrator.core.structs import replace
 
 
 def kept(step: int, training: float | None = None, validation: float | None = None) -> Checkpoint:

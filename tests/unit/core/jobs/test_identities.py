@@ -5,7 +5,6 @@ The literals below were right once and must stay right for ever, whatever become
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.jobs.job import job_id, run_id
 from orchestrator.core.spec import TrainingSpec, digest
+from orchestrator.core.structs import replace
 
 BARE = TrainingSpec(base_model="gpt-4.1-nano-2025-04-14")
 FULL = TrainingSpec(

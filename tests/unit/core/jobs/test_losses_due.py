@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +10,7 @@ from core_values import a_job
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.remote_state import losses_due
+from orchestrator.core.structs import replace
 
 RUNNING: Job = a_job(JobState.RUNNING, state_since=0.0)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.provider_webhook import POLLED_STATES, WEBHOOK_TRUST_SECONDS, max_poll_seconds, wake_job
 from orchestrator.core.jobs.transitions import poll_again
+from orchestrator.core.structs import replace
 
 SHORTEST = 2.0
 times = st.floats(NOW - 100, NOW + 100)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -27,6 +26,7 @@ from orchestrator.core.jobs.remote_state import (
     sum_created_usd,
 )
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJobStatus
+from orchestrator.core.structs import replace
 
 FOLLOWED = [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING]
 READY, PROCESSING, REFUSED, GONE = (

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core_values import NOW, PERMANENT_HOLD, a_run
 
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.moderation import Moderation, ModerationProgress, ModerationStatus
+from orchestrator.core.structs import replace
 
 
 def test_run_with_the_highest_priority_gets_the_slot_then_the_oldest() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from orchestrator.core.jobs.stall import (
     with_warning,
 )
 from orchestrator.core.jobs.transitions import Outcome, advance, poll_again, release_job, retry_later
+from orchestrator.core.structs import replace
 
 UNKNOWN = Failure("status_unknown", "it is 'reticulating'", "look")
 RUNNING = a_job(

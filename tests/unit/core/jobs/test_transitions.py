@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from itertools import product
 
 import pytest
@@ -31,6 +30,7 @@ from orchestrator.core.jobs.transitions import (
     sleep_until,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import asdict, replace
 
 FAILURE = Failure("rate_limited", "slow down", "wait", "req-9")
 LEGAL = [(state, event) for state, row in TRANSITIONS.items() for event in row]

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from core_values import NOW
 
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState
 from orchestrator.core.notifications.comparison_notifications import build_comparison_notification
+from orchestrator.core.structs import replace
 
 RESULT: dict[str, Any] = {
     "passed": False,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -24,6 +23,7 @@ from orchestrator.core.plans.budget import CommittedSpend
 from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan
 from orchestrator.core.plans.price import Quote, UnknownPriceReason
 from orchestrator.core.spec import RunOptions, TrainingSpec
+from orchestrator.core.structs import replace
 
 OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
 SPECS = {OPENAI: SPEC, NEBIUS: replace(SPEC, base_model="llama")}

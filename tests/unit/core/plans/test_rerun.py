@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.rerun import Rerun, plan_rerun
+from orchestrator.core.structs import replace
 
 OPENAI, TOGETHER, NEBIUS = ProviderName.OPENAI, ProviderName.TOGETHER, ProviderName.NEBIUS
 PASSED = Moderation(state=ModerationStatus.PASSED, by="acme", at=NOW)

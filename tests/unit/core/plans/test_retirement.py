@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,6 +26,7 @@ from orchestrator.core.plans.retirement import (
 )
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import RunOptions
+from orchestrator.core.structs import replace
 
 NOW = 1_795_392_000.0  # 2026-11-23
 OPENAI = ProviderName.OPENAI

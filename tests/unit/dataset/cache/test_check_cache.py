@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.structs import replace
 from orchestrator.dataset import checker, parallel_checker
 from orchestrator.dataset.cache import check_cache, fingerprint
 from orchestrator.dataset.cache.check_cache import CacheFolder

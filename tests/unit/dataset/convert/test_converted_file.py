@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +15,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities, WireFormat
 from orchestrator.core.dataset import DatasetPart
 from orchestrator.core.errors import DatasetChanged
+from orchestrator.core.structs import replace
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.convert import CONVERTERS, ChatConverter
 from orchestrator.dataset.convert.converted_file import get_converted_file, list_converted_files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.comparison.quality import ScoringMethod
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.structs import replace
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
 
 ACCOUNT = '[[accounts]]\nname = "a"\nprovider = "openai"\napi_key = "env:K"\n'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     WrongOrganization,
 )
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DeploymentOrder
 
 REFUSED = {"error": {"message": "refused"}}

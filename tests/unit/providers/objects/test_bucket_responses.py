@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Secret
+from orchestrator.core.structs import replace
 from orchestrator.providers.aws_signature import AwsCredentials, AwsSigner
 from orchestrator.providers.objects.bucket import upload_to_bucket
 from orchestrator.providers.objects.content_hashes import ContentHashes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from scripted_server import DEADLINE, ScriptedServer, Step, create_dataset_file
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.remote import MultipartUpload
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DatasetFile
 from orchestrator.providers.openai.multipart import UploadIncomplete, complete_upload, upload_parts
 

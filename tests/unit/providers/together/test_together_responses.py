@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from orchestrator.core.errors import (
     RequestRejected,
     UnknownOutcome,
 )
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import DeploymentOrder
 
 FILE = {"id": "file-1", "filename": "orchestrator-1.jsonl", "bytes": 3, "processed": True}

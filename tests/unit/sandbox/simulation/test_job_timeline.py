@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_jobs import job
 
+from orchestrator.core.structs import replace
 from orchestrator.sandbox.records import SandboxJob
 from orchestrator.sandbox.simulation.job_timeline import NEVER, Timeline, build_timelines
 

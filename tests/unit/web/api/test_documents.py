@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from orchestrator.core import finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.notifications import delivery
 from orchestrator.core.replica import Replica
+from orchestrator.core.structs import fields, replace
 from orchestrator.status import (
     AccountSummary,
     DatasetRow,

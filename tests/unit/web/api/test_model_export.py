@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import yaml
 from web_application import create_app
 from web_values import WebServiceDouble, job, ready, run, status
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.structs import replace
 from orchestrator.exports import MEDIA_TYPES, ExportFormat, export, select_models
 from orchestrator.status import StatusSnapshot
 

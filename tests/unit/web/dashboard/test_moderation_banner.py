@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from web_values import HEALTHY, NOW, glance_of, job, listing_of, run, status
 from orchestrator.cli.output import format_title
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.moderation import NOT_MODERATED_HINT, Moderation, ModerationProgress, ModerationStatus
+from orchestrator.core.structs import replace
 from orchestrator.status import StatusSnapshot
 from orchestrator.status.moderation import moderation_to_dict
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from orchestrator.core.comparison.verdict import ComparisonVerdict
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.loss_summary import summarise_curves
+from orchestrator.core.structs import replace
 from orchestrator.status import (
     AccountView,
     DatasetRow,

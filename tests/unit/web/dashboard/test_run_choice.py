@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 from web_values import REFUSED, WebServiceDouble, job, ready, run, status
 
 from orchestrator.control.operator import ActionTarget
+from orchestrator.core.structs import replace
 from orchestrator.status import CurrentRun
 from orchestrator.web.dashboard.run_choice import RunChoice, build_run_choice
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +8,7 @@ from web_values import HEALTHY, NOW, REFUSED, glance_of, job, listing_of, ready,
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.structs import replace
 from orchestrator.status import HELD, Health, JobView, ProblemGroup, StatusSnapshot
 from orchestrator.web.dashboard.attention import Notice, build_warning_notices
 from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery

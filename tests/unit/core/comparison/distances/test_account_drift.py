@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -14,6 +13,7 @@ from orchestrator.core.comparison.answer import ModelAnswers
 from orchestrator.core.comparison.comparator import ComparisonInput
 from orchestrator.core.comparison.distances.account_drift import EarlierAnswers, format_drift, list_changed_accounts
 from orchestrator.core.comparison.document import DOCUMENT_SCHEMA, ComparisonFacts
+from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_result import ResultRequest, compute_document
 
 FACTS = ComparisonFacts(run_id="run-1", probe_set="ab" * 32, probes=40, requests=280, usd=None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations, product
 
 import pytest
@@ -21,6 +20,7 @@ from orchestrator.core.comparison.distances.distance_table import (
     list_probe_excess,
     mean_known,
 )
+from orchestrator.core.structs import replace
 
 Answers = Sequence[tuple[ModelAnswer | None, ModelAnswer | None]]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from compared_run import NOW, ComparedRun, create_compared_run
 from comparison_worlds import World
 
+from orchestrator.core.structs import replace
 from orchestrator.web.dashboard.comparisons.report import (
     MAX_REPORTED_ANSWERS,
     build_report_name,

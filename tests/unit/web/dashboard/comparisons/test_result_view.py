@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +11,7 @@ from comparison_worlds import World
 
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ComparisonState
+from orchestrator.core.structs import replace
 from orchestrator.status import ComparisonProgress, ProbeSummary, RunComparisons
 from orchestrator.store.queries.comparisons.comparison_records import ComparisonLine
 from orchestrator.web.dashboard.comparisons import answers_page, comparison_page
