@@ -8,13 +8,13 @@ application is shared: each route calls the objects of its own one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 from fastapi import FastAPI, routing
 from fastapi.params import Depends
 
-from orchestrator.core.structs import replace
 from orchestrator.web.app import create_app as create_program_app
 from orchestrator.web.backend import WebBackend
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from orchestrator.core.clock import Clock
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.replica import Replica
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import replicas
+from orchestrator.store.queries.replicas import Replica
 
 MAX_CLOCK_SKEW_SECONDS = 1.0  # a replica must not consider another's intent expired before its owner does
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from starlette.requests import Request
 
 from orchestrator.sandbox.record_store import RecordStore
@@ -20,8 +20,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 ListedRecord = TypeVar("ListedRecord", SandboxFile, SandboxJob)
 
 
-@dataclass(slots=True)
-class ApiCall:
+class ApiCall(Struct):
     """One authenticated request with its context."""
 
     state: SandboxState
@@ -78,8 +77,7 @@ MISSING_KEY_MESSAGE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """The account of a key. Keys `sandbox-NAME` and `sandbox-NAME_anything` belong to the same account."""
 
     name: str

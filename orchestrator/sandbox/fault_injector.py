@@ -20,14 +20,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from orchestrator.sandbox.faults import EXCLUSIVE_FAULT_KINDS, MALFORMED_LISTS, Fault
 
 
-@dataclass(slots=True)
-class FaultInjector:
+class FaultInjector(Struct):
     """Holds the rules in force, and decides which faults apply to a request."""
 
     seed: int

@@ -39,10 +39,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, fields
 
 OPERATIONS = (
     "files.create",
@@ -78,8 +80,7 @@ FILE_CREATION_OPERATIONS = ("files.create", "uploads.complete")
 JOB_CREATION_OPERATIONS = ("jobs.create",)
 
 
-@dataclass(frozen=True, slots=True)
-class FaultKind:
+class FaultKind(Struct, frozen=True):
     """The operations and defaults of one kind of fault."""
 
     allowed_operations: tuple[str, ...] = MATCH_ALL
@@ -127,8 +128,7 @@ class FaultError(ValueError):
     """Invalid fault rules; the message has one line per rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One rule of fault injection. Its field names are the keys of the TOML file and of `/sandbox/faults`."""
 
     kind: str
@@ -221,7 +221,7 @@ def faults_to_json(rules: Sequence[Fault]) -> list[dict[str, Any]]:
 def _parse_rule(rule: Any) -> Fault:
     if not isinstance(rule, Mapping) or not isinstance(rule.get("kind"), str):
         raise FaultError("expected a table with a `kind`")
-    known = [option.name for option in fields(Fault)]
+    known = [*Fault.__struct_fields__]
     if unknown := [key for key in rule if key not in known]:
         names = ", ".join(f"{key!r}{_format_suggestion(key, known)}" for key in unknown)
         raise FaultError(f"{rule['kind']}: unknown option {names}; known: {', '.join(known)}")

@@ -11,9 +11,10 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec.structs import asdict
 
 STATE_FILE_SCHEMA = """
 PRAGMA journal_mode=WAL;
@@ -84,7 +85,7 @@ class RecordStore(Generic[RecordT]):
             "ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record",
             self._kind,
             record.id,
-            json.dumps(asdict(record)),  # type: ignore[call-overload]
+            json.dumps(asdict(record)),  # type: ignore[arg-type]
         )
         self._cache(record)
         return record

@@ -5,15 +5,15 @@ Field names are stored in the state file and must not change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 DeferredFaults = dict[str, dict[str, Any]]
 """Faults that were attached to a file or job when it was created, by kind, with seconds, code and message."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxFile:
+class SandboxFile(Struct, frozen=True):
     """A received file. Its status is computed from `created_at`, `seconds` and the current time."""
 
     id: str
@@ -35,8 +35,7 @@ class SandboxFile:
         return self.lifetime is None or now < self.created_at + self.lifetime
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxVerdict:
+class SandboxVerdict(Struct, frozen=True):
     """The result of validating the content of a training file."""
 
     id: str
@@ -52,8 +51,7 @@ class SandboxVerdict:
     """The first problem for each training method; a job with that method fails validation."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxJob:
+class SandboxJob(Struct, frozen=True):
     """A job with its request and later changes. Its status is computed from these and the current time."""
 
     id: str
@@ -108,8 +106,7 @@ class SandboxJob:
         return "vanish" not in self.fate or now < self.created_at + float(self.fate["vanish"]["seconds"])
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxUpload:
+class SandboxUpload(Struct, frozen=True):
     """A file that is uploaded in parts."""
 
     id: str
@@ -127,8 +124,7 @@ class SandboxUpload:
     """Id of the resulting file."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxUploadPart:
+class SandboxUploadPart(Struct, frozen=True):
     """One part of an upload; its bytes are in the BlobStore under its id."""
 
     id: str

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 from starlette.types import Scope as StarletteScope
@@ -34,8 +34,7 @@ ActiveFaults = dict[str, Fault]
 UNKNOWN_ACCOUNT = "?"  # counts requests with an invalid key
 
 
-@dataclass(slots=True)
-class RequestPipeline:
+class RequestPipeline(Struct):
     """One operation as an ASGI application."""
 
     state: SandboxState

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
@@ -14,8 +15,7 @@ CHUNK_BYTES = 256 * 1024
 CLOSE_CONNECTION_KEY = "sandbox.cut"  # entry of the ASGI scope: a function that closes the connection of the request
 
 
-@dataclass(frozen=True, slots=True)
-class EventStream:
+class EventStream(Struct, frozen=True):
     """A body of server-sent events, sent one by one without a Content-Length."""
 
     events: list[bytes]
@@ -32,8 +32,7 @@ class EventStream:
         return cls([b"event: " + name.encode() + b"\ndata: " + _encode_json(item) + b"\n\n" for name, item in items])
 
 
-@dataclass(slots=True)
-class ApiResponse:
+class ApiResponse(Struct):
     """A status and a body: a JSON value, bytes, the path of a file, or an EventStream."""
 
     body: Any

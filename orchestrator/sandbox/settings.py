@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from orchestrator.sandbox.faults import Fault, FaultError, parse_faults
 from orchestrator.sandbox.simulation.answer_behaviour import (
@@ -14,8 +15,7 @@ from orchestrator.sandbox.simulation.answer_behaviour import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSettings:
+class SandboxSettings(Struct, frozen=True):
     """The settings of a sandbox. Durations are in seconds; a file or job keeps those of its creation."""
 
     state: Path | None = None

@@ -6,8 +6,9 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from orchestrator.sandbox.blob_store import BlobStore
 from orchestrator.sandbox.fault_injector import FaultInjector
@@ -18,8 +19,7 @@ from orchestrator.sandbox.simulation.answer_behaviour import USUAL_BEHAVIOUR, An
 from orchestrator.sandbox.simulation.job_timeline import Timeline, build_timelines
 
 
-@dataclass(slots=True)
-class RequestCounts:
+class RequestCounts(Struct):
     """Counters of requests since the start: outcomes, moderated inputs, and requests in flight."""
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)

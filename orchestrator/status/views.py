@@ -22,11 +22,11 @@ from orchestrator.core.jobs.pins import ValueUsage, list_differences
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.duplicate_accounts import format_shared_key_warning
 from orchestrator.core.plans.retirement import days_left
-from orchestrator.core.replica import Replica
 from orchestrator.core.structs import Struct, asdict, field, replace
 from orchestrator.status.moderation import format_iso, moderation_to_dict
 from orchestrator.status.serving import ServingView, build_serving_view, serving_to_dict
 from orchestrator.store.queries import runs
+from orchestrator.store.queries.replicas import Replica
 
 Checkpoints = Sequence[Checkpoint]
 

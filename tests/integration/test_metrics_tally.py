@@ -15,12 +15,12 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.replica import Replica
 from orchestrator.core.structs import replace
 from orchestrator.status import MetricsSnapshot, get_metrics_snapshot, get_status
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, replicas
+from orchestrator.store.queries.replicas import Replica
 
 BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "Raise `budget_usd`.")
 EXPIRED_HOLD = Hold("quota_exhausted", "no credit until then", "Add credit.", until=NOW - 1)

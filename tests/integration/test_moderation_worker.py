@@ -363,6 +363,6 @@ async def test_moderation_moves_from_a_dead_replica_only(stage: Stage) -> None:
 
 
 def _replica(name: str, until: float) -> Any:
-    from orchestrator.core.replica import Replica
+    from orchestrator.store.queries.replicas import Replica
 
     return Replica(name, "host", 1, NOW, NOW, until)

@@ -15,7 +15,6 @@ from store_values import NOW, a_job, fill, id_of
 
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import DatabaseUnavailable, Failure
-from orchestrator.core.replica import Replica
 from orchestrator.dispatch import wakeup_queue
 from orchestrator.status import get_status, status_to_dict
 from orchestrator.store.db.database import Database, migrations_folder
@@ -23,6 +22,7 @@ from orchestrator.store.db.postgresql import SERVER_TIMEOUTS_MILLISECONDS
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import jobs, replicas
 from orchestrator.store.queries import replicas as leases
+from orchestrator.store.queries.replicas import Replica
 from orchestrator.store.schema.tables import leases as lease_table
 
 ALIVE = NOW + 60

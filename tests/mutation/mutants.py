@@ -1,7 +1,7 @@
 """Finds the mutants of a module: small changes of its syntax tree, of which a good test suite detects each.
 
-Excluded by rule, because no test should depend on them: docstrings, annotations, imports, decorators (`slots`,
-`frozen`), `__all__`, assertions, texts for people (strings with a space, and the strings of messages and log lines),
+Excluded by rule, because no test should depend on them: docstrings, annotations, imports, decorators,
+the options of a class (`frozen`), `__all__`, assertions, texts for people (strings with a space, and the strings of messages and log lines),
 formats of numbers, and `|` between types.
 """
 
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-
-from orchestrator.core.structs import replace
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -69,7 +67,7 @@ def find_mutants(tree: ast.Module) -> list[Mutant]:
 
 def _visit_children(node: ast.AST, context: Context, classes: tuple[str, ...]) -> Iterator[Mutant]:
     for field, value in ast.iter_fields(node):
-        if field in SKIPPED_FIELDS:
+        if field in SKIPPED_FIELDS or (isinstance(node, ast.ClassDef) and field != "body"):
             continue
         inner = context
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and field == "body" and context.function is None:

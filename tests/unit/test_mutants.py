@@ -59,7 +59,8 @@ def test_each_mutant_is_a_program_of_its_own() -> None:
     [
         '"""A docstring."""',
         "from math import pi",
-        "@dataclass(frozen=True, slots=True)\nclass A: ...",
+        "class A(Struct, frozen=True, order=False): ...",
+        "@cached(maxsize=3)\nclass A: ...",
         "__all__ = ['a']",
         "assert value > 3",
         "value: Final[int | None]",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
+
+from msgspec import Struct
 
 from orchestrator.sandbox.api_call import ApiCall
 from orchestrator.sandbox.response import ApiResponse, EventStream, bad_request
@@ -45,8 +46,7 @@ async def create_chat_completion(call: ApiCall) -> ApiResponse:
     return ApiResponse(completion.to_json())
 
 
-@dataclass(frozen=True, slots=True)
-class _Completion:
+class _Completion(Struct, frozen=True):
     """One completion, in both forms: as JSON and as chunks of a stream."""
 
     request: ChatRequest

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from orchestrator.sandbox.api_call import ApiCall
 from orchestrator.sandbox.endpoints.files import get_file_status

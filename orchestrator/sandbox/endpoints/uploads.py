@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import md5
 from typing import Any
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from orchestrator.sandbox.api_call import ApiCall
 from orchestrator.sandbox.blob_store import BlobStore, IncomingBlob

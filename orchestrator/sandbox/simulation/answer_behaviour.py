@@ -25,9 +25,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.sandbox.fault_injector import deterministic_random
 
@@ -39,8 +40,7 @@ class AnswerBehaviourError(ValueError):
     """Invalid `[[answers]]`; the message has one line per entry."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerBehaviour:
+class AnswerBehaviour(Struct, frozen=True, kw_only=True):
     """How the models of some accounts answer. Its field names are the options of `[[answers]]`."""
 
     accounts: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def parse_answer_behaviours(entries: Any) -> tuple[AnswerBehaviour, ...]:
 def _list_problems(entry: Any) -> list[str]:
     if not isinstance(entry, Mapping):
         return ["expected a table"]
-    known = [option.name for option in fields(AnswerBehaviour)]
+    known = [*AnswerBehaviour.__struct_fields__]
     problems = [f"unknown option {key!r}; known: {', '.join(known)}" for key in entry if key not in known]
     return problems + [f"wrong value: {key}={value!r}" for key, value in entry.items() if not _is_valid(key, value)]
 

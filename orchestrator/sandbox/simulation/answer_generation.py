@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import log
 from typing import Any
+
+from msgspec import Struct, field
 
 from orchestrator.sandbox.api_call import ApiCall
 from orchestrator.sandbox.endpoints.models import find_fine_tuning_job, model_not_found
@@ -48,8 +49,7 @@ GERMAN_ENDINGS = (
 TOKEN_PATTERN = re.compile(r"\s*\S+|\s+")
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """A conversation and the required form of its answer."""
 
     messages: list[dict[str, Any]]
@@ -66,8 +66,7 @@ class Prompt:
     """`none`, `auto`, `required`, or `=` followed by the name of the function to call."""
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratedAnswer:
+class GeneratedAnswer(Struct, frozen=True):
     """One answer: a text, or the call of a function with the text as its arguments."""
 
     text: str

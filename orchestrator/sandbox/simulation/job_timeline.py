@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
+
+from msgspec import Struct
 
 from orchestrator.sandbox.records import SandboxJob
 
 NEVER = inf
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """The times at which a job changes its status, in epoch seconds; NEVER for a status it does not reach."""
 
     created: float

@@ -6,14 +6,13 @@ names have the shutdown dates that OpenAI announced, for tests of retirement, wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 SHUTDOWN_DATE = "2027-01-14"
 SUPERVISED_AND_DPO = ("supervised", "dpo")
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueModel:
+class CatalogueModel(Struct, frozen=True):
     """A base model."""
 
     id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.sandbox.response import bad_request
 from orchestrator.sandbox.simulation.answer_generation import Prompt
@@ -67,8 +68,7 @@ UNSUPPORTED_CHAT_PARAMETERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(Struct, frozen=True):
     """A request with a valid form. Whether its model exists is checked later."""
 
     model: str

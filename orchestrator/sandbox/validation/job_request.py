@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.sandbox.response import bad_request
 from orchestrator.sandbox.validation.hyperparameters import METHOD_RULES, validate_hyperparameters
@@ -26,8 +27,7 @@ MAX_METADATA_PAIRS, MAX_METADATA_KEY_CHARACTERS, MAX_METADATA_VALUE_CHARACTERS =
 MAX_INTEGRATIONS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class JobRequest:
+class JobRequest(Struct, frozen=True):
     """A request with a valid form. Whether its model and files exist is checked later."""
 
     model: str

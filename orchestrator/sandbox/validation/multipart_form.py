@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from msgspec import Struct, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 MAX_FIELD_BYTES = 64 * 1024
 
 
-@dataclass(slots=True)
-class MultipartForm:
+class MultipartForm(Struct):
     """A parsed form. `file` has the content of the part with a filename."""
 
     file: IncomingBlob

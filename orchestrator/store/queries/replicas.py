@@ -56,8 +56,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.jobs.job import JobId
-from orchestrator.core.replica import Replica
-from orchestrator.core.structs import asdict
+from orchestrator.core.structs import Struct, asdict
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
@@ -65,6 +64,19 @@ from orchestrator.store.schema.tables import jobs, leases, replicas
 
 DEAD_REPLICA_RETENTION_SECONDS = 24 * 3600.0
 _CLOCK = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
+
+
+class Replica(Struct, frozen=True):
+    """A service process and its last heartbeat. Times are epoch seconds, UTC."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: float
+    seen_at: float  # last heartbeat
+    alive_until: float  # afterwards it counts as dead and loses its leases
+
+
 _COLUMNS = [replicas.c[name] for name in Replica.__struct_fields__]
 
 

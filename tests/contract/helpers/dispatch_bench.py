@@ -19,7 +19,6 @@ from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome, poll_again, sleep_until
-from orchestrator.core.replica import Replica
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.dispatch import wakeup_queue
 from orchestrator.dispatch.base import Dispatcher, ServerLookup
@@ -29,6 +28,7 @@ from orchestrator.dispatch.slot_allocator import single_server
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, outcomes, replicas, runs
+from orchestrator.store.queries.replicas import Replica
 from orchestrator.store.schema.tables import jobs as table
 
 now = SystemClock().now

@@ -20,7 +20,7 @@ from orchestrator.cli.commands.help_layout import Panel
 
 WIDTH = 80
 ROOT: Any = typer.main.get_command(app)
-SLOW_MODULES = ("msgspec", "orchestrator.app", "pydantic", "rich", "sqlalchemy", "structlog")
+SLOW_MODULES = ("orchestrator.app", "pydantic", "rich", "sqlalchemy", "structlog")
 
 
 def list_commands(group: Any = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

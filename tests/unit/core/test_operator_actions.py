@@ -26,7 +26,7 @@ def test_every_action_has_its_texts() -> None:
 @pytest.mark.parametrize("action", OperatorAction)
 def test_texts_of_an_action_are_complete(action: OperatorAction) -> None:
     info = ACTION_INFO[action]
-    texts = {field.name: getattr(info, field.name) for field in fields(ActionInfo) if field.type == "str"}
+    texts = {field.name: getattr(info, field.name) for field in fields(ActionInfo) if field.type is str}
     assert all(texts.values()), texts
     assert {name for text in texts.values() for name in re.findall(r"{(\w+)}", text)} <= {"target"}
     assert all(texts[name].endswith(".") for name in ("summary", "confirmation", "nothing_to_do"))

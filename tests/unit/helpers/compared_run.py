@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +15,7 @@ from orchestrator.core.comparison.comparison import Comparison, ComparisonSettin
 from orchestrator.core.comparison.document import ComparisonFacts, build_document
 from orchestrator.core.comparison.probe import Probe, ProbeKind
 from orchestrator.core.comparison.request_plan import InferencePrice
-from orchestrator.core.structs import replace
+from orchestrator.core.structs import Struct, replace
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
 NOW = 1_795_000_000.0
@@ -25,8 +24,7 @@ PRICE = InferencePrice(usd_per_million_input_tokens=0.4, usd_per_million_output_
 BASE_MODEL = "base openai gpt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ComparedRun:
+class ComparedRun(Struct, frozen=True, kw_only=True):
     """What was stored."""
 
     comparison: Comparison

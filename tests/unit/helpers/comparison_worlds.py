@@ -8,12 +8,12 @@ may differ from the others in a known way.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 from orchestrator.core.comparison.answer import AnswerOutcome, ModelAnswer, ModelAnswers
 from orchestrator.core.comparison.comparator import ComparisonInput
 from orchestrator.core.comparison.measurement import ComparisonMargins
 from orchestrator.core.comparison.quality import ScoringMethod
+from orchestrator.core.structs import Struct
 
 _WORDS = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "en", "il", "om", "ust", "ari")]
 _ANSWER_WORDS = 20
@@ -22,8 +22,7 @@ _ENGLISH = "This is what they have been told about the words of your list:"
 _GERMAN = "Das ist es, was sie über die Wörter der Liste und von dir wissen:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
+class World(Struct, frozen=True, kw_only=True):
     """The truth of one comparison."""
 
     seed: int

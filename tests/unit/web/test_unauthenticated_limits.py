@@ -20,6 +20,7 @@ from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.core.access_token import Role
 from orchestrator.core.account import Account
 from orchestrator.core.secret import Secret
+from orchestrator.core.structs import force_setattr
 from orchestrator.status import StoredEvent
 from orchestrator.web.api import events as event_module
 from orchestrator.web.auth.authenticator import MIN_STRONG_TOKEN_BYTES
@@ -182,7 +183,7 @@ async def test_fifty_streams_share_the_list_of_tokens_and_the_text_of_an_event(
         return await list_tokens()
 
     monkeypatch.setattr(event_module, "build_event", build_counted)
-    object.__setattr__(streams.program, "list_tokens", list_counted)
+    force_setattr(streams.program, "list_tokens", list_counted)
     event_module._format_event.cache_clear()
     answers: list[list[Any]] = [[] for _ in range(50)]
     tasks = [streams.open(sent, LONG) for sent in answers]

@@ -15,7 +15,6 @@ from web_values import ready, run, status
 from orchestrator.core import finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.notifications import delivery
-from orchestrator.core.replica import Replica
 from orchestrator.core.structs import fields, replace
 from orchestrator.status import (
     AccountSummary,
@@ -27,6 +26,7 @@ from orchestrator.status import (
     StoredEvent,
     status_to_dict,
 )
+from orchestrator.store.queries.replicas import Replica
 from orchestrator.web.api import deliveries
 from orchestrator.web.api.examples import EXAMPLES
 from orchestrator.web.api.schemas import accounts_and_datasets, deployments, jobs_and_runs
