@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -15,8 +15,6 @@ from fake_world import FakeFile, FakeRequest, FakeWorld, FaultGate, Refused, Rep
 from object_content import ObjectContent
 from starlette.applications import Starlette
 from starlette.routing import Route
-
-from orchestrator.core.structs import replace
 
 OBJECT = "/s3/{bucket}/{name}"
 MIN_PART_BYTES = 5 * 1024 * 1024  # of all parts but the last one

@@ -15,6 +15,8 @@ from uuid import uuid4
 
 from fake_world import FakeJob, FakeRequest, FakeWorld, Refused, Reply
 
+from orchestrator.core.structs import Struct
+
 PUBLIC_PROJECT = "proj_together"
 BASE = "ml_llama31_8b"
 BASE_PATH = f"projects/{PUBLIC_PROJECT}/models/{BASE}"
@@ -42,8 +44,7 @@ SIX_HOURS = 6 * 3600
 STATE = "DEPLOYMENT_STATE_"
 
 
-@dataclass
-class FakeDeployment:
+class FakeDeployment(Struct):
     """A deployment; its state follows from the time and from the number of replicas that is asked for."""
 
     id: str

@@ -27,6 +27,7 @@ from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.structs import Struct
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler_factory import build_reconciler
@@ -61,8 +62,7 @@ def signing_secret(text: str) -> Secret:
 SECRETS = {name: signing_secret(name) for name in NAMES}
 
 
-@dataclass
-class Request:
+class Request(Struct):
     """A webhook on its way; what is left as it is makes a genuine one."""
 
     account: str
