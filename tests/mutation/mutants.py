@@ -1,7 +1,7 @@
 """Finds the mutants of a module: small changes of its syntax tree, of which a good test suite detects each.
 
-Excluded by rule, because no test should depend on them: docstrings, annotations, imports, decorators, the options of a
-class (`frozen`), `__all__`, assertions, texts for people (strings with a space, and the strings of messages and log
+Excluded by rule, because no test should depend on them: docstrings, annotations, imports, decorators, the options of
+a class (`frozen`), `__all__`, assertions, texts for people (strings with a space, and the strings of messages and log
 lines), formats of numbers, and `|` between types.
 """
 
