@@ -43,7 +43,7 @@ class UploadStage:
             loaded = await jobs.load(connection, job.id)
         assert loaded is not None
         [file] = await self.files.get_verified_files(replace(loaded, job=job), CAPABILITIES[job.provider])
-        return file
+        return replace(file, upload_state=None)  # each call makes one of its own
 
 
 def change_capabilities(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
