@@ -339,11 +339,14 @@ class DashboardRoutes:
         return overview, listing, query
 
     async def _get_job_page(self, query: PageQuery, overview: status.RunOverview | None) -> status.JobListing | None:
-        """Return the page of jobs; without a filter, its counts are those of the overview of the same run."""
-        known = None if query.is_narrowing else overview
-        skip = (query.page - 1) * ROWS_PER_PAGE
-        listing = await self._list_jobs(query, limit=ROWS_PER_PAGE, skip=skip, with_counts=known is None)
-        return replace(listing, counts=known.counts, total=known.total) if listing and known else listing
+        """Return the page of jobs of this run, whatever the current run is by now."""
+        if overview is None:
+            return None
+        query, skip = replace(query, run=overview.run.id), (query.page - 1) * ROWS_PER_PAGE
+        if query.is_narrowing:
+            return await self._list_jobs(query, limit=ROWS_PER_PAGE, skip=skip)
+        listing = await self._list_jobs(query, limit=ROWS_PER_PAGE, skip=skip, with_counts=False)
+        return replace(listing, counts=overview.counts, total=overview.total) if listing else None
 
     async def _list_jobs(self, query: PageQuery, **options: Any) -> status.JobListing | None:
         now, run = self._backend.now(), query.run or None

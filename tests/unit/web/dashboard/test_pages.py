@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import pytest
 from web_values import NOW, REFUSED, WebServiceDouble, job, ready, status
@@ -289,3 +289,20 @@ async def test_every_page_renders_before_the_first_run(path: str) -> None:
     service.status = read.StatusSnapshot(run=None)
     service.answers |= {read.list_runs: ()}
     assert "No " in await html(service, path)
+
+
+async def test_page_asks_for_the_jobs_of_the_run_that_it_shows() -> None:
+    """Another run may become the current one between the two reads."""
+
+    class CountingService(WebServiceDouble):
+        asked: ClassVar[list[str | None]] = []
+
+        async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+            if ask is read.list_jobs:
+                self.asked.append(options["run_id"])
+            return await super()._call(ask, *arguments, **options)
+
+    page = await html(CountingService(ready("acme"), ready("globex")), "/")
+    assert "ft:gpt-4.1-mini:acme" in page
+    assert RUN is not None
+    assert CountingService.asked == [RUN.id]
