@@ -85,6 +85,7 @@ ReadProgressCallback = Callable[[int, int], None]
 """Receives the bytes read so far and the total bytes, about once per PROGRESS_INTERVAL_BYTES."""
 
 PROGRESS_INTERVAL_BYTES = 1 << 20
+SMALL_DATASET_BYTES = 256 << 10  # its tokens are counted without loading whole encodings
 MAX_NAMED_FILES = 5  # files that a message names; it only counts the others
 
 
@@ -150,6 +151,9 @@ class DatasetChecker:
     def iter_accepted(self) -> Iterator[AcceptedExample]:
         """Yield the examples without an error, in the order of the dataset."""
         sources = self._list_sources()
+        if sum(map(get_file_size, sources)) <= SMALL_DATASET_BYTES:  # reading twice costs a tenth of what it saves
+            records = (record for source in sources for record in read_chats(source))
+            self.token_counter.prepare(record.example.body for record in records if record.example)
         progress = _ReadProgress(self._progress, sources)
         checker = ExampleChecker(self._rules, self.token_counter)
         for index, source in enumerate(sources):

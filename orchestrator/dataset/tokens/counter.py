@@ -12,7 +12,12 @@ from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.summary import LengthHistogram, build_histogram
 from orchestrator.dataset.tokens import encodings
 from orchestrator.dataset.tokens.huggingface import HuggingFaceTokenizer
-from orchestrator.dataset.tokens.openai import count_example_tokens, estimate_example_tokens, find_context_limit
+from orchestrator.dataset.tokens.openai import (
+    count_example_tokens,
+    estimate_example_tokens,
+    find_context_limit,
+    prepare_texts,
+)
 
 FALLBACK_ENCODING = "o200k_base"  # for base models whose own encoding is not shipped
 
@@ -37,6 +42,10 @@ class TokenCounter:
     def special_tokens(self) -> list[str]:
         """Return the special tokens that the tokenizer files list."""
         return [token for tokenizer in self._tokenizers.values() for token in tokenizer.special_tokens]
+
+    def prepare(self, bodies: Iterable[ExampleBody]) -> None:
+        """Prepare to count the examples of a small dataset: that is faster than loading the encodings."""
+        prepare_texts(self._counts.keys() - self._tokenizers.keys(), bodies)
 
     def count_example(self, body: ExampleBody) -> list[ExampleIssue]:
         """Count the tokens of one example, and return an issue for each base model that it is too long for.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from orchestrator.core.model_name import get_base_model, strip_version
+from orchestrator.dataset.checks.text_walk import iter_messages, iter_texts
 from orchestrator.dataset.example import ExampleBody
 from orchestrator.dataset.tokens import encodings
 
@@ -21,9 +23,30 @@ TOKENS_PER_EXAMPLE = 3
 _WHITESPACE_RUN = re.compile(r"[\t\x0b\x0c \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{100000,}")
 _WHITESPACE_RUN_CHARACTERS = 100_000
 
+_prepared_counts: dict[str, Mapping[str, int]] = {}
+"""The tokens of the texts of a small dataset, by encoding and text."""
+
+
+def prepare_texts(names: Iterable[str], bodies: Iterable[ExampleBody]) -> None:
+    """Count the texts of a small dataset with these encodings, without loading all their tokens.
+
+    They replace the texts that were prepared before. The examples may have errors. Any other text can be counted as
+    well: the first one loads the encoding.
+    """
+    texts = {text for body in bodies for text in _iter_message_texts(body)}
+    _prepared_counts.update({name: encodings.count_few_texts(name, texts) for name in names})
+
+
+def _iter_message_texts(body: ExampleBody) -> Iterator[str]:
+    for message, _ in iter_messages(body):
+        yield from (text for key in ("role", "name") if isinstance(text := message.get(key), str))
+    yield from (text for _, text, _ in iter_texts(body))
+
 
 def count_text_tokens(encoding: str, text: str) -> int:
     """Return the length of tiktoken's `encode_ordinary(text)`, also for texts on which tiktoken panics."""
+    if (tokens := _prepared_counts.get(encoding, {}).get(text)) is not None:
+        return tokens
     if len(text) < _WHITESPACE_RUN_CHARACTERS:
         return encodings.get_token_counter(encoding)(text)
     loaded = encodings.load_encoding(encoding)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import random
 import sys
 from functools import cache
+from hashlib import sha256
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import tiktoken
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from orchestrator.dataset.checker import SMALL_DATASET_BYTES, check_dataset
+from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens import encodings
 from orchestrator.dataset.tokens.counter import TokenCounter
 from orchestrator.dataset.tokens.openai import count_example_tokens, count_text_tokens
 
 public = import_module("tiktoken_ext.openai_public")
-NAMES = sorted(encodings.RANK_FILE_SHA256)
+NAMES = sorted(encodings.TOKEN_FILE_SHA256)
 PIECES = [
     "hello ",
     "<|endoftext|>",
@@ -29,6 +35,12 @@ PIECES = [
     "\u00a0",
     "\u200b",
     " ",
+    "/",
+    "\r",
+    "\x1c",
+    "Straße,",
+    "x=f(a_b)[0];",
+    "abcdefghijklmnopqrstuvwxyz" * 5,
 ]
 
 
@@ -40,8 +52,11 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_encoding_hash_and_pattern_match_tiktoken(name: str, definitions: dict[str, dict[str, object]]) -> None:
-    assert definitions[name]["mergeable_ranks"] == {"hash": encodings.RANK_FILE_SHA256[name]}
+def test_token_file_and_pattern_match_tiktoken(name: str, definitions: dict[str, dict[str, object]]) -> None:
+    tokens = encodings.read_tokens(name)
+    digest = sha256(encodings.format_rank_file(tokens)).hexdigest()
+    assert definitions[name]["mergeable_ranks"] == {"hash": digest}
+    assert max(map(len, tokens)) == encodings.MAX_TOKEN_BYTES
     assert definitions[name]["pat_str"] == encodings.SPLIT_PATTERNS[name]
 
 
@@ -61,6 +76,39 @@ def test_token_counts_match_tiktoken(name: str) -> None:
     loaded = encodings.load_encoding(name)
     texts = ["".join(chance.choices(PIECES, k=chance.randrange(12))) for _ in range(10_000)]
     assert [count_text_tokens(name, text) for text in texts] == [len(loaded.encode_ordinary(text)) for text in texts]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(st.lists(st.sampled_from(PIECES) | st.text()).map("".join))
+@example("a \n\n b!\n\n/c.\nd  e\t f\x1c g\u2003h it's'so")
+def test_words_are_whole_pieces(name: str, text: str) -> None:
+    encode = encodings.load_encoding(name).encode_ordinary
+    assert [token for word in encodings.WORD_BOUNDARY.split(text) for token in encode(word)] == encode(text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(10))
+def test_counts_of_few_texts_match_tiktoken(name: str, seed: int) -> None:
+    chance = random.Random(seed)
+    texts = {"".join(chance.choices(PIECES, k=chance.randrange(12))) for _ in range(20)}
+    encode = encodings.load_encoding(name).encode_ordinary
+    assert encodings.count_few_texts(name, texts) == {text: len(encode(text)) for text in texts}
+
+
+@pytest.mark.parametrize("text", ["", "half a character \ud83d", "long" * 1_000])
+def test_texts_that_need_the_whole_encoding_are_not_counted(text: str) -> None:
+    assert encodings.count_few_texts("o200k_base", [text]) == {}
+
+
+@pytest.mark.parametrize("size", [100, SMALL_DATASET_BYTES])
+def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path) -> None:
+    caches = (encodings.load_encoding, encodings.get_token_counter)
+    for function in caches:
+        function.cache_clear()
+    chat = '{"messages": [{"role": "user", "content": "%s", "name": "m"}, {"role": "assistant", "content": "x"}]}\n'
+    (tmp_path / "chats.jsonl").write_text(chat % ("word " * (size // 5)))
+    check_dataset(tmp_path, DatasetRules(base_models=("gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125")))
+    assert any(function.cache_info().currsize for function in caches) is (size > 100)
 
 
 LONG = 100_000  # the shortest run that is encoded as one piece
@@ -168,7 +216,7 @@ def test_one_text_part_counts_as_its_text() -> None:
     assert count_example_tokens("o200k_base", parts) == count_example_tokens("o200k_base", text)
 
 
-def test_damaged_rank_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encodings.RANK_FILE_SHA256, "o200k_base", "0" * 64)
+def test_damaged_token_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encodings.TOKEN_FILE_SHA256, "o200k_base", "0" * 64)
     with pytest.raises(RuntimeError, match="damaged"):
-        encodings._read_ranks("o200k_base")
+        encodings.read_tokens("o200k_base")
