@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import sys
@@ -90,6 +89,8 @@ def run_with_app(
     `wait_for_threads` the process ends as soon as everything is closed, even if a thread hangs or stderr is blocked.
     """
     with command_session(log_level="warning" if quiet else None, **options) as session:
+        import asyncio  # lazy, as the others: `--help` and the completion of names need none of them
+
         from orchestrator import log
         from orchestrator.app import open_app, open_app_for_reading
 

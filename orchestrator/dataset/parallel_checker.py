@@ -21,14 +21,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures  # process pools are loaded at first use
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, Self
 
@@ -85,7 +83,7 @@ def check_in_parallel(
                     yield from _iter_results(pending.popleft()())
             while pending:
                 yield from _iter_results(pending.popleft()())
-        except BrokenProcessPool:
+        except concurrent.futures.BrokenExecutor:
             raise DatasetError(
                 "the chats could not be checked: a process that checks a part of them was killed",
                 hint="See if the system reports that memory ran out. A file with one chat on each line needs the "
@@ -169,7 +167,7 @@ class PartCheckers:
         self._checker = ExampleChecker(rules, counter, keeps_texts=keeps_texts)
         self._workers = workers
         self._bytes_without_workers = bytes_without_workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -190,8 +188,12 @@ class PartCheckers:
             results = _check_pieces(self._checker, pieces, early)
             return lambda: results
         if self._pool is None:
+            from multiprocessing import get_context  # lazy: most datasets are small
+
             arguments = (self._rules, self._keeps_texts)
-            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), _start_worker, arguments)
+            self._pool = concurrent.futures.ProcessPoolExecutor(
+                self._workers, get_context("spawn"), _start_worker, arguments
+            )
         return self._pool.submit(_check_part, pieces, early).result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,8 @@ def doctor(
     """Check everything a run depends on and suggest fixes. Exits 1 on errors."""
     redact = Redactor()
     with print_errors(redact):
+        import asyncio
+
         from orchestrator.cli.handlers import admin
 
         environ = build_environment(accounts_file=accounts)

@@ -51,7 +51,11 @@ NO_SERVICE = {"apscheduler", "tomllib", "orchestrator.daemon.reconciler", "orche
 @pytest.mark.parametrize(
     ("command", "unused"),
     [
-        (("check",), NO_DATABASE | NO_NETWORK | {"rich", "jinja2", "orchestrator.app"}),
+        (("--help",), NO_DATABASE | NO_NETWORK | {"asyncio", "pydantic", "structlog"}),
+        (
+            ("check",),
+            NO_DATABASE | NO_NETWORK | {"rich", "jinja2", "gigatoken", "multiprocessing", "orchestrator.app"},
+        ),
         (("status",), NO_SERVICE | {"aiohttp", "httpx2", "openai", "rich", "alembic", "jinja2"}),
     ],
 )
