@@ -12,6 +12,7 @@ from orchestrator.core.errors import FileNotReady, ProviderUnavailable, UnknownO
 from orchestrator.core.remote import MultipartUpload, RemoteFileStatus
 from orchestrator.core.structs import replace
 from orchestrator.providers.base import DatasetFile, Deadline, MultipartUploadProvider
+from orchestrator.providers.upload_stream import compute_md5
 from orchestrator.sandbox import Fault
 
 COUNT = -(-len(LINES) // PART)
@@ -57,6 +58,22 @@ async def test_uploaded_parts_form_the_file(bench: SmallBench, wanted: DatasetFi
     assert found is not None
     assert (found.id, found.status) == (sent.id, RemoteFileStatus.READY)
     assert (notes.upload, notes.saved) == (None, COUNT + 2)
+
+
+async def test_file_is_hashed_once_for_all_jobs_and_attempts(
+    bench: SmallBench, wanted: DatasetFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def count(file: DatasetFile) -> str:
+        hashed.append(file.sha256)
+        return compute_md5(file)
+
+    monkeypatch.setattr("orchestrator.providers.openai.openai_provider.compute_md5", count)
+    provider = bench.provider()
+    for state in (wanted.upload_state, Notes(), Notes()):
+        await provider.upload_file(replace(wanted, upload_state=state), bench.deadline())
+    assert hashed == [wanted.sha256]
 
 
 async def test_upload_works_without_notes_and_with_a_byte_order_mark(bench: SmallBench) -> None:

@@ -11,13 +11,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from orchestrator.core.structs import Struct, field
 from orchestrator.core.text import format_bytes
 from orchestrator.system.regular_file import FileTooLarge, open_regular_file, read_beginning
 
@@ -30,13 +30,14 @@ DatasetPaths = Path | Sequence[Path]
 """One path: file names are relative to it. A sequence of paths: file names start with the path as written."""
 
 
-class SourceFile(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class SourceFile:
     """A file of the dataset."""
 
     location: str  # the path; as a text, because building many `Path` takes longer than reading small files
     name: str  # the path as findings show it, with / on every system
     size: int | None = None  # in bytes, if `measure_sources` found a regular file
-    content: bytes | None = None  # of a small file; None: it is read from the path
+    content: bytes | None = field(default=None, repr=False)  # of a small file; None: it is read from the path
 
     @property
     def path(self) -> Path:
@@ -47,7 +48,8 @@ class SourceFile(Struct, frozen=True):
 FolderLister = Callable[[Path], "FolderListing"]
 
 
-class FolderListing(Struct):
+@dataclass(slots=True)
+class FolderListing:
     """The content of a folder and its sub-folders, by name relative to the folder."""
 
     readable: list[str] = field(default_factory=list)  # files to read

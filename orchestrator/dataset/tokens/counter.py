@@ -45,7 +45,8 @@ class TokenCounter:
 
     def prepare(self, bodies: Iterable[ExampleBody]) -> None:
         """Prepare to count the examples of a small dataset: that is faster than loading the encodings."""
-        prepare_texts(self._counts.keys() - self._tokenizers.keys(), bodies)
+        if names := self._counts.keys() - self._tokenizers.keys():  # otherwise the chats are not even read
+            prepare_texts(names, bodies)
 
     def count_example(self, body: ExampleBody) -> list[ExampleIssue]:
         """Count the tokens of one example, and return an issue for each base model that it is too long for.

@@ -80,12 +80,14 @@ from orchestrator.providers.upload_stream import check_upload_size, compute_md5,
 
 JOBS_PATH: Final = "/fine_tuning/jobs"
 MODERATION_MODEL: Final = "omni-moderation-latest"
+FileKey = tuple[str, bool]
+"""The SHA-256 of a file, and whether it is sent with a byte order mark: the same bytes for each account."""
 
 
 def build_provider_factory(http: HttpClient, redact: Redactor) -> Callable[[Account, Secret], OpenAIProvider]:
     """Build the factory for the accounts of all dialects. They share the HTTP client, the SDK and the MD5s."""
     sdk = build_sdk_factory(http)
-    md5s = SingleFlight[DatasetFile, str](keep_results=True)
+    md5s = SingleFlight[FileKey, str](keep_results=True)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider].for_account(account)
@@ -104,7 +106,7 @@ class OpenAIProvider(ProviderDefaults):
     __slots__ = ("_account", "_client", "_dialect", "_md5s")
 
     def __init__(
-        self, account: Account, dialect: Dialect, client: OpenAIClient, md5s: SingleFlight[DatasetFile, str]
+        self, account: Account, dialect: Dialect, client: OpenAIClient, md5s: SingleFlight[FileKey, str]
     ) -> None:
         self._account = account
         self._dialect = dialect
@@ -294,7 +296,8 @@ class OpenAIProvider(ProviderDefaults):
             with send_deadline(deadline):
                 async with self._client.read_call(max(deadline.seconds_left, 0)):
                     parts = upload_parts(self._client, dataset_file, deadline, self._dialect.part_bytes)
-                    hashing = self._md5s.run(dataset_file, lambda: asyncio.to_thread(compute_md5, dataset_file))
+                    key = dataset_file.sha256, dataset_file.byte_order_mark
+                    hashing = self._md5s.run(key, lambda: asyncio.to_thread(compute_md5, dataset_file))
                     (upload, resumed), md5 = await asyncio.gather(parts, hashing)
             async with self._client.write_call(deadline):
                 return to_remote_file(

@@ -12,7 +12,7 @@ from orchestrator.core.errors import DatasetError
 from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.polish.polisher import polish_dataset
-from orchestrator.dataset.read.source_files import FolderListing, list_folder
+from orchestrator.dataset.read.source_files import FolderListing, SourceFile, list_folder
 from orchestrator.dataset.rules import DatasetRules
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]})
@@ -114,3 +114,7 @@ def test_folder_name_keeps_its_final_dot(tmp_path: Path) -> None:
     within.mkdir(parents=True)
     (within / "chat.json").write_text("{}")
     assert list_folder(tmp_path).readable == ["Dr./et al../chat.json"]
+
+
+def test_text_of_a_file_has_no_chats() -> None:
+    assert "private" not in repr(SourceFile("/chats/a.jsonl", "a.jsonl", 7, b"private"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -15,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.dataset.checker import SMALL_DATASET_BYTES, check_dataset
+from orchestrator.dataset.example import ExampleBody
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens import encodings
 from orchestrator.dataset.tokens.counter import TokenCounter
@@ -220,3 +222,9 @@ def test_damaged_token_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(encodings.TOKEN_FILE_SHA256, "o200k_base", "0" * 64)
     with pytest.raises(RuntimeError, match="damaged"):
         encodings.read_tokens("o200k_base")
+
+
+def test_a_dataset_without_anything_to_count_is_not_read_twice() -> None:
+    bodies: Iterator[ExampleBody] = iter([{"messages": []}])
+    TokenCounter([]).prepare(bodies)
+    assert list(bodies) == [{"messages": []}]
