@@ -12,6 +12,7 @@ from dispatch_bench import (
     DispatchBench,
     RecordingHandler,
     job,
+    meeting_step,
     now,
     park_step,
     repeat_step,
@@ -76,7 +77,7 @@ async def test_job_is_dispatched_again_at_its_next_wake_up(bench: DispatchBench)
 
 async def test_account_has_one_job_in_progress_at_a_time(bench: DispatchBench) -> None:
     await bench.add(*(job(f"{account}{number}", account) for account in "ab" for number in range(3)))
-    handler = RecordingHandler(bench.database, slow_step(0.1))
+    handler = RecordingHandler(bench.database, meeting_step(2, 0.1))
     async with running(await bench.create_dispatch(), handler):
         await wait_until(lambda: len(handler.handed) == 6)
     assert sorted(handler.ids) == ["a0", "a1", "a2", "b0", "b1", "b2"]
@@ -86,7 +87,7 @@ async def test_account_has_one_job_in_progress_at_a_time(bench: DispatchBench) -
 @pytest.mark.parametrize("most", [1, 3])
 async def test_concurrency_limit_is_kept(bench: DispatchBench, most: int) -> None:
     await bench.add(*(job(str(number)) for number in range(12)))
-    handler = RecordingHandler(bench.database, slow_step(0.2))
+    handler = RecordingHandler(bench.database, meeting_step(most, 0.2))
     async with running(await bench.create_dispatch(most), handler):
         await wait_until(lambda: len(handler.handed) == 12)
     assert handler.most_at_once == most

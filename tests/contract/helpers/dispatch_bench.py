@@ -208,6 +208,24 @@ def repeat_step(seconds: float, times: int) -> Step:
     return step
 
 
+def meeting_step(steps: int, seconds: float) -> Step:
+    """A step that ends some time after so many steps were under way at once, or ten seconds later without them."""
+    under_way, met = 0, asyncio.Event()
+
+    async def step(job: Job) -> Outcome:
+        nonlocal under_way
+        under_way += 1
+        if under_way >= steps:
+            met.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(met.wait(), scale_seconds(10))
+        await asyncio.sleep(seconds)
+        under_way -= 1
+        return sleep_until(job, None)
+
+    return step
+
+
 def slow_step(seconds: float) -> Step:
     """A step that takes its time."""
 
