@@ -1,8 +1,8 @@
 """Values as msgspec structs: such a class is created in a fortieth of the time that a dataclass takes.
 
-A dataclass compiles its methods from text when its module is imported. With some 400 classes that was a third of the
-CPU of every command's start. Dataclasses are left where only they can do something: a field that is not part of the
-comparison, the text or the constructor, or a property that is computed once.
+A dataclass compiles its methods from text when its module is imported. With some 300 classes that was up to a third
+of the CPU of a command's start. Dataclasses are left where only they can do something: a field that is not part of
+the comparison, the text or the constructor, or a property that is computed once.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def _check_options(options: InitOptions) -> None:
 
 
 def _format_flag(name: str) -> str:
-    is_own = name in {*InitOptions.__struct_fields__}
+    is_own = name in InitOptions.__struct_fields__
     return f"--{name.replace('_', '-')}" if is_own else f"--option {name}=…"
 
 
