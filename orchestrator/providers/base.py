@@ -76,7 +76,7 @@ class DatasetFile(Struct, frozen=True, kw_only=True):
     examples: int  # number of lines
     wire_format: WireFormat = WireFormat.CHAT_LINES  # another one: the file is not the canonical one
     byte_order_mark: bool = False  # whether the provider needs a mark before the first byte; only sent, never stored
-    upload_state: UploadStateStore | None = None  # for multipart uploads; of one job, so that the file cannot be a key
+    upload_state: UploadStateStore | None = None  # for multipart uploads; of one job, so the file is no key
 
     @property
     def wire_bytes(self) -> int:

@@ -219,6 +219,7 @@ def meeting_step(steps: int, seconds: float) -> Step:
             met.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(met.wait(), scale_seconds(10))
+        met.set()  # the other steps need not wait as long
         await asyncio.sleep(seconds)
         under_way -= 1
         return sleep_until(job, None)
