@@ -41,8 +41,9 @@ format: install
 unit: install
 	$(BIN)/pytest -n 2 --dist worksteal -p no:schemathesis tests/structure tests/unit
 
+# More processes than cores, because these tests wait for the database.
 integration: install
-	$(BIN)/pytest -n 2 --dist worksteal tests/$@
+	$(BIN)/pytest -n 3 --dist worksteal tests/$@
 
 # More processes than cores, because these tests wait for timers and for other processes.
 contract hostile: install

