@@ -122,13 +122,18 @@ class Reconciler:
         self._observer = observer
         self._clock_agrees = clock_agrees  # False: stored intents cannot be compared with this clock
         self._failpoint = failpoint  # called at named points of a step, so that tests can crash the process there
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Begin no further step: those at work end, and the jobs stay due. The next step of a job may spend money."""
+        self._is_stopping = True
 
     async def handle(self, job_id: JobId) -> None:
         """Execute steps of the job until it waits. Never raises: an error stays with this job."""
         try:
             if loaded := await self._load(job_id):
                 self._observer.job_woken(loaded.job, self._clock.now())
-            while loaded is not None:
+            while loaded is not None and not self._is_stopping:
                 self._check_clock()
                 loaded = await self._step(loaded)
         except StaleJob as error:

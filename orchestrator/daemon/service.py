@@ -132,11 +132,12 @@ class Service:
         leases protect the requests in flight.
         """
         self._scheduler.stop()
-        if self._moderation_pool is not None:
-            await self._moderation_pool.stop()
         self._dispatch.stop()
+        self._reconciler.stop()
         if self._deployment_worker is not None:
             self._deployment_worker.stop()
+        if self._moderation_pool is not None:
+            await self._moderation_pool.stop()
         if self._comparison_worker is not None:
             await self._comparison_worker.stop()
         if not self._dispatch_tasks:

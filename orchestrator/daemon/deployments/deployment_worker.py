@@ -22,8 +22,9 @@ class DeploymentWorker(Struct, frozen=True):
         self.dispatch.wake()
 
     def stop(self) -> None:
-        """Start nothing more."""
+        """Begin nothing more: the steps at work end."""
         self.dispatch.stop()
+        self.reconciler.stop()
 
     def abort(self) -> None:
         """Cancel the steps at work. Their intents stay."""

@@ -105,11 +105,20 @@ class DeploymentReconciler:
         self._creates = creates  # False: see the theory of operation
         self._clock_agrees = clock_agrees  # False: stored intents cannot be compared with this clock
         self._failpoint = failpoint  # called at named points of a step, so that tests can crash the process there
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Begin no further step: those at work end, and the deployments stay due."""
+        self._is_stopping = True
 
     async def handle(self, deployment_id: DeploymentId) -> None:
         """Execute steps of the deployment until it waits. Never raises: an error stays with this deployment."""
         try:
-            while (loaded := await self._load(deployment_id)) and self._is_due(loaded.deployment):
+            while (
+                not self._is_stopping
+                and (loaded := await self._load(deployment_id))
+                and self._is_due(loaded.deployment)
+            ):
                 self._check_clock()
                 await self._step(loaded)
         except StaleDeployment as error:

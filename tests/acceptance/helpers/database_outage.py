@@ -10,7 +10,7 @@ from machine_speed import scale_seconds
 from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 
 OutageContext = Callable[[RunningProgram], AbstractContextManager[None]]
-INTENT_SECONDS = f"{scale_seconds(2) + 15:g}"  # longer than SQLite waits for a lock: no create is given up meanwhile
+INTENT_SECONDS = f"{scale_seconds(4) + 15:g}"  # longer than SQLite waits for a lock: no create is given up meanwhile
 SETTLE_SECONDS = scale_seconds(1)  # seconds after which what was under way has ended
 QUIET_SECONDS = 1.5  # seconds in which nothing is asked of the provider
 
