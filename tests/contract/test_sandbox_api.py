@@ -14,7 +14,7 @@ import pytest
 from machine_speed import scale_seconds
 from sandboxes import MODEL, InProcess, get, process, training_file
 
-from orchestrator.sandbox import NotLoopback, SandboxSettings, serve
+from orchestrator.sandbox import NotLoopback, SandboxSettings, serve, server
 
 JOBS = "/fine_tuning/jobs"
 
@@ -332,14 +332,15 @@ async def test_other_addresses_than_loopback_are_refused(host: str) -> None:
         await serve(host, 0, SandboxSettings())
 
 
-async def test_stopping_lets_a_request_finish() -> None:
+async def test_stopping_lets_a_request_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_GRACE_SECONDS", scale_seconds(60))  # on a slow machine 2 s may be too short
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    settings = SandboxSettings()
-    task = asyncio.create_task(serve("127.0.0.1", 0, settings, port.set_result))
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await port}") as client:
-        await client.put("/sandbox/faults", json={"faults": [{"kind": "slow", "seconds": scale_seconds(0.3)}]})
+    task = asyncio.create_task(serve("127.0.0.1", 0, SandboxSettings(), port.set_result))
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await port}", timeout=scale_seconds(60)) as client:
+        await client.put("/sandbox/faults", json={"faults": [{"kind": "slow", "seconds": 0.5}]})
         asking = asyncio.create_task(client.get("/v1/models", headers={"authorization": "Bearer sandbox-a"}))
-        await asyncio.sleep(0.1)
+        while (await client.get("/sandbox/faults")).json()["fired"] == [0]:
+            pass
         task.cancel()
         assert (await asking).status_code == 200
         with pytest.raises(asyncio.CancelledError):
