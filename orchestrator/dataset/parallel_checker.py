@@ -18,17 +18,23 @@
 #
 # Workers are new Python processes and no forks, because a fork copies locks that other threads hold, such as those
 # of the progress display. They end with this process, also when it is killed.
+#
+# Each worker has a connection of its own, and this process a thread for each, which sends a part and waits for the
+# results. A `ProcessPoolExecutor` has one pipe for the results of all workers, and when one is killed while it writes
+# (as the system does when memory runs out), nobody closes the pipe, and the reader waits for the rest forever.
 
 from __future__ import annotations
 
-import concurrent.futures  # process pools are loaded at first use
+import concurrent.futures  # threads are loaded at first use
 import os
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Self
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.structs import Struct, field
@@ -40,6 +46,9 @@ from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.counter import TokenCounter
 from orchestrator.system.hardening import die_with_parent
 from orchestrator.system.memory import default_memory_limit
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PART_BYTES: Final = 1 << 20
 MIN_BYTES_PER_WORKER: Final = 8 << 20  # starting a process takes as long as checking about this much
@@ -54,8 +63,6 @@ CheckedPart = list[tuple[int, list[CheckedChat]]]
 
 EarlyTest = Callable[[int], bool]
 """Returns whether the example after so many others is an early one. The others have results that are not used yet."""
-
-_checker: ExampleChecker | None = None  # of a worker process
 
 
 def count_workers(total_bytes: int) -> int:
@@ -76,19 +83,12 @@ def check_in_parallel(
     """
     pending: deque[Callable[[], CheckedPart]] = deque()
     with checkers:
-        try:
-            for part in _iter_parts(sources, cache, is_early_after):
-                pending.append(_start_part(part, checkers, is_early_after(0), cache))
-                while len(pending) >= checkers.max_pending:
-                    yield from _iter_results(pending.popleft()())
-            while pending:
+        for part in _iter_parts(sources, cache, is_early_after):
+            pending.append(_start_part(part, checkers, is_early_after(0), cache))
+            while len(pending) >= checkers.max_pending:
                 yield from _iter_results(pending.popleft()())
-        except concurrent.futures.BrokenExecutor:
-            raise DatasetError(
-                "the chats could not be checked: a process that checks a part of them was killed",
-                hint="See if the system reports that memory ran out. A file with one chat on each line needs the "
-                "least memory.",
-            ) from None
+        while pending:
+            yield from _iter_results(pending.popleft()())
 
 
 class _Part(Struct):
@@ -165,48 +165,102 @@ class PartCheckers:
         self._rules = rules
         self._keeps_texts = keeps_texts
         self._checker = ExampleChecker(rules, counter, keeps_texts=keeps_texts)
-        self._workers = workers
+        self._count = workers
         self._bytes_without_workers = bytes_without_workers
-        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+        self._workers: list[_Worker] = []
+        self._free: SimpleQueue[_Worker] = SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool:  # also when the caller stops before the end
-            self._pool.shutdown(cancel_futures=True)
+        if self._workers:  # also when the caller stops before the end
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            for worker in self._workers:
+                worker.kill()
+            self._threads.shutdown()
+            for worker in self._workers:
+                worker.close()
 
     @property
     def max_pending(self) -> int:
         """How many parts may be in work: without workers, results are used before the next part is started."""
-        return 2 * self._workers if self._pool else 1
+        return 2 * self._count if self._workers else 1
 
     def start(self, pieces: list[_NumberedPiece], size: int, early: bool) -> Callable[[], CheckedPart]:
         """Start to check a part, and return a function that waits for the results."""
-        if self._workers == 1 or self._bytes_without_workers >= size:
+        if self._count == 1 or self._bytes_without_workers >= size:
             self._bytes_without_workers -= size
             results = _check_pieces(self._checker, pieces, early)
             return lambda: results
-        if self._pool is None:
-            from multiprocessing import get_context  # lazy: most datasets are small
+        if not self._workers:
+            self._start_workers()
+        return self._threads.submit(self._check_in_worker, pieces, early).result
 
-            arguments = (self._rules, self._keeps_texts)
-            self._pool = concurrent.futures.ProcessPoolExecutor(
-                self._workers, get_context("spawn"), _start_worker, arguments
-            )
-        return self._pool.submit(_check_part, pieces, early).result
+    def _start_workers(self) -> None:
+        self._threads = concurrent.futures.ThreadPoolExecutor(self._count, "part-checker")
+        for _ in range(self._count):
+            self._workers.append(_Worker(self._rules, self._keeps_texts))
+            self._free.put(self._workers[-1])
+
+    def _check_in_worker(self, pieces: list[_NumberedPiece], early: bool) -> CheckedPart:
+        worker = self._free.get()
+        try:
+            return worker.check(pieces, early)
+        finally:
+            self._free.put(worker)
 
 
-def _start_worker(rules: DatasetRules, keeps_texts: bool) -> None:
-    global _checker
+class _Worker:
+    """A process that checks parts, one after the other."""
+
+    def __init__(self, rules: DatasetRules, keeps_texts: bool) -> None:
+        from multiprocessing import get_context  # lazy: most datasets are small
+
+        context = get_context("spawn")
+        self._connection, other_end = context.Pipe()
+        self._process = context.Process(target=_serve_parts, args=(other_end, rules, keeps_texts))
+        self._process.start()
+        other_end.close()  # now only the worker has it, so it is closed when the worker ends
+
+    def check(self, pieces: list[_NumberedPiece], early: bool) -> CheckedPart:
+        """Return the results of a part. Raises DatasetError if the process was killed."""
+        try:
+            self._connection.send((pieces, early))
+            outcome: CheckedPart | Exception = self._connection.recv()
+        except (EOFError, OSError):
+            raise DatasetError(
+                "the chats could not be checked: a process that checks a part of them was killed",
+                hint="See if the system reports that memory ran out. A file with one chat on each line needs the "
+                "least memory.",
+            ) from None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def kill(self) -> None:
+        """End the process, which has nothing to lose, and so the waiting of a thread for it."""
+        self._process.kill()
+
+    def close(self) -> None:
+        self._process.join()
+        self._connection.close()
+
+
+def _serve_parts(connection: Connection, rules: DatasetRules, keeps_texts: bool) -> None:
+    """Check parts in a worker process until it is killed."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which then ends the workers
-    _checker = ExampleChecker(rules, TokenCounter(rules.base_models, rules.tokenizers), keeps_texts=keeps_texts)
-
-
-def _check_part(pieces: list[_NumberedPiece], early: bool) -> CheckedPart:
-    assert _checker is not None
-    return _check_pieces(_checker, pieces, early)
+    checker = ExampleChecker(rules, TokenCounter(rules.base_models, rules.tokenizers), keeps_texts=keeps_texts)
+    with suppress(EOFError, BrokenPipeError):  # the process that wants the results has ended
+        while True:
+            pieces, early = connection.recv()
+            try:
+                outcome: CheckedPart | Exception = _check_pieces(checker, pieces, early)
+            except Exception as error:  # noqa: BLE001 - raised to the caller, in the other process
+                error.add_note(traceback.format_exc())
+                outcome = error
+            connection.send(outcome)
 
 
 def _check_pieces(checker: ExampleChecker, pieces: list[_NumberedPiece], early: bool) -> CheckedPart:

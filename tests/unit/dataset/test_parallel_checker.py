@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +19,11 @@ from orchestrator.dataset.checker import DatasetChecker
 from orchestrator.dataset.formats import FORMATS
 from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS
 from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
-from orchestrator.dataset.parallel_checker import MIN_BYTES_PER_WORKER, count_workers
+from orchestrator.dataset.parallel_checker import MIN_BYTES_PER_WORKER, PartCheckers, count_workers
 from orchestrator.dataset.read.reader import read_chats, read_piece, split_source
 from orchestrator.dataset.read.source_files import SMALL_FILE_BYTES, list_source_files
 from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.tokens.counter import TokenCounter
 
 RULES = DatasetRules(method=None, base_models=("sandbox-small",))
 RULES_WITHOUT_TOKENS = DatasetRules(method=None)  # with tokens, each worker would load their ranks
@@ -100,6 +104,38 @@ def test_killed_process_is_one_clear_message(tmp_path: Path) -> None:
         process.kill()
     with pytest.raises(DatasetError, match="a process that checks a part of them was killed"):
         list(lines)
+
+
+def test_process_killed_while_it_sends_results_is_the_same_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel_checker, "PART_BYTES", 4 * PART_BYTES)
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(row for _ in range(4) for row in iter_rows()))
+    receive = Connection.recv
+
+    def kill_after_first_bytes(connection: Connection) -> Any:
+        connection.poll(None)
+        time.sleep(0.1)  # the rest of the results is more than the connection holds, so the process waits
+        for process in multiprocessing.active_children():
+            process.kill()
+        return receive(connection)
+
+    monkeypatch.setattr(Connection, "recv", kill_after_first_bytes)
+    with pytest.raises(DatasetError, match="a process that checks a part of them was killed"):
+        list(DatasetChecker(path, RULES_WITHOUT_TOKENS).iter_lines(workers=2))
+
+
+def test_mistake_in_a_process_is_raised_with_its_traceback_and_does_not_end_it() -> None:
+    counter = TokenCounter(RULES_WITHOUT_TOKENS.base_models, RULES_WITHOUT_TOKENS.tokenizers)
+    with PartCheckers(RULES_WITHOUT_TOKENS, counter, 2) as checkers:
+        for _ in range(3):
+            wait = checkers.start([(0, None)], 1, False)  # type: ignore[list-item]
+            with pytest.raises(AttributeError) as raised:
+                wait()
+            [note] = raised.value.__notes__
+            assert "in read_piece" in note
+        assert checkers.start([], 1, False)() == []
 
 
 def test_processes_end_when_the_caller_stops_early(tmp_path: Path) -> None:
