@@ -219,7 +219,8 @@ class _Worker:
 
         context = get_context("spawn")
         self._connection, other_end = context.Pipe()
-        self._process = context.Process(target=_serve_parts, args=(other_end, rules, keeps_texts))
+        # A daemon, so that the program does not wait for it at its end when nobody has closed the checkers.
+        self._process = context.Process(target=_serve_parts, args=(other_end, rules, keeps_texts), daemon=True)
         self._process.start()
         other_end.close()  # now only the worker has it, so it is closed when the worker ends
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
+from machine_speed import scale_seconds
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.structs import asdict
@@ -143,6 +147,24 @@ def test_processes_end_when_the_caller_stops_early(tmp_path: Path) -> None:
     next(lines)
     lines.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
+
+
+def test_program_ends_when_it_leaves_a_check_unfinished(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(row for _ in range(30) for row in iter_rows()))
+    assert path.stat().st_size > 4 << 20, "several parts"
+    program = """
+        import sys
+        from pathlib import Path
+        from orchestrator.dataset.checker import DatasetChecker
+        from orchestrator.dataset.rules import DatasetRules
+
+        lines = DatasetChecker(Path(sys.argv[1]), DatasetRules(method="supervised")).iter_lines(workers=2)
+        next(lines)
+        sys.exit(7)
+    """
+    process = subprocess.run((sys.executable, "-c", dedent(program), path), timeout=scale_seconds(60), check=False)
+    assert process.returncode == 7
 
 
 def test_small_datasets_are_checked_in_this_process() -> None:
