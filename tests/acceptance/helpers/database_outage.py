@@ -10,7 +10,8 @@ from machine_speed import scale_seconds
 from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 
 OutageContext = Callable[[RunningProgram], AbstractContextManager[None]]
-INTENT_SECONDS = f"{scale_seconds(4) + 15:g}"  # longer than SQLite waits for a lock: no create is given up meanwhile
+INTENT_SECONDS = f"{scale_seconds(4) + 15:g}"  # longer than SQLite waits for a lock
+MAX_IN_FLIGHT = 2
 SETTLE_SECONDS = scale_seconds(1)  # seconds after which what was under way has ended
 QUIET_SECONDS = 1.5  # seconds in which nothing is asked of the provider
 
@@ -29,7 +30,7 @@ def check_recovery(
     sandbox.set_faults({"kind": "stall", "operations": ["jobs.create"], "accounts": list(accounts[1:])})
     hurried = {
         "ORCHESTRATOR_INTENT_SECONDS": INTENT_SECONDS,
-        "ORCHESTRATOR_MAX_IN_FLIGHT": "2",
+        "ORCHESTRATOR_MAX_IN_FLIGHT": f"{MAX_IN_FLIGHT}",
         "ORCHESTRATOR_PORT": "0",
     }
     serving = site.start("serve", **hurried, **environ)
@@ -57,7 +58,10 @@ def check_recovery(
     eventually(lambda: readiness() == 200, "/readyz says so again")
     eventually(done, "all jobs done")
     assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))
-    assert sandbox.count_changing_requests()["jobs.create"] == len(accounts)
+    creates = sandbox.state()["requests"]["jobs.create"]
+    # A busy machine may give up the creates in flight, at the end of their intents, before the sandbox goes on.
+    assert creates.pop("disconnected", 0) <= MAX_IN_FLIGHT
+    assert creates == {"200": len(accounts)}
     assert_outage_logged_once(serving)
 
 
