@@ -79,7 +79,7 @@ def check_in_parallel(
 ) -> Iterator[tuple[int, CheckedChat]]:
     """Yield the result of each chat with the index of its file.
 
-    Raises DatasetError when a worker process is killed.
+    Raises DatasetError when a worker process that has a part is killed.
     """
     pending: deque[Callable[[], CheckedPart]] = deque()
     with checkers:
@@ -175,10 +175,7 @@ class PartCheckers:
 
     def __exit__(self, *_: object) -> None:
         if self._workers:  # also when the caller stops before the end
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            for worker in self._workers:
-                worker.kill()
-            self._threads.shutdown()
+            self._threads.shutdown(cancel_futures=True)
             for worker in self._workers:
                 worker.close()
 
@@ -239,29 +236,31 @@ class _Worker:
             raise outcome
         return outcome
 
-    def kill(self) -> None:
-        """End the process, which has nothing to lose, and so the waiting of a thread for it."""
-        self._process.kill()
-
     def close(self) -> None:
-        self._process.join()
+        """End the process, which waits for a part, and wait for its end."""
         self._connection.close()
+        self._process.join()
 
 
 def _serve_parts(connection: Connection, rules: DatasetRules, keeps_texts: bool) -> None:
-    """Check parts in a worker process until it is killed."""
+    """Check parts in a worker process until the other end of the connection is closed."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which then ends the workers
     checker = ExampleChecker(rules, TokenCounter(rules.base_models, rules.tokenizers), keeps_texts=keeps_texts)
-    with suppress(EOFError, BrokenPipeError):  # the process that wants the results has ended
+    with suppress(EOFError, ConnectionError):
         while True:
-            pieces, early = connection.recv()
-            try:
-                outcome: CheckedPart | Exception = _check_pieces(checker, pieces, early)
-            except Exception as error:  # noqa: BLE001 - raised to the caller, in the other process
-                error.add_note(traceback.format_exc())
-                outcome = error
-            connection.send(outcome)
+            _serve_part(connection, checker)
+
+
+def _serve_part(connection: Connection, checker: ExampleChecker) -> None:
+    """Receive a part and send its results. A function, so that none of them are kept while the next is checked."""
+    pieces, early = connection.recv()
+    try:
+        outcome: CheckedPart | Exception = _check_pieces(checker, pieces, early)
+    except Exception as error:  # noqa: BLE001 - raised to the caller, in the other process
+        error.add_note(traceback.format_exc())
+        outcome = error.with_traceback(None)
+    connection.send(outcome)
 
 
 def _check_pieces(checker: ExampleChecker, pieces: list[_NumberedPiece], early: bool) -> CheckedPart:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -130,6 +133,42 @@ def test_process_killed_while_it_sends_results_is_the_same_message(
         list(DatasetChecker(path, RULES_WITHOUT_TOKENS).iter_lines(workers=2))
 
 
+class FewParts:
+    """A connection over which three parts come, and then its end."""
+
+    left = 3
+
+    def recv(self) -> tuple[list[object], bool]:
+        if not self.left:
+            raise EOFError
+        self.left -= 1
+        return [], False
+
+    def send(self, outcome: object) -> None:
+        pass
+
+
+def test_results_of_a_part_are_not_kept_while_the_next_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Results(list[Any]):
+        """A list that can be referred to weakly."""
+
+    given: list[weakref.ref[Results]] = []
+    kept: list[Any] = []
+
+    def check(*_: object) -> Results:
+        kept.extend(results for reference in given if (results := reference()) is not None)
+        results = Results()
+        given.append(weakref.ref(results))
+        return results
+
+    monkeypatch.setattr(parallel_checker, "_check_pieces", check)
+    monkeypatch.setattr(parallel_checker, "die_with_parent", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    parallel_checker._serve_parts(FewParts(), RULES_WITHOUT_TOKENS, False)  # type: ignore[arg-type]
+    assert len(given) == 3
+    assert not kept
+
+
 def test_mistake_in_a_process_is_raised_with_its_traceback_and_does_not_end_it() -> None:
     counter = TokenCounter(RULES_WITHOUT_TOKENS.base_models, RULES_WITHOUT_TOKENS.tokenizers)
     with PartCheckers(RULES_WITHOUT_TOKENS, counter, 2) as checkers:
@@ -147,12 +186,13 @@ def test_processes_end_when_the_caller_stops_early(tmp_path: Path) -> None:
     next(lines)
     lines.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("part-checker")]
 
 
 def test_program_ends_when_it_leaves_a_check_unfinished(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
-    path.write_text("\n".join(row for _ in range(30) for row in iter_rows()))
-    assert path.stat().st_size > 4 << 20, "several parts"
+    path.write_text("\n".join(row for _ in range(8) for row in iter_rows()))
+    assert path.stat().st_size > 6 << 20, "more parts than two processes get at once"
     program = """
         import sys
         from pathlib import Path
