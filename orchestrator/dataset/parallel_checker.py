@@ -25,7 +25,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures  # threads are loaded at first use
+import concurrent.futures  # it loads its thread pools at first use
 import os
 import signal
 import traceback
@@ -165,7 +165,7 @@ class PartCheckers:
         self._rules = rules
         self._keeps_texts = keeps_texts
         self._checker = ExampleChecker(rules, counter, keeps_texts=keeps_texts)
-        self._count = workers
+        self._worker_count = workers
         self._bytes_without_workers = bytes_without_workers
         self._workers: list[_Worker] = []
         self._free: SimpleQueue[_Worker] = SimpleQueue()
@@ -182,11 +182,11 @@ class PartCheckers:
     @property
     def max_pending(self) -> int:
         """How many parts may be in work: without workers, results are used before the next part is started."""
-        return 2 * self._count if self._workers else 1
+        return 2 * self._worker_count if self._workers else 1
 
     def start(self, pieces: list[_NumberedPiece], size: int, early: bool) -> Callable[[], CheckedPart]:
         """Start to check a part, and return a function that waits for the results."""
-        if self._count == 1 or self._bytes_without_workers >= size:
+        if self._worker_count == 1 or self._bytes_without_workers >= size:
             self._bytes_without_workers -= size
             results = _check_pieces(self._checker, pieces, early)
             return lambda: results
@@ -195,8 +195,8 @@ class PartCheckers:
         return self._threads.submit(self._check_in_worker, pieces, early).result
 
     def _start_workers(self) -> None:
-        self._threads = concurrent.futures.ThreadPoolExecutor(self._count, "part-checker")
-        for _ in range(self._count):
+        self._threads = concurrent.futures.ThreadPoolExecutor(self._worker_count, "part-checker")
+        for _ in range(self._worker_count):
             self._workers.append(_Worker(self._rules, self._keeps_texts))
             self._free.put(self._workers[-1])
 

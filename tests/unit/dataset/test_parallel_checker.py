@@ -184,8 +184,10 @@ def test_mistake_in_a_process_is_raised_with_its_traceback_and_does_not_end_it()
 def test_processes_end_when_the_caller_stops_early(tmp_path: Path) -> None:
     lines = DatasetChecker(write_dataset(tmp_path / "chats"), RULES_WITHOUT_TOKENS).iter_lines(workers=2)
     next(lines)
+    processes = multiprocessing.active_children()
     lines.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
+    assert [process.exitcode for process in processes] == [0, 0], "not killed: they delete their temporary files"
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("part-checker")]
 
 
