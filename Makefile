@@ -52,21 +52,20 @@ contract hostile: install
 # More processes than cores, because the tests mostly wait for other processes. The longest tests begin first, and those
 # of a browser stay together (tests/acceptance/helpers/longest_first.py).
 acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
-	$(BIN)/pytest -n 4 --dist loadgroup tests/chaos tests/acceptance
+	$(BIN)/pytest -n 6 --dist loadgroup tests/chaos tests/acceptance
 
-# Runs the demo and the date-dependent tests of every floor as if it were DAY: nothing may depend on today's date, or on a
-# model that a vendor retires. If the clock cannot be moved, this fails in CI and prints a note elsewhere. tests/unit/core
+# Runs the date-dependent tests of every floor as if it were DAY: nothing may depend on today's date, or on a model that a
+# vendor retires. If the clock cannot be moved, this fails in CI and prints a note elsewhere. tests/unit/core
 # is not among them: nothing there can read the clock, because ruff refuses it (TID251 in pyproject.toml). The acceptance
 # tests are first, because they wait; distributed by blocks, as pytest-xdist does it, they would be the last of one process.
 DAY ?= +730
 DATED := tests/acceptance/test_main_job.py tests/acceptance/test_retiring_model.py tests/acceptance/test_tutorial.py \
-	tests/acceptance/test_readme.py tests/unit/status tests/unit/inputs/test_prices.py \
+	tests/acceptance/test_readme.py tests/acceptance/test_demo_command.py tests/unit/status tests/unit/inputs/test_prices.py \
 	tests/unit/inputs/test_retirements.py \
 	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_dialects.py \
 	tests/integration/test_model_expiry.py tests/integration/test_doctor.py tests/integration/test_store_jobs.py \
 	tests/integration/test_retention.py tests/integration/test_pruning.py tests/integration/test_status_document.py
 calendar: install $(CLOCK)
-	$(BIN)/python tests/clock.py $(DAY) $(BIN)/orchestrator demo
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/pytest -n 3 --dist loadgroup $(DATED)
 
 # libfaketime is GPL, so it is not among the locked packages: a separate tool that nothing imports or ships.

@@ -71,6 +71,7 @@ async def _run_service(app: App, sandbox_port: int, *, keep: bool) -> int:
         status = await foreground.follow_status(app, foreground.is_settled, stopping)
         if keep:
             sys.stdout.write(f"\nThe dashboard keeps running at {url} until you press Ctrl-C.\n")
+            sys.stdout.flush()
             await stopping.wait()
         return ExitCode.DONE if status.succeeded else ExitCode.FAILED
     finally:
