@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from pathlib import Path
@@ -27,7 +26,7 @@ def assert_five_models(ended: Result, folder: Path) -> None:
     assert len(set(models.values())) == len(ACCOUNTS)
     assert "\n5 succeeded\n" in ended.out
     assert "Traceback" not in ended.err
-    assert not os.listdir(folder / "temporary")
+    assert not list((folder / "temporary").iterdir())
 
 
 def test_demo_prints_five_models(tmp_path: Path) -> None:

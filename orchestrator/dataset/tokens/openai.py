@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -23,18 +24,25 @@ TOKENS_PER_EXAMPLE = 3
 _WHITESPACE_RUN = re.compile(r"[\t\x0b\x0c \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{100000,}")
 _WHITESPACE_RUN_CHARACTERS = 100_000
 
+MAX_SMALL_DATASETS = 8  # counting as many without loading the encoding takes as long as loading it, once
+
 _prepared_counts: dict[str, Mapping[str, int]] = {}
 """The tokens of the texts of a small dataset, by encoding and text."""
+_small_datasets: Counter[str] = Counter()
+"""The small datasets that were counted in this process without loading the encoding, by encoding."""
 
 
 def prepare_texts(names: Iterable[str], bodies: Iterable[ExampleBody]) -> None:
     """Count the texts of a small dataset with these encodings, without loading all their tokens.
 
     They replace the texts that were prepared before. The examples may have errors. Any other text can be counted as
-    well: the first one loads the encoding.
+    well: the first one loads the encoding. A process that has counted many small datasets loads it, too.
     """
-    texts = {text for body in bodies for text in _iter_message_texts(body)}
-    _prepared_counts.update({name: encodings.count_few_texts(name, texts) for name in names})
+    _prepared_counts.clear()
+    if names := [name for name in names if _small_datasets[name] < MAX_SMALL_DATASETS]:
+        texts = {text for body in bodies for text in _iter_message_texts(body)}
+        _small_datasets.update(names)
+        _prepared_counts.update({name: encodings.count_few_texts(name, texts) for name in names})
 
 
 def _iter_message_texts(body: ExampleBody) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -18,9 +19,9 @@ from hypothesis import strategies as st
 from orchestrator.dataset.checker import SMALL_DATASET_BYTES, check_dataset
 from orchestrator.dataset.example import ExampleBody
 from orchestrator.dataset.rules import DatasetRules
-from orchestrator.dataset.tokens import encodings
+from orchestrator.dataset.tokens import encodings, openai
 from orchestrator.dataset.tokens.counter import TokenCounter
-from orchestrator.dataset.tokens.openai import count_example_tokens, count_text_tokens
+from orchestrator.dataset.tokens.openai import count_example_tokens, count_text_tokens, prepare_texts
 
 public = import_module("tiktoken_ext.openai_public")
 NAMES = sorted(encodings.TOKEN_FILE_SHA256)
@@ -103,7 +104,8 @@ def test_texts_that_need_the_whole_encoding_are_not_counted(text: str) -> None:
 
 
 @pytest.mark.parametrize("size", [100, SMALL_DATASET_BYTES])
-def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path) -> None:
+def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "_small_datasets", Counter())
     caches = (encodings.load_encoding, encodings.get_token_counter)
     for function in caches:
         function.cache_clear()
@@ -111,6 +113,18 @@ def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path) -> Non
     (tmp_path / "chats.jsonl").write_text(chat % ("word " * (size // 5)))
     check_dataset(tmp_path, DatasetRules(base_models=("gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125")))
     assert any(function.cache_info().currsize for function in caches) is (size > 100)
+
+
+def test_many_small_datasets_load_the_encoding_and_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "_small_datasets", Counter())
+    prepared: dict[str, Mapping[str, int]] = {}
+    monkeypatch.setattr(openai, "_prepared_counts", prepared)
+    encode = encodings.load_encoding("o200k_base").encode_ordinary
+    for number in range(2 * openai.MAX_SMALL_DATASETS):
+        text = f"This is the text of dataset {number}."
+        prepare_texts(["o200k_base"], [{"messages": [{"role": "user", "content": text}]}])
+        assert (text in prepared.get("o200k_base", {})) is (number < openai.MAX_SMALL_DATASETS)
+        assert count_text_tokens("o200k_base", text) == len(encode(text))
 
 
 LONG = 100_000  # the shortest run that is encoded as one piece
