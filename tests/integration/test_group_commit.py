@@ -313,7 +313,7 @@ async def test_wake_ups_are_enqueued_in_the_transaction(database_url: str, datab
     enqueued: list[tuple[list[WakeUp], list[str]]] = []
 
     async def enqueue(connection: StoreConnection, wake_ups: Sequence[WakeUp]) -> None:
-        written = list((await connection.execute(select(table.c.note))).scalars())
+        written = list((await connection.execute(select(table.c.note).order_by(table.c.id))).scalars())
         enqueued.append((list(wake_ups), written))
         if len(enqueued) > 1:
             raise LookupError("the queue is gone")
