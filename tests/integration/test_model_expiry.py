@@ -77,7 +77,9 @@ class ExpiryStage:
             self.database, connections, read_retirements=self.retirements, clock=self, log=log
         ).check_due_models()
         async with self.database.read() as connection:
-            rows = await connection.execute(select(announcements.c.topic, announcements.c.payload).order_by(announcements.c.at))
+            rows = await connection.execute(
+                select(announcements.c.topic, announcements.c.payload).order_by(announcements.c.at)
+            )
             return [(topic, payload["data"]["error"]["message"]) for topic, payload in rows]
 
 

@@ -101,7 +101,9 @@ async def list_announcements(database: Database) -> tuple[list[str], list[dict[s
             for entry in await events.list_by_account(connection, "acme")
             if entry.note == "warning"
         ]
-        rows = await connection.execute(select(announcements.c.topic, announcements.c.payload).order_by(announcements.c.at))
+        rows = await connection.execute(
+            select(announcements.c.topic, announcements.c.payload).order_by(announcements.c.at)
+        )
         return lines, [payload | {"topic": topic} for topic, payload in rows]
 
 
