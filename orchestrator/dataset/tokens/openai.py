@@ -39,10 +39,12 @@ def prepare_texts(names: Iterable[str], bodies: Iterable[ExampleBody]) -> None:
     well: the first one loads the encoding. A process that has counted many small datasets loads it, too.
     """
     _prepared_counts.clear()
-    if names := [name for name in names if _small_datasets[name] < MAX_SMALL_DATASETS]:
+    if few := [
+        name for name in names if _small_datasets[name] < MAX_SMALL_DATASETS and not encodings.is_loaded(name)
+    ]:
         texts = {text for body in bodies for text in _iter_message_texts(body)}
-        _small_datasets.update(names)
-        _prepared_counts.update({name: encodings.count_few_texts(name, texts) for name in names})
+        _small_datasets.update(few)
+        _prepared_counts.update({name: encodings.count_few_texts(name, texts) for name in few})
 
 
 def _iter_message_texts(body: ExampleBody) -> Iterator[str]:

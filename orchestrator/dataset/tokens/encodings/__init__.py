@@ -55,6 +55,8 @@ SPLIT_PATTERNS = {
 # Python's white space is theirs and four control characters, so at worst it finds fewer boundaries.
 WORD_BOUNDARY = re.compile(r"(?<=\S)(?= )|(?<=[\r\n])(?=[^\s/])|(?<=[A-Za-z0-9])(?=[!-&(-/:-@\[-`{-~])")
 
+_loaded: set[str] = set()
+
 
 def find_encoding_name(base_model: str) -> str | None:
     """Return the name of a base model's encoding; None if it is unknown or not one of the shipped encodings.
@@ -83,9 +85,15 @@ def _build_encoding(name: str, ranks: dict[bytes, int]) -> Encoding:
     return tiktoken.Encoding(name, pat_str=SPLIT_PATTERNS[name], mergeable_ranks=ranks, special_tokens={})
 
 
+def is_loaded(name: str) -> bool:
+    """Whether this process has loaded an encoding with all tokens."""
+    return name in _loaded
+
+
 @cache
 def get_token_counter(name: str) -> Callable[[str], int]:
     """Return a function that counts the tokens of a text; it uses gigatoken if the extra `fast` is installed."""
+    _loaded.add(name)
     try:
         from gigatoken import Tokenizer
     except ModuleNotFoundError:

@@ -103,9 +103,15 @@ def test_texts_that_need_the_whole_encoding_are_not_counted(text: str) -> None:
     assert encodings.count_few_texts("o200k_base", [text]) == {}
 
 
-@pytest.mark.parametrize("size", [100, SMALL_DATASET_BYTES])
-def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai, "_small_datasets", Counter())
+    monkeypatch.setattr(encodings, "_loaded", set())
+
+
+@pytest.mark.usefixtures("_new_process")
+@pytest.mark.parametrize("size", [100, SMALL_DATASET_BYTES])
+def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path) -> None:
     caches = (encodings.load_encoding, encodings.get_token_counter)
     for function in caches:
         function.cache_clear()
@@ -115,8 +121,18 @@ def test_small_dataset_loads_no_whole_encoding(size: int, tmp_path: Path, monkey
     assert any(function.cache_info().currsize for function in caches) is (size > 100)
 
 
+@pytest.mark.usefixtures("_new_process")
+def test_small_datasets_use_an_encoding_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: dict[str, Mapping[str, int]] = {}
+    monkeypatch.setattr(openai, "_prepared_counts", prepared)
+    monkeypatch.setattr(encodings, "get_token_counter", cache(encodings.get_token_counter.__wrapped__))
+    encodings.get_token_counter("o200k_base")
+    prepare_texts(["o200k_base", "cl100k_base"], [{"messages": [{"role": "user", "content": "Hello"}]}])
+    assert list(prepared) == ["cl100k_base"]
+
+
+@pytest.mark.usefixtures("_new_process")
 def test_many_small_datasets_load_the_encoding_and_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "_small_datasets", Counter())
     prepared: dict[str, Mapping[str, int]] = {}
     monkeypatch.setattr(openai, "_prepared_counts", prepared)
     encode = encodings.load_encoding("o200k_base").encode_ordinary
