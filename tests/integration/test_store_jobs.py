@@ -345,12 +345,12 @@ class TestAdd:
         assert found == {job.id: job for job in many}
 
 
-async def test_jobs_of_accounts_include_every_run(database: Database) -> None:
-    await fill(database, [a_job("a"), a_job("b"), a_job("c")])
-    await fill(database, [a_job("a", id=JobId("another"))], run=replace(RUN, id=RunId("run-2")))
+async def test_jobs_of_accounts_include_every_run_in_order(database: Database) -> None:
+    await fill(database, [a_job("a", id=JobId("later")), a_job("b"), a_job("c", id=JobId("c1"))])
+    await fill(database, [a_job("a", id=JobId("earlier"))], run=replace(RUN, id=RunId("run-2")))
     async with database.read() as connection:
-        found = await jobs.list_by_accounts(connection, ["a", "c", "nobody"])
-        assert sorted(job.account for job in found) == ["a", "a", "c"]
+        found = await jobs.list_by_accounts(connection, ["c", "a", "nobody"])
+        assert [job.id for job in found] == ["earlier", "later", "c1"]
 
 
 async def test_plan_changes_only_unsent_or_held_jobs(database: Database) -> None:

@@ -212,8 +212,9 @@ async def list_replannable(connection: StoreConnection, run_id: RunId) -> list[J
 
 
 async def list_by_accounts(connection: StoreConnection, names: Collection[str]) -> list[Job]:
-    """Return all jobs of these accounts, in any run."""
-    return _jobs_from_rows(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names)))))
+    """Return all jobs of these accounts, in any run, in the order of the accounts."""
+    query = select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names))).order_by(jobs.c.account, jobs.c.id)
+    return _jobs_from_rows(await connection.execute(query))
 
 
 async def assign_to_run(tx: Transaction, run_id: RunId, planned: Sequence[Job]) -> list[Job]:
