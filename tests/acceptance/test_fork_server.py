@@ -36,6 +36,10 @@ def test_a_forked_command_has_its_own_folder_environment_and_signals(site: Site)
     service.wait_for_output('"event": "(service.ready)"')
     assert Path(f"/proc/{service.pid}/cwd").readlink() == site.folder
     assert os.getpgid(service.pid) == os.getpgid(0), "Ctrl+C in the terminal reaches it too"
+    watcher = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()[1]
+    for output in ("1", "2"):
+        held = Path(f"/proc/{watcher}/fd/{output}").readlink()
+        assert held == Path(os.devnull), "a command that is left running must not keep the session's output open"
     service.send(signal.SIGKILL)
     assert service.result().code == -signal.SIGKILL
     assert service.ended
