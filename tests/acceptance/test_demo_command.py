@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-from processes import HTTP, Result, RunningProgram, clean_environ, run_program
+from processes import HTTP, Result, RunningProgram, clean_environ, eventually, run_program
 
 MODEL = re.compile(r"^(\S+) +openai +succeeded .* (ft:sandbox-small:\S+)", re.MULTILINE)
 ACCOUNTS = {"acme-eu", "acme-us", "blue-harbour", "green-valley", "sunrise-school"}
@@ -17,6 +17,10 @@ def environ_of(folder: Path) -> dict[str, str]:
     temporary = folder / "temporary"
     temporary.mkdir()
     return clean_environ() | {"TMPDIR": str(temporary)}
+
+
+def read_states(dashboard: str) -> dict[str, str]:
+    return {job["account"]: job["state"] for job in HTTP.get(f"{dashboard}status").json()["jobs"]}
 
 
 def assert_five_models(ended: Result, folder: Path) -> None:
@@ -38,12 +42,13 @@ def test_kept_dashboard_ends_at_ctrl_c(tmp_path: Path) -> None:
     try:
         dashboard = demo.wait_for_output(r"dashboard +(http://\S+)")
         demo.wait_for_output(r"(The dashboard keeps running at \S+ until you press Ctrl-C)")
-        document = HTTP.get(f"{dashboard}status").json()
+        eventually(
+            lambda: read_states(dashboard) == dict.fromkeys(ACCOUNTS, "succeeded"), "five models in the status"
+        )
         page = HTTP.get(dashboard)
         demo.send(signal.SIGINT)
         ended = demo.result()
     finally:
         demo.kill()
     assert "sunrise-school" in page.text
-    assert {job["account"]: job["state"] for job in document["jobs"]} == dict.fromkeys(ACCOUNTS, "succeeded")
     assert_five_models(ended, tmp_path)

@@ -86,7 +86,7 @@ def _build_encoding(name: str, ranks: dict[bytes, int]) -> Encoding:
 
 
 def is_loaded(name: str) -> bool:
-    """Whether this process has loaded an encoding with all tokens."""
+    """Return whether `get_token_counter` has loaded the encoding in this process."""
     return name in _loaded
 
 
