@@ -38,6 +38,8 @@ WAYS = {
     "dashboard": "",
 }
 STARVED_SECONDS = 600
+PAUSE_SECONDS = 0.1
+"""Pause between two requests beside the viewers."""
 
 
 def ask(url: str, **headers: str) -> tuple[float, int, str]:
@@ -196,20 +198,23 @@ def compare(folder: Path, jobs: int, viewers: int, rounds: int, seconds: float, 
             for count in sorted({0, 1, viewers}):
                 name = f"{count} viewers{' with pages' if with_page else ', streams only'}"
                 figures[name] = asyncio.run(watch(url, pid, count, seconds, with_page=with_page))
-        figures["beside the viewers"] = asyncio.run(ask_beside(url, viewers, rounds))
+        figures["beside the viewers"] = asyncio.run(ask_beside(url, viewers, seconds))
         figures["peak MB"] = round(get_costs(url)["peak_mb"])
     return figures
 
 
-async def ask_beside(url: str, viewers: int, rounds: int) -> dict[str, float]:
-    """Ask for the whole document beside the viewers."""
+async def ask_beside(url: str, viewers: int, seconds: float) -> dict[str, float]:
+    """Ask for the whole document repeatedly beside the viewers. The first request, which builds it, is left out."""
     tasks = [asyncio.create_task(Viewer(url, with_page=True).watch()) for _ in range(viewers)]
-    await asyncio.sleep(2)
-    took = [(await asyncio.to_thread(ask, url + "status"))[0] for _ in range(rounds)]
+    await asyncio.to_thread(ask, url + "status")
+    took, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        took.append((await asyncio.to_thread(ask, url + "status"))[0])
+        await asyncio.sleep(PAUSE_SECONDS)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    return quantiles(took)
+    return quantiles(took) | {"requests": len(took), "slowest": round(1000 * max(took), 1)}
 
 
 def main() -> None:

@@ -20,12 +20,14 @@ from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.transitions import request_stop
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, hold_job
 from orchestrator.core.structs import replace
 from orchestrator.status import JobView, StatusCache, StatusCacheConfig, get_status, status_to_dict
 from orchestrator.status.cache import job_line_cache
 from orchestrator.status.cache.job_line import JobLine, build_job_line
+from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import row_versions, runs
 from orchestrator.store.queries.deployments import deployment_records
@@ -245,7 +247,7 @@ async def test_cached_document_is_served_during_a_rebuild(
 
 
 async def test_stale_document_is_not_served(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    impatient = replace(PATIENT, max_wait_seconds=0, max_staleness_seconds=0)
+    impatient = replace(PATIENT, max_wait_seconds=0, max_staleness_seconds=0, max_slow_staleness_seconds=0)
     document, get_data_version = StatusCache(impatient), database.get_data_version
 
     async def get_slowly() -> object:
@@ -257,6 +259,32 @@ async def test_stale_document_is_not_served(database: Database, monkeypatch: pyt
     await CHANGES["a step"](database)
     monkeypatch.setattr(database, "get_data_version", get_slowly)
     assert await assert_matches_read_model(document, database, NOW) != before
+
+
+async def test_document_that_took_long_is_served_during_the_next_build(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = replace(PATIENT, max_wait_seconds=0, max_staleness_seconds=0, max_slow_staleness_seconds=1000)
+    document, list_by_run, gate = StatusCache(impatient), row_versions.list_by_run, asyncio.Event()
+
+    async def list_slowly(connection: StoreConnection, run_id: RunId) -> list[str]:
+        await asyncio.sleep(2)
+        return await list_by_run(connection, run_id)
+
+    async def list_later(connection: StoreConnection, run_id: RunId) -> list[str]:
+        await gate.wait()
+        return await list_by_run(connection, run_id)
+
+    await fill(database, JOBS)
+    monkeypatch.setattr(row_versions, "list_by_run", list_slowly)
+    before = await read(document, database, None, NOW)
+    monkeypatch.setattr(row_versions, "list_by_run", list_later)
+    await CHANGES["a step"](database)
+    async with asyncio.timeout(60):
+        assert await read(document, database, None, NOW) == before
+        gate.set()
+        while await read(document, database, None, NOW) == before:
+            pass  # the build gets a turn with each read
 
 
 async def test_build_error_is_raised_to_every_reader(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,15 +34,24 @@ class StatusCacheConfig(Struct, frozen=True, kw_only=True):
     max_wait_seconds: float = 0.02
     """How long a reader waits for a build before it gets the previous document."""
     max_staleness_seconds: float = 3.0
-    """Age of the previous document from which a reader waits for the build instead."""
+    """Age of the previous document from which a reader waits for the build instead, if building is fast."""
+    max_slow_staleness_seconds: float = 10.0
+    """The same if building is slow, because there are very many jobs or the machine is busy."""
+
+    def staleness_after(self, build_seconds: float) -> float:
+        """Return the age from which the previous document is not served, after a build that took so long.
+
+        Readers must not wait for every build where each takes a second: they would wait most of the time.
+        """
+        return max(self.max_staleness_seconds, min(6 * build_seconds, self.max_slow_staleness_seconds))
 
     def pause_after(self, build_seconds: float) -> float:
         """Return for how many seconds no other build begins after one that took so long.
 
-        A long build must begin early enough to end before the previous document is too old, or else readers wait for
-        all of it; but building takes at most two thirds of the time.
+        The next build must end before the previous document is too old, although it may take twice as long; but
+        building takes at most two thirds of the time.
         """
-        latest = max(self.max_staleness_seconds - 2 * build_seconds, build_seconds / 2)
+        latest = max(self.staleness_after(build_seconds) - 3 * build_seconds, build_seconds / 2)
         return min((self.build_time_divisor - 1) * build_seconds, latest)
 
 

@@ -19,8 +19,9 @@
 # Three clocks, which must not be confused:
 #
 # * `now` (wall clock, passed in) decides what a line shows, because lines show wall-clock times.
-# * `_fresh_at` (event loop's clock) is when the body was last known to be up to date; after `max_staleness_seconds`
-#   it is not served any more, and readers wait for the build however long it takes.
+# * `_fresh_at` (event loop's clock) is when the body was last known to be up to date; after `_max_staleness` seconds
+#   it is not served any more, and readers wait for the build however long it takes. Those are three seconds, and more
+#   if a build takes long (`staleness_after`).
 # * `_next_build_at` (event loop's clock) limits the share of time that goes into building: after a build of t seconds
 #   no other begins for (build_time_divisor - 1) * t seconds, or fewer if t is long (`pause_after`), whatever changed.
 #   Until then the body counts as fresh.
@@ -109,6 +110,7 @@ class StatusCache:
         """Wall clock; in the distant past while lines that are too old remain."""
         self._fresh_at = 0.0
         """Event loop's clock: when the body was last known to be up to date."""
+        self._max_staleness = self._config.max_staleness_seconds
         self._next_build_at = 0.0
         """Event loop's clock: until then the body is served whatever changed."""
         self._encoded_from: tuple[StatusBody | None, Failure | None] = (None, None)
@@ -137,7 +139,7 @@ class StatusCache:
     async def _get_body(self, database: Database, now: float) -> StatusBody:
         """Return a body that is up to date, or the previous one if the build takes longer than a reader waits."""
         clock = asyncio.get_running_loop().time
-        previous = self._body if clock() - self._fresh_at < self._config.max_staleness_seconds else None
+        previous = self._body if clock() - self._fresh_at < self._max_staleness else None
         max_aged = None if previous is None else self._config.max_aged_lines_per_build
         build = partial(self._refresh, database, now, max_aged)
         deadline = clock() + self._config.max_wait_seconds
@@ -172,7 +174,9 @@ class StatusCache:
                 self._data_version = data_version
             self._body, is_complete = await self._build(database, now, max_aged)
             self._renewed_at = now if is_complete else -max_age
-            self._next_build_at = clock() + self._config.pause_after(clock() - build_started)
+            build_seconds = clock() - build_started
+            self._max_staleness = self._config.staleness_after(build_seconds)
+            self._next_build_at = clock() + self._config.pause_after(build_seconds)
         self._fresh_at = started
 
     async def _update_rows(self, database: Database, now: float) -> None:
