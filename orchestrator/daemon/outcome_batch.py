@@ -6,7 +6,7 @@
 # a batch are the same few for one job and for hundreds:
 #
 #   1. read the facts of all jobs: versions, and for intents the used slots of their accounts
-#   2. decide which outcomes are plain: not stale, and with a slot and a budget that are beyond doubt
+#   2. decide which outcomes are plain: not stale, and intents with a slot, a budget and no hold that are beyond doubt
 #   3. write the plain ones together (outcomes.record_many)
 #   4. record the others one by one, after that, with the queries that a single outcome needs
 #
@@ -15,6 +15,8 @@
 #
 # * There is at most one of each account. Slots, budgets and the rank of runs concern the jobs of one account only; a
 #   second outcome of an account comes in step 4, when the first one is written.
+# * An intent is not plain while its account or its run has a hold, which an operator or a new plan may have set since
+#   the job was loaded: then the job is read again, and its holds decide as they do for its next step.
 # * An intent is not plain while another job of its account waits for a slot, whose run may come first, nor while its
 #   run waits for the values that the provider selects for its first job: of two first jobs in one batch only one may
 #   be submitted.
@@ -30,6 +32,7 @@ from orchestrator.core.account import Account
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.errors import BudgetExceeded, JobLimitReached, StaleJob
 from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.next_action import list_job_holds
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start
 from orchestrator.core.structs import Struct
@@ -103,7 +106,7 @@ def _is_plain(request: RecordRequest, facts: Facts) -> bool:
     if known is None or known.version != job.version - 1:
         return False
     is_pinned = known.pins.get(job.provider, {}) is not None
-    return request.limits_of is None or (not known.ready_jobs and is_pinned)
+    return request.limits_of is None or (not known.ready_jobs and is_pinned and not known.may_be_held)
 
 
 async def _find_blockers(
@@ -149,10 +152,15 @@ async def _record_single(tx: Transaction, request: RecordRequest) -> Outcome | R
 
 
 async def _find_submit_blocker(connection: StoreConnection, request: RecordRequest) -> Refusal | None:
-    """Return why the limits of an intent's account do not allow the job now."""
+    """Return why holds, or the limits of an intent's account, do not allow the job now."""
     account, job, now = request.limits_of, request.job, request.at
     if account is None:
         return None
+    loaded = await jobs.load(connection, job.id)
+    if loaded is None or any(
+        hold.is_active(now) for hold in list_job_holds(loaded.job, loaded.run, loaded.account_state)
+    ):
+        return StaleJob("the job was put on hold while its submission began")
     if reason := await jobs.find_submit_blocker(connection, job, account.max_running_jobs, now):
         return JobLimitReached(reason)
     if account.budget_usd is None:

@@ -202,9 +202,14 @@ class ProviderSteps:
         if job.remote_job_id:  # selected by an operator
             return await self._adopt(loaded, connection)
         remote = select_remote_job(job, await connection.provider.find_jobs(_build_job_order(loaded)))
-        if remote is None:
+        if remote is not None:
+            return link_remote_job(job, remote, now=self._clock.now(), delay=0)
+        if job.cancel_asked:
             return advance(job, JobEvent.CANCELLED, now=self._clock.now())
-        return link_remote_job(job, remote, now=self._clock.now(), delay=0)
+        # The next intent is counted, and its limits are checked, as if there had been none.
+        changes = {"intent_until": None, "submitted_at": None}
+        outcome = advance(job, JobEvent.SUBMIT_WITHDRAWN, now=self._clock.now(), **changes)
+        return replace(outcome, detail="no remote job was created; holds, limits and budgets apply again")
 
     async def poll(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
         """Read the state of the remote job, and its losses when they are due."""

@@ -181,6 +181,7 @@ class Reconciler:
             run_started=loaded.run.started_at is not None,
             has_free_slot=connection is not None and loaded.used_slots < connection.account.max_running_jobs,
             holds=act.list_job_holds(loaded.job, loaded.run, loaded.account_state),
+            is_submission_void=act.is_submission_void(loaded.job, loaded.run, self._clock.now()),
         )
 
     async def _execute(

@@ -28,7 +28,8 @@ docs/states.md is generated from this module.
 # Three consequences of that for the table:
 #
 # * SUBMITTING has no transition on a requested cancel. The create may have happened, so the remote job is resolved
-#   first: the cancel then goes through QUEUED (cancel at the provider) or to CANCELLED (nothing was created).
+#   first: the cancel then goes through QUEUED (cancel at the provider) or to CANCELLED (nothing was created). In the
+#   same way a job goes back to READY that may not be created any more, because its run was held or replaced.
 # * CANCELLING still accepts success and failure: a provider may finish a job before it handles the cancel.
 # * READY cannot fail: nothing is sent in it. Its next step writes the intent and thereby leaves it.
 #
@@ -75,6 +76,7 @@ class JobEvent(StrEnum):
     FILE_ASSUMED_READY = "file assumed ready"
     FILE_REFUSED = "file refused"
     SUBMIT_STARTED = "submit started"
+    SUBMIT_WITHDRAWN = "submit withdrawn"
     REMOTE_CREATED = "remote job created"
     REMOTE_STARTED = "remote started"
     REMOTE_SUCCEEDED = "remote succeeded"
@@ -132,6 +134,7 @@ TRANSITIONS: Final[dict[JobState, dict[JobEvent, JobState]]] = {
     },
     JobState.SUBMITTING: {
         JobEvent.REMOTE_CREATED: JobState.QUEUED,
+        JobEvent.SUBMIT_WITHDRAWN: JobState.READY,
         JobEvent.CANCELLED: JobState.CANCELLED,
         JobEvent.FAILED: JobState.FAILED,
     },

@@ -22,11 +22,15 @@
 # same rule exists a second time, in SQL, for the counts of the dashboard: `JobsQuery` in
 # store/queries/job_search_sql.py. A change here has to be made there; a test compares the two.
 #
+# A job in SUBMITTING may wait for hours for its next attempt, if the provider's limit for the day is reached. Its run
+# may be held or replaced meanwhile, or the month of a budget may end. `is_submission_void` finds this: the job is
+# looked up once more, and if nothing was created, it goes back to READY, where holds and limits apply again.
+#
 # The actions fall into two groups. Idle, Wait and CancelLocally need no provider. All others call the provider and
 # need the account's connection; SubmitJob and UploadFiles write an intent before their call, because they create
 # something. SubmitJob always looks the remote job up by its tag first, so it is also the right action after a crash
-# in SUBMITTING. ResolveRemoteJob only looks up and never creates: for a requested cancel, and for a remote job that
-# an operator chose.
+# in SUBMITTING. ResolveRemoteJob only looks up and never creates: for a requested cancel, for a job that may not be
+# created any more, and for a remote job that an operator chose.
 
 from __future__ import annotations
 
@@ -37,6 +41,7 @@ from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.core.plans.budget import month_start
 from orchestrator.core.structs import Struct
 
 INTENT_STATES = frozenset({JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING})
@@ -84,7 +89,7 @@ class CancelRemoteJob(Struct, frozen=True):
 
 
 class ResolveRemoteJob(Struct, frozen=True):
-    """Find the remote job without creating one: a cancel was requested, or an operator chose a remote job."""
+    """Find the remote job without creating one: it may not be created any more, or an operator chose a remote job."""
 
 
 LocalAction = Idle | Wait | CancelLocally
@@ -105,6 +110,7 @@ class JobContext(Struct, frozen=True, kw_only=True):
     run_started: bool = True  # jobs are submitted; False while files are only uploaded
     has_free_slot: bool = True  # the account runs fewer jobs than allowed
     holds: tuple[Hold, ...] = ()  # all holds that apply, see `list_job_holds`
+    is_submission_void: bool = False  # an intent to submit does not count any more, see `is_submission_void`
 
 
 def list_job_holds(job: Job, run: Run, account_state: AccountState) -> tuple[Hold, ...]:
@@ -113,6 +119,16 @@ def list_job_holds(job: Job, run: Run, account_state: AccountState) -> tuple[Hol
     if job.state in UNSUBMITTED_STATES:
         holds += [*run.holds, None if run.current else SUPERSEDED_HOLD]
     return tuple(hold for hold in holds if hold)
+
+
+def is_submission_void(job: Job, run: Run, now: float) -> bool:
+    """Return whether an intent to submit the job, written before, may not be renewed now.
+
+    A budget for the month counts a job in the month of its intent.
+    """
+    if not run.current or any(hold.is_active(now) for hold in run.holds):
+        return True
+    return job.submitted_at is not None and month_start(job.submitted_at) < month_start(now)
 
 
 def can_use_slot(job: Job, run: Run, now: float) -> bool:
@@ -149,7 +165,7 @@ def _next_step(job: Job, context: JobContext) -> Action:
         case JobState.READY:
             return SubmitJob() if context.run_started and context.has_free_slot else Idle()
         case JobState.SUBMITTING:
-            return ResolveRemoteJob() if job.remote_job_id else SubmitJob()
+            return ResolveRemoteJob() if job.remote_job_id or context.is_submission_void else SubmitJob()
         case JobState.QUEUED | JobState.RUNNING:
             return PollRemoteJob()
         case JobState.CANCELLING:

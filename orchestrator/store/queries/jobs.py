@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -77,6 +78,8 @@ class RecordFacts(Struct, frozen=True, kw_only=True):
     """Other jobs of the account that wait for a slot; 0 if the account was not counted."""
     pins: Mapping[str, PinnedValues | None]
     """Of the job's run; empty if the account was not counted."""
+    may_be_held: bool
+    """Whether the account or the run has a hold, or does not count any more; False if the account was not counted."""
 
 
 async def load(connection: StoreConnection, job_id: JobId) -> LoadedJob | None:
@@ -105,13 +108,15 @@ async def get_record_facts(
     if not counted:  # most batches are polls, which need the version only
         rows = (await connection.execute(_SELECT_VERSIONS, {"ids": list(ids)})).all()
         return {
-            JobId(job_id): RecordFacts(version=version, used_slots=0, ready_jobs=0, pins={})
+            JobId(job_id): RecordFacts(version=version, used_slots=0, ready_jobs=0, pins={}, may_be_held=False)
             for job_id, version in rows
         }
     values = {"ids": list(ids), "counted": list(counted)}
     return {
-        JobId(job_id): RecordFacts(version=version, used_slots=used or 0, ready_jobs=ready or 0, pins=pins or {})
-        for job_id, version, used, ready, pins in (await connection.execute(_SELECT_FACTS, values)).all()
+        JobId(job_id): RecordFacts(
+            version=version, used_slots=used or 0, ready_jobs=ready or 0, pins=pins or {}, may_be_held=bool(held)
+        )
+        for job_id, version, used, ready, pins, held in (await connection.execute(_SELECT_FACTS, values)).all()
     }
 
 
@@ -148,7 +153,7 @@ async def count_used_slots(connection: StoreConnection, account: str) -> int:
 
 
 async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int, now: float) -> str | None:
-    """Return why the job may not be submitted now, or None when it may. Call it in the transaction of the intent."""
+    """Return why the job has to wait for a slot, or None. Call it in the transaction of the intent."""
     used = await count_used_slots(connection, job.account)
     if used >= slots:
         return NO_SLOT_REASON
@@ -313,6 +318,12 @@ def _count_if_counted(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
     return case((any_of(jobs.c.id, "counted"), others.scalar_subquery()))
 
 
+_may_be_held = or_(
+    account_table.c.hold.is_not(None),
+    account_table.c.removed_at.is_not(None),
+    run_table.c.hold.is_not(None),
+    run_table.c.current.is_(False),
+)
 _SELECT_FACTS = (
     select(
         jobs.c.id,
@@ -320,8 +331,10 @@ _SELECT_FACTS = (
         _count_if_counted(_slots.c.state.in_(AT_PROVIDER_STATES)),
         _count_if_counted(_slots.c.state == JobState.READY, _slots.c.id != jobs.c.id),
         case((any_of(jobs.c.id, "counted"), run_table.c.pins)),
+        case((any_of(jobs.c.id, "counted"), _may_be_held)),
     )
     .join(run_table, run_table.c.id == jobs.c.run_id)
+    .join(account_table, account_table.c.name == jobs.c.account)
     .where(any_of(jobs.c.id, "ids"))
 )
 _LOAD = (

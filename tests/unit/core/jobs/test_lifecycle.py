@@ -33,6 +33,7 @@ processing  gave up             failed
 ready       submit started      submitting
 ready       cancelled           cancelled
 submitting  remote job created  queued
+submitting  submit withdrawn    ready
 submitting  cancelled           cancelled
 submitting  gave up             failed
 queued      remote started      running

@@ -1,0 +1,198 @@
+"""A job that may not be created any more is not created, neither between two attempts nor while an intent is written.
+
+The provider's limit for the day is reached at the first create, so the job waits in SUBMITTING for its next attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from reconciler_values import make_reconciler, ready_job, verify_accounts
+from store_values import RUN, fill, id_of, read_job
+
+from orchestrator.app import SystemClock
+from orchestrator.control.accounts import hold_accounts, release_accounts
+from orchestrator.core.errors import DailyLimitReached
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.plans.budget import CommittedSpend, month_start
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
+from orchestrator.providers.base import Deadline, JobOrder
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import costs, jobs, runs
+
+LAST_EVENING = datetime(2027, 1, 31, 23, 50, tzinfo=UTC).timestamp()
+OTHER_RUN = RunId("run-of-other-chats")
+Change = Callable[[Database], Awaitable[object]]
+
+
+class MovedClock(SystemClock):
+    """A clock that stands where a test puts it."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def now(self) -> float:
+        return self.at
+
+
+class LimitedProvider:
+    """A provider that refuses the first creates. A lost job was created, and its refusal was not true."""
+
+    capabilities = SimpleNamespace(losses=False, checkpoints=False)
+
+    def __init__(self, *, refusals: int = 1, loses: bool = False) -> None:
+        self.created: list[str] = []
+        self._refusals = refusals
+        self._loses = loses
+        self._jobs: dict[str, RemoteJob] = {}
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        return [remote for tag, remote in self._jobs.items() if tag == order.tag]
+
+    async def create_job(self, order: JobOrder, _deadline: Deadline) -> RemoteJob:
+        refused, self._refusals = self._refusals > 0, self._refusals - 1
+        if not refused or self._loses:
+            self.created.append(order.tag)
+            self._jobs[order.tag] = RemoteJob(
+                id=f"ftjob-{order.tag}",
+                status=RemoteJobStatus.PENDING,
+                raw_status="queued",
+                training_file=order.training_file,
+                base_model=order.spec.base_model,
+            )
+        if refused:
+            raise DailyLimitReached("no more jobs today")
+        return self._jobs[order.tag]
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        return next(remote for remote in self._jobs.values() if remote.id == remote_job_id)
+
+
+async def replace_run(database: Database) -> None:
+    """Other chats: another run is the current one."""
+    await fill(
+        database, [replace(ready_job("acme", "job-of-other-chats"), run_id=OTHER_RUN)], replace(RUN, id=OTHER_RUN)
+    )
+
+
+async def hold_run(database: Database) -> None:
+    """The plan has become more expensive than the file allows."""
+    held = replace(RUN, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "It is too expensive.", "Approve it."))
+    await database.write(lambda tx: runs.save(tx, held))
+
+
+async def hold_account(database: Database) -> None:
+    await hold_accounts(database, ["acme"], reason="stop", by="operator", now=LAST_EVENING)
+
+
+async def submit(database: Database, remote: LimitedProvider, clock: MovedClock) -> Job:
+    """Submit a job once, and return it as it waits for its next attempt."""
+    now = clock.now()
+    job = replace(ready_job("acme", id_of("acme")), estimated_usd=50.0, wake_at=now, created_at=now, state_since=now)
+    await fill(database, [job])
+    await verify_accounts(database, ["acme"])
+    await make_reconciler(database, {"acme": remote}, clock=clock).handle(job.id)
+    waiting = await read_job(database, "acme")
+    assert waiting.state is JobState.SUBMITTING
+    assert waiting.wake_at is not None
+    return waiting
+
+
+async def load(database: Database, job_id: JobId) -> Job:
+    async with database.read() as connection:
+        return (await jobs.get_many(connection, [job_id]))[job_id]
+
+
+@pytest.mark.parametrize("change", [replace_run, hold_run])
+async def test_job_of_a_held_or_replaced_run_is_not_created_at_its_next_attempt(
+    database: Database, change: Change
+) -> None:
+    clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider()
+    waiting = await submit(database, remote, clock)
+    await change(database)
+    clock.at = (waiting.wake_at or 0) + 1
+    await make_reconciler(database, {"acme": remote}, clock=clock).handle(waiting.id)
+    job = await load(database, waiting.id)
+    assert (job.state, job.submitted_at, job.intent_until) == (JobState.READY, None, None)
+    assert remote.created == []
+
+
+async def test_job_that_was_created_all_the_same_is_found(database: Database) -> None:
+    clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider(loses=True)
+    waiting = await submit(database, remote, clock)
+    await hold_run(database)
+    clock.at = (waiting.wake_at or 0) + 1
+    await make_reconciler(database, {"acme": remote}, clock=clock).handle(waiting.id)
+    job = await load(database, waiting.id)
+    assert (job.state, job.remote_job_id) == (JobState.QUEUED, f"ftjob-{job.tag}")
+    assert len(remote.created) == 1
+
+
+async def test_job_is_created_once_its_run_is_current_again(database: Database) -> None:
+    clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider()
+    waiting = await submit(database, remote, clock)
+    await hold_run(database)
+    clock.at = (waiting.wake_at or 0) + 1
+    reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
+    await reconciler.handle(waiting.id)
+    await database.write(lambda tx: runs.save(tx, RUN))
+    await database.write(lambda tx: jobs.wake_unsubmitted(tx, RUN.id, clock.at))
+    await reconciler.handle(waiting.id)
+    assert (await load(database, waiting.id)).state is JobState.QUEUED
+    assert len(remote.created) == 1
+
+
+@pytest.mark.parametrize(("budget_usd", "created"), [(60.0, 1), (40.0, 0)])
+async def test_job_that_waits_until_the_next_month_counts_in_that_month(
+    database: Database, budget_usd: float, created: int
+) -> None:
+    """With the limits of that month: the budget was larger when the job was first submitted."""
+    clock, remote = MovedClock(LAST_EVENING), LimitedProvider()
+    waiting = await submit(database, remote, clock)
+    clock.at = (waiting.wake_at or 0) + 1
+    assert month_start(clock.at) > LAST_EVENING
+    await make_reconciler(database, {"acme": remote}, budget_usd, clock=clock).handle(waiting.id)
+    assert len(remote.created) == created
+    async with database.read() as connection:
+        spent = await costs.get_committed(connection, "acme", RUN.id, month_start(clock.at))
+    assert spent == CommittedSpend(total=50.0 * created, month=50.0 * created, run=50.0 * created)
+
+
+@pytest.mark.parametrize("change", [replace_run, hold_run, hold_account])
+async def test_hold_that_comes_before_the_intent_stops_the_create(database: Database, change: Change) -> None:
+    clock, remote = MovedClock(LAST_EVENING), LimitedProvider(refusals=0)
+    job = replace(ready_job("acme", id_of("acme")), wake_at=LAST_EVENING)
+    await fill(database, [job])
+    await verify_accounts(database, ["acme"])
+    reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
+    load_job = reconciler._load
+
+    async def load_before_change(job_id: JobId) -> jobs.LoadedJob | None:
+        loaded = await load_job(job_id)
+        await change(database)
+        return loaded
+
+    reconciler._load = load_before_change
+    await reconciler.handle(job.id)
+    assert remote.created == []
+    assert (await load(database, job.id)).state is JobState.READY
+
+
+async def test_released_job_is_created(database: Database) -> None:
+    clock, remote = MovedClock(LAST_EVENING), LimitedProvider(refusals=0)
+    job = replace(ready_job("acme", id_of("acme")), wake_at=LAST_EVENING)
+    await fill(database, [job])
+    await hold_account(database)
+    reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
+    await reconciler.handle(job.id)
+    assert remote.created == []
+    await release_accounts(database, ["acme"], by="operator", now=LAST_EVENING)
+    await verify_accounts(database, ["acme"])
+    await reconciler.handle(job.id)
+    assert len(remote.created) == 1
