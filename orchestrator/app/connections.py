@@ -87,8 +87,8 @@ class Connections:
         """`folder` is the base of relative key paths, and `max_in_flight` limits concurrent requests.
 
         `clock` measures durations. `on_response` is called with every HTTP response. `child_processes` owns the
-        commands that print keys. `find_identity` returns the verified identity of an account, to which a new key must
-        belong.
+        commands that print keys. `find_identity` returns the last verified identity of an account, to which a new key
+        must belong.
         """
         self.by_name: dict[str, ProviderConnection] = {}
         self.observer = NULL_OBSERVER  # receives the calls of connections that are created after it was set
@@ -142,15 +142,25 @@ class Connections:
 
         After a refusal the key is read again, because it may have been replaced. Raises ProviderError.
         """
-        name = connection.account.name
         try:
-            identity = await connection.verify_identity()
+            identity = await self._verify(connection)
         except AccountError:
             provider = connection.provider
             if not isinstance(provider, RenewingProvider) or await provider.renew(provider.current) is None:
                 raise
-            identity = await connection.verify_identity()
-        return self.by_name.get(name, connection), identity
+            identity = await self._verify(connection)
+        return self.by_name.get(connection.account.name, connection), identity
+
+    async def _verify(self, connection: ProviderConnection) -> AccountIdentity:
+        """Return the owner of the key. Raises WrongOrganization if it is another one than the file names, or before.
+
+        A running job would seem to be lost otherwise, and the next one would be trained in the wrong organisation.
+        """
+        identity = await connection.verify_identity()
+        account = connection.account
+        if known := await self._find_identity(account.name):
+            identity.check(replace(account, organization=known.organization, project=known.project))
+        return identity
 
     async def _renew_key(self, used: ProviderConnection) -> ProviderConnection | None:
         """Read the account's key again and verify it. Returns None if it has not changed. Raises ProviderError."""
@@ -167,9 +177,7 @@ class Connections:
         if key.fingerprint == used.key_fingerprint:
             return None
         renewed = self._connect_with_key(account, key)
-        identity = await renewed.verify_identity()
-        if verified := await self._find_identity(account.name):
-            identity.check(replace(account, organization=verified.organization, project=verified.project))
+        await self._verify(renewed)
         current = self.by_name.get(account.name)
         if current and isinstance(current.provider, RenewingProvider) and current.provider.current is used:
             self.by_name[account.name] = replace(current, key_fingerprint=key.fingerprint)

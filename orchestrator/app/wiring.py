@@ -135,12 +135,13 @@ class App:
             return await accounts.list_all(connection)
 
     async def _find_identity(self, name: str) -> AccountIdentity | None:
-        """Return the verified identity of an account, or None if it must be verified again."""
+        """Return the identity that an account had when its key was last verified; None if it never was.
+
+        Also while it must be verified again, after a release for instance: another key must not change the owner.
+        """
         async with self.database.read() as connection:
             state = (await accounts.get_many(connection, [name])).get(name)
-        if state is None or state.verified_at is None:
-            return None
-        return AccountIdentity(state.organization, state.project)
+        return None if state is None else AccountIdentity(state.organization, state.project)
 
     async def list_events(self, account: str) -> list[EventData]:
         """Return the events of an account, oldest first. Raises ConfigError for an unknown name."""

@@ -46,6 +46,10 @@ class ListedAccount(Struct, frozen=True):
     @property
     def definition(self) -> str:
         """The digest of everything that determines which key is used where."""
+        return self.define_with_key(self.key_fingerprint)
+
+    def define_with_key(self, key_fingerprint: str) -> str:
+        """Return the definition that the account would have with another key."""
         account = self.account
         # A proxy is part of the digest only where the file names one: the digests of all other accounts must stay as
         # they were, or an upgrade would verify every account again.
@@ -56,7 +60,7 @@ class ListedAccount(Struct, frozen=True):
         if self.missing_key:  # two accounts without a key are not the same account
             proxy.append(f"no key: {account.name}")
         return digest(
-            account.provider, account.base_url, account.organization, account.project, self.key_fingerprint, *proxy
+            account.provider, account.base_url, account.organization, account.project, key_fingerprint, *proxy
         )
 
 
@@ -202,13 +206,16 @@ def _build_account_state(entry: ListedAccount, before: AccountState | None) -> A
             before = replace(before, hold=None, verified_at=None)
         same = before.labels == account.labels and before.removed_at is None
         return before if same else replace(before, labels=account.labels, removed_at=None)
+    # A new key of the same account must belong to the owner of the old one. A new owner is named in the file.
+    same_account = before is not None and before.definition == entry.define_with_key(before.key_fingerprint)
+    owner = before if before is not None and same_account else account
     fresh = AccountState(
         name=account.name,
         provider=account.provider,
         definition=definition,
         key_fingerprint=entry.key_fingerprint,
-        organization=account.organization,
-        project=account.project,
+        organization=account.organization or owner.organization,
+        project=account.project or owner.project,
         labels=account.labels,
     )
     operator_hold = before.hold if before and before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None

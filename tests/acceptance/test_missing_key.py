@@ -30,3 +30,32 @@ def test_missing_key_holds_its_account_until_the_key_exists(site: Site, sandbox:
     assert "key.found" in serving.output()
     assert serving.stop().code == 0
     assert sandbox.count_files_and_jobs() == dict.fromkeys(("one", "two", "late"), (1, 1))
+
+
+def test_key_of_another_organisation_loses_no_job_and_trains_nothing_there(
+    site: Site, sandbox: SandboxProcess
+) -> None:
+    """Its jobs are unknown there. They are not lost, and the right key is enough to go on."""
+    sandbox.set_faults({"kind": "server_error", "operations": ["jobs.retrieve"], "accounts": ["one"]})
+    site.write_accounts("one", "two")
+    serving = site.start("serve", "--port", "0")
+    eventually(lambda: site.jobs().get("one", {}).get("remote_job_id"), "the remote job")
+    (site.folder / "keys" / "one").unlink()
+    with (site.folder / "accounts.toml").open("a") as file:
+        file.write("# edited\n")
+    eventually(lambda: find_error(site) == "key_missing", "the hold of the account without a key")
+    site.write_key("one", "sandbox-stranger")
+    eventually(lambda: find_error(site) == "wrong_organization", "the hold of the account with a wrong key")
+    sandbox.set_faults()
+    site.write_key("one", "sandbox-one")
+    assert site.run("release", "one").code == 0
+    eventually(lambda: site.jobs()["one"]["state"] == "succeeded", "the model in the right organisation")
+    assert "one" in site.jobs()["one"]["fine_tuned_model"]
+    assert serving.stop().code == 0
+    assert "stranger" not in {name for name, counts in sandbox.count_files_and_jobs().items() if any(counts)}
+
+
+def find_error(site: Site) -> str | None:
+    """The kind of the error that is shown for the first account."""
+    error = site.jobs()["one"]["error"]
+    return error["kind"] if error else None

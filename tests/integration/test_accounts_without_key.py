@@ -61,6 +61,19 @@ async def test_account_is_held_while_its_key_is_missing(database: Database) -> N
     assert told == [("held", MISSING.reason), ("released", "the key is there")]
 
 
+@pytest.mark.parametrize(("named", "owner"), [(None, "org-a"), ("org-b", "org-b")])
+async def test_owner_of_a_new_key_is_that_of_the_old_one_unless_the_file_names_another(
+    database: Database, named: str | None, owner: str
+) -> None:
+    account = replace(ACCOUNTS[0], organization=None)
+    await control.sync_accounts(database, [ListedAccount(account, "fp-old")], now=NOW)
+    verified_state = replace(await standing(database, "acme"), organization="org-a", verified_at=NOW)
+    await database.write(lambda tx: accounts.save(tx, verified_state))
+    await control.sync_accounts(database, [ListedAccount(replace(account, organization=named), "fp-new")], now=NOW + 1)
+    found = await standing(database, "acme")
+    assert (found.key_fingerprint, found.organization, found.verified_at) == ("fp-new", owner, None)
+
+
 async def test_operator_hold_stays_when_the_key_appears(database: Database) -> None:
     await control.sync_accounts(database, WITH_KEY, now=NOW)
     await control.hold_accounts(database, ["acme"], reason="wait", by="me", now=NOW)

@@ -156,6 +156,29 @@ async def test_a_key_of_another_organisation_creates_nothing(tmp_path: Path, kno
     assert server.count("POST /fine_tuning/jobs", NEW) == 0
 
 
+@pytest.mark.parametrize("is_corrected", [False, True])
+async def test_account_is_not_verified_with_a_key_of_another_organisation(
+    tmp_path: Path, *, is_corrected: bool
+) -> None:
+    """The key is read again: it may have been corrected since the connection was made."""
+    server = OneKeyProvider()
+    server.accepted = OLD
+    server.organizations[OLD] = "org-b"
+    (tmp_path / "key").write_text(NEW if is_corrected else OLD)
+
+    async def find_identity(account: str) -> AccountIdentity:
+        server.accepted = NEW if is_corrected else OLD
+        return AccountIdentity("org-a")
+
+    async with connected(tmp_path, server, find_identity=find_identity) as (connections, connection):
+        if is_corrected:
+            current, identity = await connections.identify(connection)
+            assert (current.key_fingerprint, identity.organization) == (Secret(NEW).fingerprint, "org-a")
+        else:
+            with pytest.raises(WrongOrganization, match="org-b, not to org-a"):
+                await connections.identify(connection)
+
+
 async def test_create_with_an_expired_intent_is_not_repeated(tmp_path: Path) -> None:
     server, boottime = OneKeyProvider(), [0.0]
     (tmp_path / "key").write_text(NEW)

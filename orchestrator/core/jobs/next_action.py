@@ -16,6 +16,8 @@
 #   2. Cancel. It comes before the holds, because a held job can be cancelled, and cancelling saves money.
 #   3. Holds. While one is active the job is idle; the caller wakes it at the end of a hold that has one.
 #   4. The state. One arm for each state; `assert_never` makes mypy report a state without an arm.
+#   5. The key. Before anything is sent with a key that was not verified, it is: with the key of another organisation
+#      the files and remote jobs of an account are unknown, which would look as if the provider had deleted them.
 #
 # Which holds apply is decided by `list_job_holds`. Holds of the run (price, moderation, a newer run) stop only jobs
 # that are not submitted: once the provider has the job, its money is committed, and the job has to be polled. The
@@ -148,16 +150,16 @@ def next_action(job: Job, context: JobContext, now: float) -> Action:
     if job.state in INTENT_STATES and now < intent_end:
         return Wait(intent_end)
     if job.cancel_asked:
-        return _next_cancel_step(job.state)
-    if any(hold.is_active(now) for hold in context.holds):
+        step = _next_cancel_step(job.state)
+    elif any(hold.is_active(now) for hold in context.holds):
         return Idle()
-    return _next_step(job, context)
+    else:
+        step = _next_step(job, context)
+    return step if context.account_verified or isinstance(step, LocalAction) else VerifyAccount()
 
 
 def _next_step(job: Job, context: JobContext) -> Action:
     match state := job.state:
-        case JobState.PLANNED if not context.account_verified:
-            return VerifyAccount()
         case JobState.PLANNED | JobState.UPLOADING:
             return UploadFiles()
         case JobState.PROCESSING:

@@ -25,6 +25,7 @@ from orchestrator.core.jobs.next_action import (
     VerifyAccount,
     Wait,
     can_use_slot,
+    is_submission_void,
     list_job_holds,
     next_action,
 )
@@ -58,19 +59,16 @@ SITUATIONS = list(product(JobState, [False, True], HOLDS, [False, True], [False,
 def expected(
     state: JobState, cancel: bool, held: bool, under_way: bool, verified: bool, started: bool, slot: bool
 ) -> Action:
-    """The rules in words: an intent first, then a cancel, then a hold, then verification, start and slot."""
+    """The rules in words: an intent first, then a cancel, then a hold, then start and slot, then verification."""
     if under_way and state in {JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING}:
         return Wait(NOW + 10 + INTENT_GRACE_SECONDS)
     go_on, wind_down = ACTIONS[state]
-    if cancel:
-        return wind_down
-    if held:
+    if held and not cancel:
         return Idle()
-    if state is JobState.PLANNED and not verified:
-        return VerifyAccount()
-    if state is JobState.READY and not (started and slot):
+    if state is JobState.READY and not (started and slot) and not cancel:
         return Idle()
-    return go_on
+    action = wind_down if cancel else go_on
+    return action if verified or action in {Idle(), CancelLocally()} else VerifyAccount()
 
 
 @pytest.mark.parametrize("state", JobState)
@@ -96,6 +94,26 @@ def test_intent_lasts_until_its_deadline_and_grace_period(state: JobState, cance
 def test_selected_remote_job_is_checked_and_nothing_is_created(cancel: bool) -> None:
     chosen = a_job(JobState.SUBMITTING, remote_job_id="ftjob-1", cancel_asked=cancel)
     assert next_action(chosen, ALL_WELL, NOW) == ResolveRemoteJob()
+
+
+@pytest.mark.parametrize(
+    ("run_changes", "submitted_at", "is_void"),
+    [
+        ({}, NOW, False),
+        ({}, None, False),
+        ({}, NOW - 32 * 86_400, True),  # in another month
+        ({"current": False}, NOW, True),
+        ({"hold": PERMANENT_HOLD}, NOW, True),
+        ({"hold": Hold("quota", "r", "h", NOW)}, NOW, False),
+    ],
+)
+def test_submission_that_is_void_is_not_repeated(
+    run_changes: dict[str, Any], submitted_at: float | None, *, is_void: bool
+) -> None:
+    job = a_job(JobState.SUBMITTING, submitted_at=submitted_at)
+    assert is_submission_void(job, a_run(**run_changes), NOW) is is_void
+    expected = ResolveRemoteJob() if is_void else SubmitJob()
+    assert next_action(job, JobContext(is_submission_void=is_void), NOW) == expected
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
