@@ -345,12 +345,20 @@ class Failure(Struct, frozen=True):
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
 
     def redacted(self, redact: Redactor) -> Failure:
-        """Return a copy whose message holds no key, is cut to 500 characters, and can be stored in PostgreSQL.
+        """Return a copy without keys in message and hint, for the database. The message is cut to 500 characters.
 
-        A provider may return any text: a lone surrogate cannot be encoded, and a NUL cannot be stored.
+        A hint may name ids of the provider, so it needs the same care as the message.
         """
         message = redact.truncate(self.message, MAX_MESSAGE_LENGTH)
-        return replace(self, message=message.encode(errors="replace").decode().replace("\0", ""))
+        return replace(self, message=remove_unstorable(message), hint=remove_unstorable(redact(self.hint)))
+
+
+def remove_unstorable(text: str) -> str:
+    """Return the text in a form that PostgreSQL can store.
+
+    A provider may return any text: a lone surrogate cannot be encoded, and a NUL cannot be stored.
+    """
+    return text.encode(errors="replace").decode().replace("\0", "")
 
 
 def list_error_kinds(base: type[OrchestratorError] = OrchestratorError) -> list[tuple[str, str, str]]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from orchestrator.core.errors import Failure
-from orchestrator.core.structs import Struct, asdict
+from orchestrator.core.errors import Failure, remove_unstorable
+from orchestrator.core.secret import Redactor
+from orchestrator.core.structs import Struct, asdict, replace
 
 
 class HoldKind(StrEnum):
@@ -125,6 +126,10 @@ class Hold(Struct, frozen=True):
     def from_dict(cls, values: Mapping[str, Any] | None) -> Self | None:
         """Build a hold from the values of `as_dict`; None stays None."""
         return cls(**values) if values else None
+
+    def redacted(self, redact: Redactor) -> Hold:
+        """Return a copy whose reason and hint hold no key and can be stored."""
+        return replace(self, reason=remove_unstorable(redact(self.reason)), hint=remove_unstorable(redact(self.hint)))
 
     def is_active(self, now: float) -> bool:
         """Return whether the hold still applies at `now` (epoch seconds)."""

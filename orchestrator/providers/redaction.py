@@ -88,6 +88,7 @@ def _redact_fields(value: Struct, redact: Redactor) -> Struct:
 def _redact_error(error: OrchestratorError, redact: Redactor) -> None:
     error.message = redact.truncate(error.message, MAX_PROVIDER_TEXT_CHARACTERS)
     error.args = (error.message,)
+    error.hint = redact.truncate(error.hint, MAX_PROVIDER_TEXT_CHARACTERS)  # it may name remote jobs or files
     if isinstance(error, ProviderError):
         error.request_id = redact_value(error.request_id, redact)
         error.code = redact_value(error.code, redact)

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.account_state import AccountUpdate
+from orchestrator.core.account_state import AccountHeld, AccountUpdate
 from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.checkpoint import Checkpoint
@@ -76,16 +76,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     def redacted(self, redact: Redactor, *, replica: str) -> Outcome:
         """Return a copy without keys in the provider's texts, recorded in the name of this replica."""
-        job = self.job
+        job, update = self.job, self.account_update
         return replace(
             self,
             job=replace(
                 job,
                 failure=job.failure and job.failure.redacted(redact),
                 warning=job.warning and job.warning.redacted(redact),
+                hold=job.hold and job.hold.redacted(redact),
                 replica=replica,
             ),
             failure=self.failure and self.failure.redacted(redact),
+            account_update=AccountHeld(update.hold.redacted(redact)) if isinstance(update, AccountHeld) else update,
         )
 
 

@@ -81,7 +81,7 @@ class Echo:
         raise RequestRejected(f"no {KEY}", request_id=f"req-{KEY}", code=KEY)
 
     async def find_jobs(self, order: object) -> list[RemoteJob]:
-        raise AmbiguousRemoteJob(f"ftjob-{KEY} and another")
+        raise AmbiguousRemoteJob(f"ftjob-{KEY} and another", hint=f"`orchestrator adopt 0123 ftjob-{KEY}`")
 
 
 def provider() -> Provider:
@@ -114,6 +114,7 @@ async def test_an_error_holds_no_key() -> None:
     with pytest.raises(AmbiguousRemoteJob) as other:
         await provider().find_jobs(cast(Any, None))
     assert KEY not in str(other.value)
+    assert other.value.hint == f"`orchestrator adopt 0123 ftjob-{LABEL}`"
 
 
 async def test_upload_with_a_key_in_its_ids_is_not_stored() -> None:

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 from core_values import NOW, PERMANENT_HOLD, a_job
 
+from orchestrator.core.account_state import AccountHeld
 from orchestrator.core.errors import (
     Failure,
     IllegalTransition,
@@ -223,18 +224,35 @@ def test_recorded_outcome_holds_no_key_and_names_its_replica() -> None:
     key = "sk-proj-0123456789abcdef"
     redact = Redactor()
     redact.add(Secret(key))
-    leak = replace(FAILURE, message=f"wrong key {key}")
+    leak = replace(FAILURE, message=f"wrong key {key}", hint=f"adopt {key}")
 
-    outcome = hold_job(replace(MADE, warning=leak, failure=leak), Hold("ambiguous", f"two {key}", "choose"))
+    outcome = hold_job(
+        replace(MADE, warning=leak, failure=leak), Hold("ambiguous", f"two {key}", f"adopt {key}", NOW)
+    )
     safe = outcome.redacted(redact, replica="r-1")
 
     assert safe.failure is not None
     assert safe.job.failure is not None
     assert safe.job.warning is not None
     for failure in (safe.failure, safe.job.failure, safe.job.warning):
-        assert key not in failure.message
-        assert "[key " in failure.message
+        for text in (failure.message, failure.hint):
+            assert key not in text
+            assert "[key " in text
+    label = f"[key {Secret(key).fingerprint}]"
+    assert safe.job.hold == Hold("ambiguous", f"two {label}", f"adopt {label}", NOW)
     assert (safe.job.replica, safe.job.version, safe.label) == ("r-1", outcome.job.version, outcome.label)
+
+
+def test_recorded_hold_of_an_account_holds_no_key() -> None:
+    key = "sk-proj-0123456789abcdef"
+    redact = Redactor()
+    redact.add(Secret(key))
+    label = f"[key {Secret(key).fingerprint}]"
+    update = AccountHeld(Hold("authentication_failed", f"wrong key {key}", f"replace {key}"))
+
+    safe = replace(sleep_until(MADE, None), account_update=update).redacted(redact, replica="r-1")
+
+    assert safe.account_update == AccountHeld(Hold("authentication_failed", f"wrong key {label}", f"replace {label}"))
 
 
 def test_outcome_without_a_failure_stays_without_one() -> None:
