@@ -10,7 +10,8 @@
 # guarantees. So a request whose response was lost is never paid for twice.
 #
 # Providers are not consistent with themselves: a list or a read may lag behind a create by seconds. Therefore:
-#   * a 404 for a known job fails the job only after MAX_CONSECUTIVE_404 polls in a row
+#   * a 404 for a known job fails the job only after more than MAX_CONSECUTIVE_404 polls in a row: a failed job is not
+#     polled again, and its remote job may still run and cost money
 #   * a create that is rejected while its file is not ready is retried (`_find_unready_file`); a rejected create
 #     certainly created nothing, so without such a file the job has failed
 #   * the size of an uploaded file is compared with what was sent, where the provider reports a size
@@ -74,7 +75,9 @@ from orchestrator.providers.base import (
 )
 from orchestrator.store.queries import jobs
 
-MAX_CONSECUTIVE_404 = 3  # polls in a row that may miss a job: lists and reads may lag behind a create
+MAX_CONSECUTIVE_404 = 12
+"""Polls in a row that may miss a job: reads may lag behind a create, and a gateway may answer 404 during an outage.
+With the back-off (1 s, doubled up to 5 min) the next one, which fails the job, comes 17 to 30 min after the first."""
 MAX_EARLY_CREATES = 16  # rejected creates on a file that the provider reports as not ready: about 45 minutes
 POLLS_PER_LOSSES_READ = 3  # losses are read at least once in so many of the longest polling intervals: 3 minutes
 CHECKPOINTS_TIMEOUT_SECONDS = 30.0  # a finished model is recorded after this time at the latest
@@ -300,7 +303,7 @@ class ProviderSteps:
         return confirm_adoption(job, remote, tagged, now=self._clock.now())
 
     def _handle_missing(self, job: Job, error: RemoteNotFound) -> Outcome:
-        """Retry a poll that found no remote job; fail the job after MAX_CONSECUTIVE_404 of them."""
+        """Retry a poll that found no remote job; fail the job after more than MAX_CONSECUTIVE_404."""
         # `attempts` also counts other failures, so it is a count of misses only while the last failure was one.
         misses = job.attempts if job.failure and job.failure.kind == error.kind else 0
         now = self._clock.now()

@@ -49,6 +49,8 @@ from orchestrator.core.jobs import retry_policy
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS, list_job_holds
+from orchestrator.core.jobs.retry_policy import backoff
+from orchestrator.core.jobs.stall import CANCEL_STALL_SECONDS
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.core.secret import Redactor
@@ -83,6 +85,7 @@ PLAN = Plan(
 )
 ATTEMPTS = 4  # instead of forty, so that giving up comes within reach
 LONGEST_END = 200  # wake-ups within which a job must end once the world is friendly
+OUTAGE_SECONDS = 15 * 60  # of a gateway that answers 404 for every job
 
 lags = st.sampled_from([0.0, 0.5, 1.0])
 lucks = st.builds(WorldConditions, st.sampled_from(CallFate), lags)
@@ -613,6 +616,25 @@ def test_only_consecutive_misses_count(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
     machine.work_undisturbed(4, conditions(CallFate.DROPPED, CallFate.DROPPED, CallFate.DROPPED, CallFate.MISSING))
     assert machine.job.state is JobState.QUEUED
+
+
+def test_job_outlives_a_quarter_of_an_hour_of_404(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1)
+    hidden, machine.world.jobs = machine.world.jobs, []
+    start = machine.clock.now()
+    while machine.clock.now() < start + OUTAGE_SECONDS:
+        machine.work_undisturbed(1)
+        assert machine.job.state is JobState.QUEUED
+    machine.world.jobs = hidden
+    machine.work_undisturbed(1)
+    assert (machine.job.state, machine.job.attempts, machine.job.failure) == (JobState.QUEUED, 0, None)
+
+
+@pytest.mark.parametrize(("jitter", "minutes"), [(0.0, 17), (1.0, 29)])
+def test_polls_that_miss_a_job_end_before_its_cancel_is_reported_as_slow(jitter: float, minutes: int) -> None:
+    seconds = sum(backoff(misses, jitter) for misses in range(MAX_CONSECUTIVE_404))
+    assert seconds // 60 == minutes
+    assert OUTAGE_SECONDS < seconds < CANCEL_STALL_SECONDS
 
 
 def test_vanished_job_fails_and_may_be_looked_up_again(machine: ExactlyOnce) -> None:

@@ -61,6 +61,10 @@ JOB_FAILED_HINT = (
     "Read the provider's message; correct the chats or hyperparameters, or `orchestrator retry` the account."
 )
 NO_MODEL_HINT = "Look the job up in the provider's console; `orchestrator retry` trains again, at full price."
+REMOTE_MISSING_HINT = (
+    "Look the job up in the provider's console. `orchestrator retry` searches for it by its tag and continues with "
+    "it; only if the provider lists no such job, a new one is created, at full price."
+)
 
 
 def observe_files(job: Job, files: list[RemoteFile], *, now: float, delay: float) -> Outcome:
@@ -212,7 +216,7 @@ def losses_due(job: Job, now: float, *, least: float, most: float) -> bool:
 def fail_missing_job(job: Job, *, now: float) -> Outcome:
     """Fail a job whose remote job the provider no longer has. That is never a reason to create another one."""
     message = f"the provider no longer has job {job.remote_job_id}; its last status was {job.remote_status}"
-    return advance(job, JobEvent.FAILED, now=now, failure=Failure(REMOTE_MISSING_KIND, message, NO_MODEL_HINT))
+    return advance(job, JobEvent.FAILED, now=now, failure=Failure(REMOTE_MISSING_KIND, message, REMOTE_MISSING_HINT))
 
 
 def is_remote_job_finished(job: Job) -> bool:

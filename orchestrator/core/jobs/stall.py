@@ -65,7 +65,8 @@ WAIT_DESCRIPTIONS: Final[dict[JobState, WaitDescription]] = {
         "if a limit is the reason",
     ),
     JobState.QUEUED: WaitDescription(
-        "The provider starts or ends the job. A job that the provider no longer has fails after 4 polls.",
+        "The provider starts or ends the job. A job that the provider no longer has fails after 13 "
+        "polls in a row, which take about 24 min.",
         f"{STALL_REPORT_TEXT}; an unknown status at once",
     ),
     JobState.RUNNING: WaitDescription(

@@ -256,6 +256,7 @@ def test_a_vanished_job_is_a_failure_with_its_last_known_state(state: JobState) 
     assert after.failure is not None
     assert after.failure.kind == "remote_missing"
     assert after.failure.message == "the provider no longer has job ftjob-1; its last status was running"
+    assert "`orchestrator retry` searches for it by its tag and continues with it" in after.failure.hint
 
 
 @pytest.mark.parametrize(
