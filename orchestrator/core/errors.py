@@ -28,6 +28,7 @@ OrchestratorError              `message` states what went wrong and where; `hint
 │   │   └── UploadAddressRefused
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
 │       ├── RemoteNotFound     the provider does not have the file or job (any more)
+│       ├── JobNameTaken       the name of the job is used up by somebody else's: a retry uses another name
 │       └── DeploymentNameTaken    the name of a deployment belongs to somebody else's: nothing is sent
 ├── AmbiguousRemoteJob         two remote jobs could belong to one job: an operator chooses, a create never decides
 ├── UploadSizeMismatch         the provider reports another size than was sent: an operator checks before the training
@@ -281,6 +282,16 @@ class RemoteNotFound(RequestRejected):
 
     kind: ClassVar[str] = "remote_missing"
     default_hint = "Check in the provider's console what happened to it, then `orchestrator retry` the account."
+
+
+class JobNameTaken(RequestRejected):
+    """The provider refused the job because somebody else has used its name, and names cannot be freed."""
+
+    kind: ClassVar[str] = "job_name_taken"
+    default_hint = (
+        "Check the other job in the provider's console, then `orchestrator retry` the account: the next job has "
+        "another name."
+    )
 
 
 class DeploymentNameTaken(RequestRejected):

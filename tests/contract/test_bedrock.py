@@ -22,6 +22,7 @@ from provider_bench import TAG, BedrockBench
 from orchestrator.core.errors import (
     AuthenticationFailed,
     JobLimitReached,
+    JobNameTaken,
     ProviderUnavailable,
     RequestRejected,
     TrainingNotAllowed,
@@ -83,10 +84,21 @@ async def test_name_that_somebody_else_has_used_is_never_changed(bench: BedrockB
     await provider.create_job(order, bench.deadline())
     bench.world.account("acme").jobs[NAME].body["clientRequestToken"] = "theirs"
     bench.bedrock.names[f"acme/{NAME}"] = "theirs"
-    for call in (provider.find_jobs(order), provider.create_job(order, bench.deadline())):
-        with pytest.raises(RequestRejected, match=f"the name {NAME} is used by a job that this program did not"):
-            await call
+    assert await provider.find_jobs(order) == []  # else the job could neither be created nor cancelled
+    with pytest.raises(JobNameTaken, match=f"the name {NAME} is used by a job that this program did not"):
+        await provider.create_job(order, bench.deadline())
     assert bench.jobs() == 1
+
+
+@pytest.mark.parametrize("token", [None, "", NAME])
+async def test_job_with_our_name_that_shows_no_other_token_may_be_ours(
+    bench: BedrockBench, token: str | None
+) -> None:
+    provider = bench.provider()
+    order = bench.order(await bench.ready_file(provider))
+    made = await provider.create_job(order, bench.deadline())
+    bench.world.account("acme").jobs[NAME].body["clientRequestToken"] = token
+    assert [job.id for job in await provider.find_jobs(order)] == [made.id]
 
 
 async def test_refusal_for_another_reason_stays_what_it_is(bench: BedrockBench) -> None:

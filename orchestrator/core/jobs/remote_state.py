@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, assert_never
 
-from orchestrator.core.errors import MAX_MESSAGE_LENGTH, AmbiguousRemoteJob, Failure, UploadSizeMismatch
+from orchestrator.core.errors import MAX_MESSAGE_LENGTH, AmbiguousRemoteJob, Failure, JobNameTaken, UploadSizeMismatch
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
@@ -220,7 +220,12 @@ def fail_missing_job(job: Job, *, now: float) -> Outcome:
 
 
 def is_remote_job_finished(job: Job) -> bool:
-    """Return whether a failed job's remote job is known to have ended, so that a retry has to create another one."""
+    """Return whether a failed job's remote job is known to have ended, so that a retry has to create another one.
+
+    A job whose name belongs to somebody else never had a remote job, and needs another name.
+    """
+    if job.failure is not None and job.failure.kind == JobNameTaken.kind:
+        return True
     return job.remote_job_id is not None and (job.failure is None or job.failure.kind != REMOTE_MISSING_KIND)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import Capabilities
-from orchestrator.core.errors import ProviderError, RemoteNotFound, RequestRejected, UnknownOutcome
+from orchestrator.core.errors import JobNameTaken, ProviderError, RemoteNotFound, RequestRejected, UnknownOutcome
 from orchestrator.core.providers import PROVIDERS, find_base_url
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
@@ -114,8 +114,15 @@ class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
         return [model.model_id for model in page.model_summaries]
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
-        job = await self._find_own_job(order)
-        return [job] if job else []
+        """Return the job with the order's name, if it may be the order's.
+
+        A job that somebody else has given the name is no reason to fail or to wait: the create is refused then.
+        """
+        try:
+            job = await self._get_job(build_job_name(order))
+        except RemoteNotFound:
+            return []
+        return [] if _is_foreign(order, job) else [self._to_remote_job(job)]
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         body = build_job_body(order, self._account)
@@ -155,25 +162,11 @@ class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
                 check_id(identifier, job.job_arn, path)
             return job
 
-    async def _find_own_job(self, order: JobOrder) -> RemoteJob | None:
-        """Return the job with the order's name. Raises RequestRejected if somebody else has used the name."""
-        try:
-            return self._check_owner(order, await self._get_job(build_job_name(order)))
-        except RemoteNotFound:
-            return None
-
-    def _check_owner(self, order: JobOrder, job: BedrockJob) -> RemoteJob:
-        name = build_job_name(order)
-        if job.client_request_token not in (None, name):
-            raise RequestRejected(
-                f"the name {name} is used by a job that this program did not create, and names cannot be freed",
-                hint="`orchestrator retry` the account: another attempt has another name.",
-                account=self._account.name,
-            )
-        return self._to_remote_job(job)
-
     async def _find_existing_job(self, order: JobOrder) -> RemoteJob | None:
-        """Return the job whose name a refused create may have found taken. Raises UnknownOutcome if that fails."""
+        """Return the job whose name a refused create may have found taken.
+
+        Raises JobNameTaken if it is somebody else's, and UnknownOutcome if it cannot be read.
+        """
         try:
             job = await self._get_job(build_job_name(order))
         except RemoteNotFound:
@@ -184,7 +177,18 @@ class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
                 account=self._account.name,
                 request_id=error.request_id,
             ) from error
-        return self._check_owner(order, job)
+        if _is_foreign(order, job):
+            raise JobNameTaken(
+                f"the name {build_job_name(order)} is used by a job that this program did not create, and names "
+                "cannot be freed",
+                account=self._account.name,
+            )
+        return self._to_remote_job(job)
 
     def _to_remote_job(self, job: BedrockJob) -> RemoteJob:
         return to_remote_job(job, servable=self.capabilities.servable)
+
+
+def _is_foreign(order: JobOrder, job: BedrockJob) -> bool:
+    """Return whether the job with the order's name was certainly created by somebody else: it shows another token."""
+    return bool(job.client_request_token) and job.client_request_token != build_job_name(order)

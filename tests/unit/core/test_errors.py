@@ -46,6 +46,7 @@ KINDS = {
     "UploadAddressRefused": "upload_address_refused",
     "RequestRejected": "request_rejected",
     "RemoteNotFound": "remote_missing",
+    "JobNameTaken": "job_name_taken",
     "DeploymentNotReady": "deployment_not_ready",
     "DeploymentNameTaken": "deployment_name_taken",
     "AmbiguousRemoteJob": "ambiguous",

@@ -266,9 +266,12 @@ def test_a_vanished_job_is_a_failure_with_its_last_known_state(state: JobState) 
         ("ftjob-1", "model_id_missing", True),
         ("ftjob-1", "remote_missing", False),
         (None, "request_rejected", False),
+        (None, "job_name_taken", True),
     ],
 )
-def test_only_an_observed_end_finishes_a_remote_job(remote_job_id: str | None, kind: str, over: bool) -> None:
+def test_only_an_observed_end_or_a_taken_name_needs_another_remote_job(
+    remote_job_id: str | None, kind: str, over: bool
+) -> None:
     job = a_job(JobState.FAILED, remote_job_id=remote_job_id, failure=Failure(kind, "message", "hint"))
     assert is_remote_job_finished(job) is over
 
