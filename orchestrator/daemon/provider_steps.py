@@ -163,6 +163,14 @@ class ProviderSteps:
         """Find the remote job of an earlier attempt, or create it before `deadline`."""
         job, provider, order = loaded.job, connection.provider, _build_job_order(loaded)
         remote = select_remote_job(job, await provider.find_jobs(order))
+        if remote is None and deadline.seconds_left <= 0:
+            raise TemporaryError(
+                f"the search for an earlier remote job took longer than the {self._timing.intent_seconds:g} s within "
+                "which the job has to be created, so nothing was sent",
+                hint="The service tries again. If the provider's lists are always so slow, set "
+                "ORCHESTRATOR_INTENT_SECONDS to more than the search takes, and restart the service.",
+                account=job.account,
+            )
         try:
             remote = remote or check_created(job, await provider.create_job(order, deadline))
         except RequestRejected as error:  # not found before, rejected now: no remote job exists

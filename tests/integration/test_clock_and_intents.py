@@ -28,6 +28,18 @@ class SetClock(SystemClock):
         return super().now() + self.set_by
 
 
+class SlowClock(SystemClock):
+    """The machine's clocks; time can pass at once."""
+
+    passed = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.passed
+
+    def boottime(self) -> float:
+        return super().boottime() + self.passed
+
+
 class AnswerLosingProvider:
     """A provider whose answer to a create is lost. The clock is set meanwhile."""
 
@@ -95,3 +107,36 @@ async def test_intent_does_not_expire_by_a_clock_change(database: Database) -> N
     await moving.handle(job.id)
     assert (await read_job(database, "acme")).state is JobState.SUBMITTING
     assert remote.looked == 0
+
+
+class SlowListProvider:
+    """A provider whose list of jobs takes longer than an intent lasts."""
+
+    capabilities = SimpleNamespace(losses=False)
+
+    def __init__(self, clock: SlowClock) -> None:
+        self._clock = clock
+        self.created = 0
+
+    async def find_jobs(self, _order: JobOrder) -> list[RemoteJob]:
+        self._clock.passed += 40.0
+        return []
+
+    async def create_job(self, _order: JobOrder, _deadline: Deadline) -> RemoteJob:
+        self.created += 1
+        raise UnknownOutcome("the answer was lost")
+
+
+async def test_search_that_outlasts_the_intent_sends_nothing_and_names_the_setting(database: Database) -> None:
+    clock = SlowClock()
+    remote, job = SlowListProvider(clock), ready_job("acme", id_of("acme"))
+    await fill(database, [job])
+    await verify_accounts(database, ["acme"])
+    await make_reconciler(database, {"acme": remote}, clock=clock).handle(job.id)
+    found = await read_job(database, "acme")
+    assert remote.created == 0
+    assert (found.state, found.attempts, found.intent_until) == (JobState.SUBMITTING, 1, None)
+    assert found.failure is not None
+    assert found.failure.kind == "temporary_error"
+    assert "took longer than the 30 s" in found.failure.message
+    assert "ORCHESTRATOR_INTENT_SECONDS" in found.failure.hint

@@ -15,11 +15,11 @@ from urllib.parse import urlencode, urlsplit
 import httpx2
 import msgspec
 
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import ProviderError, ProviderUnavailable, TemporaryError, UnknownOutcome
 from orchestrator.core.secret import Redactor
 from orchestrator.providers.base import Deadline
 from orchestrator.providers.http.client import HttpClient, encode_base_url
-from orchestrator.providers.http.deadline import send_deadline
+from orchestrator.providers.http.deadline import DeadlinePassed, check_deadline, send_deadline
 from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.response_decoder import (
     DECODE_ERRORS,
@@ -151,12 +151,15 @@ class ApiClient:
         """
         try:
             with send_deadline(deadline):
+                check_deadline()  # else the time limit, which is 0 then, ends the call as if a response was lost
                 async with asyncio.timeout(max(deadline.seconds_left, 0)):
                     yield
         except self._call_errors as error:
             cause = self._unwrap_error(error)
+            if isinstance(cause, DeadlinePassed):
+                raise TemporaryError(str(cause), account=self._account_name) from error
             known = self.to_provider_error(cause)
-            # A ConnectError, and so DeadlinePassed, means that nothing was sent.
+            # A ConnectError means that nothing was sent.
             if isinstance(known, ProviderUnavailable) and not isinstance(cause, httpx2.ConnectError):
                 raise UnknownOutcome(
                     f"the response was lost: {known.message}",

@@ -26,7 +26,7 @@ class DeadlinePassed(httpx2.ConnectError):
     """
 
     def __init__(self) -> None:
-        super().__init__("too late to send this request: its deadline has passed")
+        super().__init__("nothing was sent: the time for sending this request had passed")
 
 
 @contextmanager

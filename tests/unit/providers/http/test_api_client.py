@@ -13,6 +13,7 @@ from orchestrator.core.errors import (
     ProviderUnavailable,
     RateLimited,
     RequestRejected,
+    TemporaryError,
     UnknownOutcome,
 )
 from orchestrator.core.secret import Redactor, Secret
@@ -104,7 +105,8 @@ async def test_create_after_its_deadline_is_not_sent() -> None:
 
     error = await create(connect(answer), TOO_LATE)
     assert sent == []
-    assert isinstance(error, ProviderUnavailable | UnknownOutcome)
+    assert type(error) is TemporaryError
+    assert error.message == "nothing was sent: the time for sending this request had passed"
 
 
 @pytest.mark.parametrize("error", [httpx2.ReadError("reset"), httpx2.ConnectError("refused"), TimeoutError()])
