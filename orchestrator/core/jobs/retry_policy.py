@@ -75,9 +75,9 @@ def decide_retry(error: ProviderError, attempts: int, now: float, jitter: float)
     """Decide about an error. `attempts` counts the failures before this one; `jitter` is a random number, 0 to 1."""
     match error:
         case JobLimitReached() | FileNotReady():
-            return RetryAt(
-                now + apply_jitter(_retry_after(error) or SLOT_DELAY_SECONDS / 10, jitter), counts_as_attempt=False
-            )
+            requested = _retry_after(error)
+            delay = _add_jitter(requested, jitter) if requested else apply_jitter(SLOT_DELAY_SECONDS / 10, jitter)
+            return RetryAt(now + delay, counts_as_attempt=False)
         case DailyLimitReached():
             return RetryAt(
                 now + (_retry_after(error) or DAY_SECONDS - now % DAY_SECONDS) + jitter * DAILY_LIMIT_SPREAD_SECONDS,
@@ -85,8 +85,8 @@ def decide_retry(error: ProviderError, attempts: int, now: float, jitter: float)
             )
         case TemporaryError() | UnknownOutcome() if attempts + 1 >= MAX_RETRY_ATTEMPTS:
             return FailJob()
-        case TemporaryError() if delay := _retry_after(error):
-            return RetryAt(now + delay * (1 + jitter / 10), counts_as_attempt=True)
+        case TemporaryError() if requested := _retry_after(error):
+            return RetryAt(now + _add_jitter(requested, jitter), counts_as_attempt=True)
         case TemporaryError() | UnknownOutcome():
             return RetryAt(now + backoff(attempts, jitter), counts_as_attempt=True)
         case AccountError():
@@ -121,6 +121,11 @@ def proportional_poll_delay(waited: float, min_delay: float, max_delay: float, j
 def apply_jitter(seconds: float, jitter: float) -> float:
     """Spread a delay by ±25 %; `jitter` is a random number, 0 to 1."""
     return seconds * (0.75 + jitter / 2)
+
+
+def _add_jitter(requested: float, jitter: float) -> float:
+    """Spread a delay that the server requested by up to 10 %, without undercutting it."""
+    return requested * (1 + jitter / 10)
 
 
 def _retry_after(error: TemporaryError) -> float | None:

@@ -75,7 +75,8 @@ def retry_after(after: float, *, counts: bool = True) -> RetryAt:
         (DailyLimitReached("429", retry_after=50), 0, retry_after(50 + 300, counts=False)),
         # waiting for others is no attempt, and never ends
         (JobLimitReached("full"), 0, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
-        (JobLimitReached("full", retry_after=90), 0, retry_after(90, counts=False)),
+        (JobLimitReached("full", retry_after=20), 0, retry_after(21, counts=False)),
+        (FileNotReady("checking", retry_after=20), 0, retry_after(21, counts=False)),
         (JobLimitReached("full"), 10 * MAX_RETRY_ATTEMPTS, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
         (FileNotReady("checking"), 0, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
         (FileNotReady("checking"), 10 * MAX_RETRY_ATTEMPTS, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
@@ -112,6 +113,8 @@ def test_a_decision_is_always_made_and_never_lies_in_the_past(
         case RetryAt(at):
             assert issubclass(kind, TemporaryError | UnknownOutcome)
             assert now <= at <= now + MAX_RETRY_AFTER_SECONDS * 1.25 + 1
+            if issubclass(kind, TemporaryError):  # the server's wish is never undercut
+                assert at >= now + min(wish or 0, MAX_RETRY_AFTER_SECONDS)
         case HoldAccount():
             assert issubclass(kind, AccountError)
         case FailJob():
