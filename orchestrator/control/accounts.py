@@ -88,16 +88,19 @@ def _list_deployment_places(account: Account) -> tuple[str | None, ...]:
 async def sync_accounts(database: Database, listed_accounts: Sequence[ListedAccount], *, now: float) -> None:
     """Save the accounts of the file. One whose key or organisation changed loses its hold and is verified again.
 
-    An account that was held because of the network is verified again too: the attempt is free of charge. Accounts
-    that the file no longer lists are marked as removed by `apply_plan`, not here.
+    An account that was held because of the network is verified again too: the attempt is free of charge. One that an
+    operator holds stays held; a cancel that failed in it is tried again. Accounts that the file no longer lists are
+    marked as removed by `apply_plan`, not here.
     """
     async with database.transaction() as tx:
         before = await account_queries.list_all(tx.connection)
         states = [_build_account_state(entry, before.get(entry.account.name)) for entry in listed_accounts]
         await account_queries.add_many(tx, [state for state in states if state.name not in before])
         for state in states:
-            if state != before.get(state.name, state):
+            is_changed = state != before.get(state.name, state)
+            if is_changed:
                 await account_queries.save(tx, state)
+            if is_changed or (state.is_held_by_operator and state.verified_at is None):
                 await job_queries.wake_account(tx, state.name, now)
                 await deployment_requests.wake_account(tx, state.name, now)
             await _record_key_change(tx, before.get(state.name), state, now)
@@ -218,7 +221,7 @@ def _build_account_state(entry: ListedAccount, before: AccountState | None) -> A
         project=account.project or owner.project,
         labels=account.labels,
     )
-    operator_hold = before.hold if before and before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
+    operator_hold = before.hold if before and before.is_held_by_operator else None
     if entry.missing_key:
         return _hold_for_missing_key(fresh, entry.missing_key)
     return replace(fresh, hold=operator_hold)
@@ -226,5 +229,4 @@ def _build_account_state(entry: ListedAccount, before: AccountState | None) -> A
 
 def _hold_for_missing_key(state: AccountState, missing_key: Hold) -> AccountState:
     """Hold an account that has no key, unless an operator holds it."""
-    by_operator = state.hold is not None and state.hold.kind == HoldKind.BY_OPERATOR
-    return state if by_operator else replace(state, hold=missing_key, verified_at=None)
+    return state if state.is_held_by_operator else replace(state, hold=missing_key, verified_at=None)

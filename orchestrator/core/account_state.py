@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.structs import Struct, replace
 
 
@@ -24,6 +24,11 @@ class AccountState(Struct, frozen=True, kw_only=True):
     hold: Hold | None = None  # stops all jobs of the account, except a cancel
     webhook_seen_at: float | None = None  # when the provider's last webhook about one of its jobs arrived
 
+    @property
+    def is_held_by_operator(self) -> bool:
+        """Whether an operator holds the account: only an operator's release ends that hold."""
+        return self.hold is not None and self.hold.kind == HoldKind.BY_OPERATOR
+
 
 class AccountVerified(Struct, frozen=True):
     """The provider accepted the account's key at `at`, and named its organisation and project."""
@@ -34,7 +39,11 @@ class AccountVerified(Struct, frozen=True):
 
 
 class AccountHeld(Struct, frozen=True):
-    """A call failed in a way that affects the whole account. Its key is verified again after the release."""
+    """A call failed in a way that affects the whole account. Its key is verified again after the release.
+
+    The hold of an operator stays: reading the accounts file again lifts some of the other holds, and the account's
+    jobs would then be submitted although the operator stopped them.
+    """
 
     hold: Hold
 
@@ -49,6 +58,6 @@ def apply_account_update(state: AccountState, update: AccountUpdate) -> AccountS
         case AccountVerified(organization, project, at):
             return replace(state, organization=organization, project=project, verified_at=at)
         case AccountHeld(hold):
-            return replace(state, hold=hold, verified_at=None)
+            return replace(state, hold=state.hold if state.is_held_by_operator else hold, verified_at=None)
         case _:
             assert_never(update)

@@ -169,6 +169,8 @@ class Reconciler:
         self._failpoint(f"{loaded.job.state}: before record")
         job = await self._recorder.record(outcome, rebase_on_cancel=True)
         self._failpoint(f"{loaded.job.state}: after record")
+        if isinstance(outcome.account_update, AccountHeld):
+            await self._log_account_hold(job.id)
         if job.wake_at is None or job.wake_at > self._clock.now():
             return None
         if job.state is JobState.READY:  # the next step spends money: holds and slots must be up to date
@@ -313,11 +315,18 @@ class Reconciler:
 
     def _hold_account(self, job: Job, failure: Failure) -> Outcome:
         hold = Hold(failure.kind, failure.message, failure.hint)
-        self._log.warning("account.held", account=job.account, kind=hold.kind, message=hold.reason, hint=hold.hint)
         return replace(
             sleep_until(replace(job, intent_until=None), None, failure=failure),
             account_update=AccountHeld(hold),
         )
+
+    async def _log_account_hold(self, job_id: JobId) -> None:
+        """Log the hold that was recorded for the job's account. An operator may have held the account meanwhile."""
+        loaded = await self._load(job_id)
+        if loaded and (hold := loaded.account_state.hold) and not loaded.account_state.is_held_by_operator:
+            self._log.warning(
+                "account.held", account=loaded.job.account, kind=hold.kind, message=hold.reason, hint=hold.hint
+            )
 
     def _next_check(self, loaded: jobs.LoadedJob, now: float) -> float | None:
         """Return when an idle job is due again: at the end of a hold, or to check for a free slot; None: never."""

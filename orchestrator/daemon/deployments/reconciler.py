@@ -29,6 +29,7 @@ from typing import assert_never
 
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.account_state import AccountHeld
 from orchestrator.core.clock import Clock
 from orchestrator.core.deployment import next_action as act
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId
@@ -44,7 +45,7 @@ from orchestrator.core.deployment.transitions import (
     withdraw_deployment,
 )
 from orchestrator.core.errors import DatabaseUnavailable, Failure, ProviderError, UnknownOutcome
-from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import Idle, Wait
 from orchestrator.core.jobs.retry_policy import backoff
@@ -159,6 +160,8 @@ class DeploymentReconciler:
         self._failpoint(f"deployment {state}: before record")
         await self._recorder.record(outcome, rebase_on_stop=True)
         self._failpoint(f"deployment {state}: after record")
+        if isinstance(outcome.account_update, AccountHeld):
+            await self._log_account_hold(loaded.deployment.id)
 
     def _build_context(self, loaded: LoadedDeployment) -> act.DeploymentContext:
         job, own = loaded.job, loaded.deployment.hold
@@ -273,13 +276,14 @@ class DeploymentReconciler:
             return self._decide(deployment, error)
 
     def _decide(self, deployment: Deployment, error: ProviderError) -> DeploymentOutcome:
-        outcome = interpret_deployment_error(deployment, error, now=self._clock.now(), jitter=self._jitter())
-        if outcome.account_update is not None:
-            hold = Hold(error.kind, error.message, error.hint)
-            self._log.warning(
-                "account.held", account=deployment.account, kind=hold.kind, message=hold.reason, hint=hold.hint
-            )
-        return outcome
+        return interpret_deployment_error(deployment, error, now=self._clock.now(), jitter=self._jitter())
+
+    async def _log_account_hold(self, deployment_id: DeploymentId) -> None:
+        """Log the hold that was recorded for the account. An operator may have held the account meanwhile."""
+        loaded = await self._load(deployment_id)
+        if loaded and (hold := loaded.account_state.hold) and not loaded.account_state.is_held_by_operator:
+            account = loaded.deployment.account
+            self._log.warning("account.held", account=account, kind=hold.kind, message=hold.reason, hint=hold.hint)
 
     def _describe_unreachable(self, deployment: Deployment, now: float) -> DeploymentOutcome:
         """Show once that the deployment cannot be reached, and check again from time to time."""

@@ -6,7 +6,7 @@ from core_values import NOW
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.account_state import AccountHeld, AccountState, AccountVerified, apply_account_update
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.structs import replace
 
 STATE = AccountState(
@@ -23,6 +23,12 @@ def test_verification_records_the_identity_and_keeps_the_rest() -> None:
 def test_held_account_is_verified_again_after_its_release() -> None:
     held = apply_account_update(replace(STATE, verified_at=NOW), AccountHeld(HOLD))
     assert held == replace(STATE, hold=HOLD, verified_at=None)
+
+
+def test_failed_call_keeps_the_hold_of_an_operator() -> None:
+    by_operator = Hold(HoldKind.BY_OPERATOR, "do not spend", "Release the account.")
+    held = apply_account_update(replace(STATE, verified_at=NOW, hold=by_operator), AccountHeld(HOLD))
+    assert held == replace(STATE, hold=by_operator, verified_at=None)
 
 
 def test_updates_are_data() -> None:
