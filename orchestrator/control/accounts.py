@@ -11,6 +11,7 @@ from orchestrator.core.account import Account
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import NETWORK_HOLD_KINDS, ConfigError, NothingToDo
 from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.transitions import release_job
 from orchestrator.core.spec import digest
 from orchestrator.core.structs import Struct, replace
@@ -139,7 +140,7 @@ async def hold_accounts(
 async def release_accounts(
     database: Database, names: Collection[str] | None, *, by: str, now: float
 ) -> ReleaseResult:
-    """Release accounts and the held jobs in them; every account of the current run when `names` is None.
+    """Release accounts and the held open jobs in them; every account of the current run when `names` is None.
 
     The keys are verified again. Holds that the plan sets (a budget, for instance) stay: only a new plan lifts them.
     An account without a key is skipped, because only its key releases it; raises NothingToDo when no account has one.
@@ -155,6 +156,8 @@ async def release_accounts(
             await account_queries.save(tx, replace(state, hold=None, verified_at=None))
             tx.add_events(EventData(at=now, cause=by, note="released", account=name))
             for job in await job_queries.list_by_accounts(tx.connection, [name]):
+                if job.state in TERMINAL_STATES:  # in older databases ended jobs have holds, and need their failure
+                    continue
                 if job.hold is not None and job.hold.kind not in PLAN_HOLD_KINDS:
                     await outcomes.record(tx, release_job(job, now=now), at=now, cause=by)
             await job_queries.wake_account(tx, name, now)

@@ -64,6 +64,7 @@ async def retry(
         # running is found again by its old tag, and a second one would be paid for.
         changes = {
             **RESET_ON_RETRY,
+            "hold": None,  # in older databases ended jobs have holds
             "round": job.round + is_remote_job_finished(job),
             "earlier_usd": sum_created_usd(job),
         }

@@ -13,7 +13,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import NOT_SELECTED_HOLD, PLAN_HOLD_KINDS
 from orchestrator.core.jobs.job import Job, JobId, RunId
-from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list_auto_options
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import hold_job, release_job
@@ -245,7 +245,7 @@ async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str)
     """Update the price estimates of open jobs, hold those the plan holds and release those it no longer holds."""
     lines = {line.job_id: line for line in plan.lines}
     replannable = await job_queries.list_replannable(tx.connection, plan.run_id)
-    open_jobs = [job for job in replannable if job.id in lines]
+    open_jobs = [job for job in replannable if job.id in lines and job.state not in TERMINAL_STATES]
     unsubmitted = {job.id: job.estimated_usd for job in open_jobs if job.state in UNSUBMITTED_STATES}
     prices = {job_id: lines[job_id].usd for job_id, before in unsubmitted.items() if lines[job_id].usd != before}
     await costs.save_estimates(tx, prices)

@@ -1,11 +1,28 @@
 from __future__ import annotations
 
 import pytest
-from store_values import a_job, fill, read_job
+from store_values import DATASET, NOW, RUN, SPEC, a_job, fill, id_of, read_job
 
 from orchestrator import control
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.remote_state import REMOTE_MISSING_KIND
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries import losses
+
+MISSING = Failure(REMOTE_MISSING_KIND, "the provider no longer has job ftjob-1", "Look the job up.")
+
+
+def a_missing_job(kind: str) -> Job:
+    """A held job that was cancelled, and whose remote job was not found. It may still run."""
+    hold = Hold(kind, "a reason", "a hint")
+    values = {"wake_at": None, "remote_job_id": "ftjob-1", "remote_file_id": "file-1", "submitted_at": NOW}
+    return a_job("acme", state=JobState.FAILED, failure=MISSING, hold=hold, **values)
 
 
 @pytest.mark.parametrize(("kind", "stays"), [(HoldKind.OVER_BUDGET, True), ("ambiguous", False)])
@@ -15,3 +32,36 @@ async def test_release_removes_every_hold_except_a_budget_hold(database: Databas
     job = await read_job(database, "acme")
     assert (job.hold is not None) is stays
     assert (job.wake_at == 100.0) is not stays
+
+
+async def test_release_leaves_an_ended_job_and_its_losses(database: Database) -> None:
+    ended, point = a_missing_job("server_error"), Loss(1, 2.5)
+    await fill(database, [ended])
+    await database.write(lambda tx: losses.add(tx, ended.id, [point]))
+    await control.release_accounts(database, ["acme"], by="me", now=NOW + 1)
+    assert await read_job(database, "acme") == ended
+    async with database.read() as connection:
+        assert await losses.list_by_job(connection, ended.id) == [point]
+
+
+async def test_retry_after_a_release_looks_for_the_remote_job_that_was_not_found(database: Database) -> None:
+    await fill(database, [ended := a_missing_job("server_error")])
+    await control.release_accounts(database, ["acme"], by="me", now=NOW + 1)
+    await control.retry(database, ["acme"], by="me", now=NOW + 2)
+    again = await read_job(database, "acme")
+    assert (again.state, again.tag, again.hold) == (JobState.PLANNED, ended.tag, None)
+
+
+async def test_new_plan_leaves_an_ended_job(database: Database) -> None:
+    await fill(database, [ended := a_missing_job(HoldKind.OVER_BUDGET)])
+    line = PlanLine(
+        account="acme",
+        provider=ProviderName.OPENAI,
+        base_model=SPEC.base_model,
+        job_id=id_of("acme"),
+        step=PlanStep.FAILED,
+        usd=None,
+    )
+    plan = Plan(run_id=RUN.id, name=RUN.name, dataset=DATASET, specs=RUN.specs, lines=(line,))
+    await control.apply_plan(database, plan, start=True, now=NOW + 1, cause="me")
+    assert await read_job(database, "acme") == ended

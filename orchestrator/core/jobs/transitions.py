@@ -94,7 +94,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 def advance(job: Job, event: JobEvent, *, now: float, request_id: str | None = None, **changes: Any) -> Outcome:
     """Move the job to the next state. Raises IllegalTransition if `event` cannot happen in its state.
 
-    The job is due again at `now` unless it has ended; `changes` overrides any field.
+    The job is due again at `now` unless it has ended; an ended job has no hold. `changes` overrides any field.
     """
     state = next_state(job.state, event)
     ended = state in TERMINAL_STATES
@@ -108,6 +108,7 @@ def advance(job: Job, event: JobEvent, *, now: float, request_id: str | None = N
         "warning": None,
         "wake_at": None if ended else now,
         "finished_at": now if ended else None,
+        "hold": None if ended else job.hold,
     }
     after = replace(job, **(values | changes))
     return Outcome(job=after, previous_state=job.state, label=event, failure=after.failure, request_id=request_id)
@@ -160,7 +161,7 @@ def hold_job(job: Job, hold: Hold, *, request_id: str | None = None) -> Outcome:
 
 
 def release_job(job: Job, *, now: float) -> Outcome:
-    """Release the job's hold. The job is due at once."""
+    """Release the job's hold. The job is due at once. It must not have ended: a retry needs to know its failure."""
     return _resume_job(job, "released", now=now)
 
 

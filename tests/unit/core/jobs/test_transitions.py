@@ -50,6 +50,12 @@ def test_advance_follows_the_table(state: JobState, event: JobEvent) -> None:
     assert (outcome.previous_state, outcome.label, outcome.request_id) == (state, event, "req-1")
 
 
+@pytest.mark.parametrize(("state", "event"), LEGAL)
+def test_only_the_end_of_a_job_ends_its_hold(state: JobState, event: JobEvent) -> None:
+    after = advance(a_job(state, hold=PERMANENT_HOLD), event, now=NOW).job
+    assert after.hold == (None if after.state in TERMINAL_STATES else PERMANENT_HOLD)
+
+
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)
 def test_advance_refuses_illegal_transitions(state: JobState, event: JobEvent) -> None:
     job = a_job(state)
