@@ -40,7 +40,7 @@ def build_plan_table(plan: Plan, width: int | None, *, borders: bool = True) -> 
     )
     total = [
         f"Actions: {_format_step_counts(plan)}",
-        f"Estimated price of the run: {format_usd(plan.total_usd)}, of which {format_usd(plan.new_usd)} for new jobs",
+        f"Estimated price of the run: {format_usd(plan.total_usd)}, of which {_format_parts(plan)}",
     ]
     total += (each.describe() for each in plan.deployments)
     table = fit_table(COLUMNS, map(_build_row, plan.lines), width, borders=borders)
@@ -49,6 +49,11 @@ def build_plan_table(plan: Plan, width: int | None, *, borders: bool = True) -> 
     if REASON_COLUMN in table.noted:
         total += (f"{line.account}: {_format_hold(line)}" for line in plan.lines if line.hold)
     return table.place_between(map(sanitize_line, title), map(sanitize_line, total))
+
+
+def _format_parts(plan: Plan) -> str:
+    earlier = f" and {format_usd(plan.earlier_usd)} for earlier rounds of jobs" if plan.earlier_usd else ""
+    return f"{format_usd(plan.new_usd)} for new jobs{earlier}"
 
 
 def _build_row(line: PlanLine) -> tuple[str, ...]:

@@ -24,7 +24,8 @@
 # decided once more when its model exists: only then the budget of its account and its price are checked (daemon/).
 #
 # Prices: None is an unknown price, never zero. A sum with an unknown part is unknown. Base models that cannot be
-# trained are left out of the sum that is compared with the limit, because their jobs are never submitted.
+# trained are left out of the sum that is compared with the limit, because their jobs are never submitted. The price
+# of a run includes the earlier rounds of its retried jobs: they are paid, so the limit and an approval cover them.
 #
 # The budget of an account is checked twice: here with the committed amounts as they are now, and once more in the
 # transaction that writes the intent to submit (store), because other runs may have spent money in between.
@@ -73,6 +74,7 @@ class PlanLine(Struct, frozen=True, kw_only=True):
     job_id: JobId  # the id that the account's job has, or will have
     step: PlanStep
     usd: float | None  # estimated price of the job; None: unknown
+    earlier_usd: float = 0.0  # estimated price of the job's earlier rounds, which `usd` does not include
     price_source: str = UNKNOWN_QUOTE.source  # where the price comes from, as text
     unknown_price_reasons: tuple[UnknownPriceReason, ...] = ()  # why the price is unknown
     hold: Hold | None = None  # why the account's job does not start
@@ -110,8 +112,16 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def total_usd(self) -> float | None:
-        """The estimated price of the whole run in US dollars, finished jobs included; None if a part is unknown."""
-        return _sum_prices([line.usd for line in self.lines])
+        """The estimated price of the whole run in US dollars; None if a part is unknown.
+
+        Finished jobs and the earlier rounds of retried jobs are included.
+        """
+        return _sum_prices([self.earlier_usd, *(line.usd for line in self.lines)])
+
+    @property
+    def earlier_usd(self) -> float:
+        """The estimated price of the earlier rounds of retried jobs in US dollars; unknown prices count as 0."""
+        return sum(line.earlier_usd for line in self.lines)
 
     @property
     def new_usd(self) -> float | None:
@@ -247,6 +257,7 @@ def _build_line(
         job_id=identity,
         step=PlanStep.HELD if hold else step,
         usd=quote.usd,
+        earlier_usd=(job.earlier_usd if job else None) or 0.0,
         price_source=quote.source,
         unknown_price_reasons=quote.unknown_price_reasons,
         hold=hold,
@@ -316,16 +327,17 @@ def _budget_hold(account: Account, job: Job | None, usd: float | None, database_
 
 def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     lines = [line for line in plan.lines if not _is_untrainable(line)]
-    total = _sum_prices([line.usd for line in lines])
+    total = _sum_prices([plan.earlier_usd, *(line.usd for line in lines)])
     if total is None:
         if options.allow_unknown_price:
             return None
         return _price_unknown_hold(plan.name, [line for line in lines if line.usd is None])
     if options.max_total_usd is not None and total + plan.deployment_usd > options.max_total_usd:
+        earlier = f" ({format_usd(plan.earlier_usd)} of it for earlier rounds of jobs)" if plan.earlier_usd else ""
         deployed = f" and its deployments at {format_usd(plan.deployment_usd)}" if plan.deployment_usd else ""
         return Hold(
             HoldKind.RUN_TOO_EXPENSIVE,
-            f"the run is estimated at {format_usd(total)}{deployed}, more than "
+            f"the run is estimated at {format_usd(total)}{earlier}{deployed}, more than "
             f"max_total_usd = {format_usd(options.max_total_usd)}",
             "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
         )

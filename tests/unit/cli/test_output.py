@@ -243,7 +243,7 @@ def test_plan_shows_price_source_and_reason_below_a_narrow_table() -> None:
         name="tone",
         dataset=Dataset(training=part),
         specs={},
-        lines=(new, replace(new, account="blue", step=PlanStep.HELD, hold=hold)),
+        lines=(new, replace(new, account="blue", step=PlanStep.HELD, hold=hold, earlier_usd=0.24)),
     )
     shown = render(build_plan_table(plan, 80), 80)
     assert max(map(len, shown)) <= 80
@@ -252,3 +252,4 @@ def test_plan_shows_price_source_and_reason_below_a_narrow_table() -> None:
     assert "blue: unsafe_plan: the price is above the budget. Raise budget_usd." in text
     assert "Dataset abababababababab: 14 examples, 1,000 bytes, 5,200 tokens" in shown[1]
     assert "Actions: new job: 1" in text
+    assert "price of the run: $0.40, of which $0.08 for new jobs and $0.24 for earlier rounds of jobs" in text

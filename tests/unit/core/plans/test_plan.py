@@ -175,6 +175,29 @@ def test_finished_jobs_count_in_the_total_of_the_run() -> None:
     assert made.hold is not None
 
 
+@pytest.mark.parametrize(("most", "held"), [(8.0, False), (7.99, True)])
+def test_earlier_rounds_of_jobs_count_towards_the_limit_of_the_run(most: float, held: bool) -> None:
+    made = plan(jobs=[known_job(JobState.PLANNED, round=3, earlier_usd=6.0)], max_total_usd=most)
+    assert (made.total_usd, made.new_usd, made.lines[0].usd) == (8.0, 2.0, 2.0)
+    assert (made.hold is not None) is held
+    if made.hold:
+        assert made.hold.kind == HoldKind.RUN_TOO_EXPENSIVE
+        assert "$8.00 ($6.00 of it for earlier rounds of jobs)" in made.hold.reason
+
+
+def test_earlier_rounds_count_where_the_base_model_can_no_longer_be_trained() -> None:
+    facts = replace(NO_PROVIDER_FACTS, untunable={OPENAI: Hold(HoldKind.NOT_TUNABLE, "retired", "choose another")})
+    made = plan(jobs=[known_job(JobState.PLANNED, round=1, earlier_usd=6.0)], heard=facts, max_total_usd=5.0)
+    assert made.hold is not None
+    assert "$6.00" in made.hold.reason
+
+
+def test_an_approval_does_not_cover_further_rounds() -> None:
+    run = a_run(id=RUN_ID, approved_at=NOW, approved_by="me", approved_usd=4.0)
+    rounds = [plan(jobs=[known_job(JobState.PLANNED, earlier_usd=usd)], run=run, max_total_usd=1.0) for usd in (2, 4)]
+    assert [made.hold is not None for made in rounds] == [False, True]
+
+
 def test_unknown_price_holds_the_run_and_names_the_accounts() -> None:
     made = plan(an_account("a"), an_account("b", provider=NEBIUS))
     assert (made.total_usd, made.new_usd) == (None, None)
