@@ -9,6 +9,7 @@ file or job at a moment is computed from its record and the time.
 from orchestrator.sandbox.app import create_app
 from orchestrator.sandbox.faults import Fault, FaultError
 from orchestrator.sandbox.loopback import NotLoopback
+from orchestrator.sandbox.record_store import StateFileError
 from orchestrator.sandbox.server import serve
 from orchestrator.sandbox.settings import SandboxSettings, load_simulation
 from orchestrator.sandbox.simulation.answer_behaviour import AnswerBehaviour
@@ -19,6 +20,7 @@ __all__ = [
     "FaultError",
     "NotLoopback",
     "SandboxSettings",
+    "StateFileError",
     "create_app",
     "load_simulation",
     "serve",

@@ -36,15 +36,24 @@ class SandboxRecord(Protocol):
 RecordT = TypeVar("RecordT", bound=SandboxRecord)
 
 
+class StateFileError(ValueError):
+    """The path of the state file leads to something that is not a SQLite database, or that cannot be opened."""
+
+
 class StateFile:
     """The SQLite file, or a null object without one."""
 
     def __init__(self, path: Path | None) -> None:
+        """Raises StateFileError or OSError if the file cannot be opened or created."""
         self._connection: sqlite3.Connection | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._connection.executescript(STATE_FILE_SCHEMA)
+            try:
+                self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                self._connection.executescript(STATE_FILE_SCHEMA)
+            except sqlite3.Error as error:
+                self.close()
+                raise StateFileError(f"{path} is not usable as the state file: {error}") from error
 
     def execute(self, statement: str, *values: Any) -> list[Any]:
         """Execute and commit one statement, and return its rows. Returns no rows without a file."""

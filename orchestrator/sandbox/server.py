@@ -29,7 +29,8 @@ async def serve(
     """Serve until cancelled, then finish requests in progress. `on_ready` is called with the port; 0 picks a free
     one.
 
-    Raises NotLoopback for an address or a webhook URL of another machine, and OSError if the port is in use.
+    Raises NotLoopback for an address or a webhook URL of another machine, OSError if the port is in use, and
+    StateFileError if the state file cannot be used.
     """
     settings = settings or SandboxSettings()
     if not settings.allow_remote and not is_loopback(host):
@@ -38,8 +39,13 @@ async def serve(
     if settings.webhooks:
         validate_webhook_url(settings.webhooks, allow_remote=settings.allow_remote)
     listener = open_listener(host, port)
+    try:
+        app = create_app(settings)
+    except BaseException:
+        listener.close()
+        raise
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http=_ClosableConnection,
         ws="none",
         lifespan="on",

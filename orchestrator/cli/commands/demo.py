@@ -10,6 +10,8 @@ import typer
 from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import command
 
+MAX_TRAINING_SECONDS = 31_536_000  # a year; "inf" would be a job without an end
+
 
 @command(
     panel=Panel.TRY,
@@ -35,7 +37,7 @@ def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard running unt
 )
 def sandbox(
     host: Annotated[str, typer.Option(help="Loopback address to listen on, for example ::1.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free port.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free port.")] = 8090,
     state: Annotated[
         Path | None, typer.Option(help="SQLite file that keeps the state across restarts; default: memory only.")
     ] = None,
@@ -49,7 +51,9 @@ def sandbox(
     seconds: Annotated[
         float,
         typer.Option(
-            help="Training time of a job, in seconds. Checking the file and queueing each take a tenth of that time."
+            min=0,
+            max=MAX_TRAINING_SECONDS,
+            help="Training time of a job, in seconds. Checking the file and queueing each take a tenth of that time.",
         ),
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import sys
 from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.session import format_base_url
-from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_simulation, serve
+from orchestrator.cli.session import SYSTEM_HINT, format_base_url
+from orchestrator.core.text_sanitizer import sanitize_line
+from orchestrator.sandbox import (
+    FaultError,
+    NotLoopback,
+    SandboxSettings,
+    StateFileError,
+    load_simulation,
+    serve,
+)
 
 INTRODUCTION: Final = """\
 sandbox: {url}
@@ -21,6 +30,16 @@ To try it, in another terminal:
   orchestrator init --provider openai --api-key env:SANDBOX_KEY \\
       --base-url {url}
 """
+FAULTS_HINT: Final = "Correct the file of --faults; docs/how-to/sandbox.md describes its rules."
+STATE_HINT: Final = "--state is a SQLite file, which the sandbox creates: choose a new file in a writable folder."
+BIND_ERRORS: Final = {
+    errno.EADDRINUSE: (
+        "is already in use",
+        "Stop the program that listens on it, or choose another port with --port (0 picks a free port).",
+    ),
+    errno.EACCES: ("is not allowed for this user", "Choose a port above 1023 with --port."),
+    errno.EADDRNOTAVAIL: ("is not an address of this machine", "Use --host 127.0.0.1 or --host ::1."),
+}
 
 
 def run_sandbox(
@@ -48,10 +67,25 @@ def run_sandbox(
             answers=answers,
         )
         asyncio.run(_serve_until_stopped(host, port, settings))
-    except (FaultError, NotLoopback, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return ExitCode.USAGE
+    except FaultError as error:
+        return _print_error(str(error), FAULTS_HINT)
+    except NotLoopback as error:
+        return _print_error(str(error))  # the message includes the next step
+    except StateFileError as error:
+        return _print_error(sanitize_line(str(error)), STATE_HINT)
+    except OSError as error:
+        if error.filename is not None:
+            return _print_error(f"{sanitize_line(str(error.filename))}: {error.strerror}", SYSTEM_HINT)
+        if error.errno in BIND_ERRORS:
+            reason, hint = BIND_ERRORS[error.errno]
+            return _print_error(f"{host} port {port} {reason}", hint)
+        return _print_error(str(error), SYSTEM_HINT)
     return ExitCode.DONE
+
+
+def _print_error(message: str, hint: str = "") -> ExitCode:
+    sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+    return ExitCode.USAGE
 
 
 async def _serve_until_stopped(host: str, port: int, settings: SandboxSettings) -> None:
