@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +17,7 @@ _BYTE_UNITS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _MINUTE: Final = 60
 _ONE_CENT: Final = 0.01
 _SMALLEST_SHOWN_USD: Final = 0.0001
+_MAX_USD_DIGITS: Final = 17
 
 
 def format_number(value: int) -> str:
@@ -61,6 +63,21 @@ def format_usd(amount: float | None) -> str:
     if 0 < amount < _SMALLEST_SHOWN_USD:
         return f"under ${_SMALLEST_SHOWN_USD}"
     return f"${amount:.4f}" if 0 < round(amount, 4) < _ONE_CENT else f"${amount:,.2f}"
+
+
+def format_usd_limit(amount: float) -> str:
+    """Format US dollars for an option that limits the price: rounded up to cents, never below the amount."""
+    return str(Decimal(repr(amount)).quantize(Decimal("0.01"), ROUND_CEILING))
+
+
+def format_different_usd(first: float, second: float) -> tuple[str, str]:
+    """Format two different amounts with as many digits as are needed to see the difference."""
+    texts = format_usd(first), format_usd(second)
+    for digits in range(3, _MAX_USD_DIGITS + 1):
+        if texts[0] != texts[1]:
+            break
+        texts = f"${first:,.{digits}f}", f"${second:,.{digits}f}"
+    return texts
 
 
 def format_bytes(count: int) -> str:

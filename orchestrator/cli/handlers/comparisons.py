@@ -19,7 +19,7 @@ from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.model_reply import ModelReply
 from orchestrator.core.inference import ChatQuestion
-from orchestrator.core.text import format_count, format_usd
+from orchestrator.core.text import format_count, format_usd, format_usd_limit
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _announce(prepared: PreparedComparison) -> str:
 def _confirm(prepared: PreparedComparison) -> bool:
     usd = prepared.plan.usd
     if not sys.stdin.isatty():
-        limit = "--max-usd USD" if usd is None else f"--max-usd {usd:.2f}"
+        limit = "--max-usd USD" if usd is None else f"--max-usd {format_usd_limit(usd)}"
         sys.stdout.write(f"No model was called. Confirm the price with {limit}, or with --yes.\n")
         return False
     sys.stdout.write("Continue? [y/N] ")

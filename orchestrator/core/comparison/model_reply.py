@@ -10,7 +10,7 @@ from orchestrator.core.comparison.comparison import ModelToAsk
 from orchestrator.core.comparison.request_plan import estimate_tokens
 from orchestrator.core.inference import ChatQuestion, ChatReply
 from orchestrator.core.structs import Struct
-from orchestrator.core.text import format_usd
+from orchestrator.core.text import format_different_usd, format_usd
 
 
 class ModelReply(Struct, frozen=True, kw_only=True):
@@ -48,5 +48,6 @@ def find_price_obstacle(models: Sequence[ModelToAsk], question: ChatQuestion, ma
     tokens = estimate_tokens(json.dumps([dict(each) for each in question.messages], ensure_ascii=False)) + 8
     usd = sum(model.price.calculate_usd(tokens, question.max_output_tokens) for model in models if model.price)
     if usd > max_usd:
-        return f"the question may cost {format_usd(usd)}, and the limit is {format_usd(max_usd)}"
+        price, limit = format_different_usd(usd, max_usd)
+        return f"the question may cost {price}, and the limit is {limit}"
     return None

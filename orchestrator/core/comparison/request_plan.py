@@ -13,7 +13,7 @@ from typing import Final
 
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.structs import Struct
-from orchestrator.core.text import format_count, format_usd
+from orchestrator.core.text import format_count, format_different_usd
 
 ROUNDS: Final = 2
 REFERENCE_ROUND: Final = 0  # of the requests about reference answers, which have no stored answer
@@ -121,10 +121,8 @@ class RequestPlan(Struct, frozen=True, kw_only=True):
         if unknown:
             return f"the price of {unknown[0]} is unknown. Add it to a prices file, or remove max_usd"
         if self.usd is not None and self.usd > limits.max_usd:
-            return (
-                f"the comparison is estimated at {format_usd(self.usd)}, the limit is {format_usd(limits.max_usd)}. "
-                "Use fewer probes or raise max_usd"
-            )
+            usd, limit = format_different_usd(self.usd, limits.max_usd)
+            return f"the comparison is estimated at {usd}, the limit is {limit}. Use fewer probes or raise max_usd"
         return None
 
     def iter_requests(self, answered: frozenset[tuple[str, str, int]] = frozenset()) -> Iterator[ProbeRequest]:

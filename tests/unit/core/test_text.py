@@ -9,6 +9,7 @@ from orchestrator.core.text import (
     format_bytes,
     format_count,
     format_days_left,
+    format_different_usd,
     format_duration,
     format_exact_duration,
     format_list,
@@ -18,6 +19,7 @@ from orchestrator.core.text import (
     format_time,
     format_timestamp,
     format_usd,
+    format_usd_limit,
 )
 
 NOON = 1_790_856_000.0  # 2026-10-01 12:00:00 UTC
@@ -134,6 +136,36 @@ def test_byte_counts_use_the_largest_whole_unit(count: int, text: str) -> None:
 )
 def test_exact_duration_has_two_units(seconds: float, text: str) -> None:
     assert format_exact_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0.0, "0.00"),
+        (0.00001, "0.01"),
+        (0.02, "0.02"),
+        (0.0203, "0.03"),
+        (0.07, "0.07"),
+        (0.29, "0.29"),
+        (1234.501, "1234.51"),
+    ],
+)
+def test_price_limit_is_never_below_the_price(amount: float, text: str) -> None:
+    assert format_usd_limit(amount) == text
+    assert float(text) >= amount
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "texts"),
+    [
+        (0.5, 0.2, ("$0.50", "$0.20")),
+        (0.0203, 0.02, ("$0.0203", "$0.0200")),
+        (0.000002, 0.000001, ("$0.000002", "$0.000001")),
+        (0.1 + 0.2, 0.3, ("$0.30000000000000004", "$0.29999999999999999")),
+    ],
+)
+def test_different_amounts_look_different(first: float, second: float, texts: tuple[str, str]) -> None:
+    assert format_different_usd(first, second) == texts
 
 
 def test_amount_that_is_not_positive_has_cents() -> None:

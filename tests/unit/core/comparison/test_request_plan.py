@@ -97,7 +97,11 @@ def test_continued_comparison_sends_only_what_is_missing_in_the_same_order() -> 
     [
         (RequestLimits(max_requests=50), PRICE, None),
         (RequestLimits(max_usd=0.01101), PRICE, None),  # it costs 0.011
-        (RequestLimits(max_usd=0.01099), PRICE, "raise max_usd"),
+        (
+            RequestLimits(max_usd=0.01099),
+            PRICE,
+            "estimated at $0.01100, the limit is $0.01099. Use fewer probes or raise max_usd",
+        ),
         (RequestLimits(), None, None),
         (RequestLimits(max_usd=1.0), PRICE, None),
         (RequestLimits(max_usd=0.001), PRICE, "raise max_usd"),
