@@ -145,6 +145,24 @@ async def test_json_of_several_runs_is_the_document_of_the_service(
     assert (document["schema"], document["run"]["name"]) == (1, "tone")
 
 
+@pytest.mark.parametrize("choice", ["foo", "0", "-1", "01", ""])
+async def test_models_refuse_a_checkpoint_that_no_model_can_have(database: Database, choice: str) -> None:
+    app = await fill_three_jobs(database)
+    with pytest.raises(ConfigError, match=f"--checkpoint {choice}: no model has a checkpoint") as refused:
+        await print_models_of(app, checkpoint=choice)
+    assert 'a number from 1, "best" or the id' in refused.value.hint
+
+
+@pytest.mark.parametrize("choice", ["best", "1", "99"])
+async def test_models_in_training_may_get_the_checkpoint_later(database: Database, choice: str) -> None:
+    assert await print_models_of(await fill_three_jobs(database), checkpoint=choice) is ExitCode.FAILED
+
+
+async def print_models_of(app: Any, output_format: ExportFormat = ExportFormat.TABLE, **options: Any) -> ExitCode:
+    arguments: dict[str, Any] = {"output": None, "labels": (), "providers": (), "everything": False, "name": None}
+    return await print_models(app, output_format, **arguments | options)
+
+
 async def test_models_of_several_runs_name_the_run(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     app = await apply_two_runs(database)
 

@@ -28,6 +28,7 @@ from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
@@ -262,7 +263,8 @@ async def print_models(
 ) -> ExitCode:
     """Print or write the selected models of all current runs or of one. Returns FAILED if any of them is missing.
 
-    Raises ConfigError when no current run has the name, and when one model group would have models of several runs.
+    Raises ConfigError when no current run has the name, when one model group would have models of several runs, and
+    for a checkpoint that no model can have.
     """
     snapshot = _close_gates(await app.read_status(run), await app.loader.read_gates())
     if snapshot.run is None and output_format is ExportFormat.TABLE:
@@ -279,6 +281,7 @@ async def print_models(
         run_names=run_names,
     )
     if checkpoint is not None:
+        _validate_checkpoint(selection, checkpoint)
         selection = select_checkpoints(selection, checkpoint)
     exported = export(output_format, selection, include_unservable=everything)
     if output_format is ExportFormat.TABLE and output is None:
@@ -292,6 +295,21 @@ async def print_models(
     ]
     is_complete = is_missing and not any(is_missing) and not exported.models.gate_obstacles
     return ExitCode.DONE if is_complete else ExitCode.FAILED
+
+
+def _validate_checkpoint(models: ModelSet, choice: str) -> None:
+    """Raise ConfigError unless it is "best", a number from 1 or the id of a checkpoint of one of the models.
+
+    A number or "best" without a checkpoint is no error: the models may still be in training.
+    """
+    if choice == BEST_CHECKPOINT or (choice.isascii() and choice.isdigit() and not choice.startswith("0")):
+        return
+    if not any(find_checkpoint(job.checkpoints, choice) for job in models.jobs):
+        raise ConfigError(
+            f"--checkpoint {choice}: no model has a checkpoint with this number or id",
+            hint='Use a number from 1, "best" or the id of a checkpoint; '
+            "`orchestrator models --checkpoints` lists them.",
+        )
 
 
 def _print_omitted(models: ModelSet) -> None:
