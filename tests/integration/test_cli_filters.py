@@ -17,6 +17,7 @@ from orchestrator.cli.handlers.operate import run_account_action
 from orchestrator.cli.handlers.status import (
     NO_MATCH_IN_RUNS_MESSAGE,
     NO_MATCH_MESSAGE,
+    print_checkpoints,
     print_models,
     print_run_status,
     read_matching_status,
@@ -143,6 +144,22 @@ async def test_json_of_several_runs_is_the_document_of_the_service(
     await print_run_status(app, JobFilter(), as_json=True, watch=False, run="tone")
     document = json.loads(capsys.readouterr().out)
     assert (document["schema"], document["run"]["name"]) == (1, "tone")
+
+
+@pytest.mark.parametrize(
+    ("output_format", "printed"), [(ExportFormat.TABLE, ""), (ExportFormat.JSON, "{}"), (ExportFormat.ENV, None)]
+)
+async def test_models_report_that_no_account_matches(
+    database: Database, capsys: pytest.CaptureFixture[str], output_format: ExportFormat, printed: str | None
+) -> None:
+    app = await fill_three_jobs(database)
+    filters = {"labels": ["moon"], "providers": [ProviderName.OPENAI]}
+    assert await print_models_of(app, output_format, **filters) is ExitCode.FAILED
+    out, err = capsys.readouterr()
+    assert err == "No account matches --label moon --provider openai.\n"
+    assert printed in (None, out.strip())
+    assert await print_checkpoints(app, **filters) is ExitCode.FAILED
+    assert capsys.readouterr() == ("", err)
 
 
 @pytest.mark.parametrize("choice", ["foo", "0", "-1", "01", ""])

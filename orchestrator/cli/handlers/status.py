@@ -280,6 +280,8 @@ async def print_models(
         providers=providers,
         run_names=run_names,
     )
+    if not selection.jobs and _print_no_match(labels, providers) and output_format is ExportFormat.TABLE:
+        return ExitCode.FAILED
     if checkpoint is not None:
         _validate_checkpoint(selection, checkpoint)
         selection = select_checkpoints(selection, checkpoint)
@@ -295,6 +297,14 @@ async def print_models(
     ]
     is_complete = is_missing and not any(is_missing) and not exported.models.gate_obstacles
     return ExitCode.DONE if is_complete else ExitCode.FAILED
+
+
+def _print_no_match(labels: Sequence[str], providers: Sequence[str]) -> bool:
+    """Print to stderr that no account matches the filters. Returns whether there is a filter."""
+    options = [f"--label {label}" for label in labels] + [f"--provider {provider}" for provider in providers]
+    if options:
+        sys.stderr.write(sanitize_line(f"No account matches {' '.join(options)}.") + "\n")
+    return bool(options)
 
 
 def _validate_checkpoint(models: ModelSet, choice: str) -> None:
@@ -334,6 +344,8 @@ async def print_checkpoints(
     name = snapshot.run.name if snapshot.run else ""
     run_names = _get_run_names(snapshot, None)
     selection = select_models(name, snapshot.jobs, {}, labels=labels, providers=providers, run_names=run_names)
+    if not selection.jobs and _print_no_match(labels, providers):
+        return ExitCode.FAILED
     if not any(job.checkpoints for job in selection.jobs):
         sys.stdout.write(NO_CHECKPOINTS_MESSAGE + "\n")
         return ExitCode.FAILED
