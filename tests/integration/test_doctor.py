@@ -120,6 +120,15 @@ async def test_doctor_reports_a_world_readable_key(environ: dict[str, str], tmp_
     ]
 
 
+async def test_doctor_quotes_the_paths_of_its_commands(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "keys").rename(tmp_path / "my keys")
+    (tmp_path / "my keys").chmod(0o755)
+    (tmp_path / "my keys" / "acme").chmod(0o644)
+    (tmp_path / "accounts.toml").write_text(FILE.replace("file:keys/", "file:my keys/"))
+    fixes = [each.fix for each in await run_doctor(environ) if each.verdict is not DiagnosisStatus.OK]
+    assert fixes == [f"chmod 600 '{tmp_path / 'my keys' / 'acme'}'"]
+
+
 async def test_doctor_reports_every_kind_of_world_readable_secret_file(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -53,7 +54,7 @@ def check_accounts_file(file: AccountsFile) -> Iterator[Diagnosis]:
     for warning in file.warnings:
         yield warning_diagnosis("accounts file", warning, "Check whether this is intended.")
     if file.path.stat().st_mode & stat.S_IWOTH:
-        fix = f"chmod o-w {file.path}"
+        fix = shlex.join(["chmod", "o-w", str(file.path)])
         yield warning_diagnosis(
             "accounts file", "every user of this machine can change it, and run commands through it", fix
         )
@@ -80,7 +81,7 @@ def check_secret_files(file: AccountsFile) -> Iterator[Diagnosis]:
     """Check that the files with keys, and with the secrets of webhooks, alerts and proxies, are private."""
     files = [_find_secret_file(reference, file.folder) for reference in file.secret_references]
     if exposed := [str(path) for path in files if path and _is_readable_by_anyone(path)]:
-        fix = f"chmod 600 {' '.join(exposed[:MAX_NAMES_SHOWN])}"
+        fix = shlex.join(["chmod", "600", *exposed[:MAX_NAMES_SHOWN]])
         yield warning_diagnosis("keys", f"every user of this machine can read {format_names(exposed)}", fix)
 
 

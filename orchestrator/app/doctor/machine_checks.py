@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections import defaultdict
@@ -67,7 +68,7 @@ def check_data_folder(folder: Path) -> Iterator[Diagnosis]:
         yield ok_diagnosis("data folder", message)
     if exposed := list(_list_paths_open_to_others(folder)):
         listed = format_list([str(path) for path in exposed], limit=MAX_PATHS_SHOWN)
-        fix = f"chmod -R go= {folder}"
+        fix = shlex.join(["chmod", "-R", "go=", str(folder)])
         yield warning_diagnosis("data folder", f"other users of this machine can access {listed}", fix)
 
 
