@@ -25,7 +25,7 @@ DELIVERY_COLUMNS = (
     Column(heading="event", importance=2),
     Column(heading="account"),
     Column(heading="target"),
-    Column(heading="state", importance=3),
+    Column(heading="state"),
     Column(heading="error", wraps=True),
 )
 

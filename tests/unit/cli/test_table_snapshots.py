@@ -205,7 +205,10 @@ CASES: dict[str, tuple[Build, tuple[str, ...]]] = {
     "plan": (build_plan, (*ACCOUNTS[:2], "gpt-4.1-mini-2025-04-14", "7f3a9c21d0e4b586")),
     "accounts": (table_of(status.ACCOUNT_COLUMNS, *VERIFIED), (ACCOUNTS[0], "red")),
     "history": (table_of(status.EVENT_COLUMNS, *EVENTS), (TIME, REMOTE_JOB)),
-    "deliveries": (table_of(deliveries.DELIVERY_COLUMNS, *DELIVERIES), ("17", "18", DELIVERIES[0][4], ACCOUNTS[0])),
+    "deliveries": (
+        table_of(deliveries.DELIVERY_COLUMNS, *DELIVERIES),
+        ("17", "18", DELIVERIES[0][4], DELIVERIES[1][5]),
+    ),
     "deployments": (build_deployments, (*ACCOUNTS[:2], "red")),
     "deploy": (table_of(PLAN_COLUMNS, *PLANNED_DEPLOYMENTS), ACCOUNTS[:2]),
     "tokens": (table_of(tokens.TOKEN_COLUMNS, *TOKENS), ("ci", "dashboard-of-the-team")),
