@@ -69,7 +69,8 @@ async def test_owner_of_a_new_key_is_that_of_the_old_one_unless_the_file_names_a
     await control.sync_accounts(database, [ListedAccount(account, "fp-old")], now=NOW)
     verified_state = replace(await standing(database, "acme"), organization="org-a", verified_at=NOW)
     await database.write(lambda tx: accounts.save(tx, verified_state))
-    await control.sync_accounts(database, [ListedAccount(replace(account, organization=named), "fp-new")], now=NOW + 1)
+    listed = ListedAccount(replace(account, organization=named), "fp-new")
+    await control.sync_accounts(database, [listed], now=NOW + 1)
     found = await standing(database, "acme")
     assert (found.key_fingerprint, found.organization, found.verified_at) == ("fp-new", owner, None)
 
