@@ -153,7 +153,7 @@ async def test_models_report_that_no_account_matches(
     database: Database, capsys: pytest.CaptureFixture[str], output_format: ExportFormat, printed: str | None
 ) -> None:
     app = await fill_three_jobs(database)
-    filters = {"labels": ["moon"], "providers": [ProviderName.OPENAI]}
+    filters: dict[str, Any] = {"labels": ["moon"], "providers": [ProviderName.OPENAI]}
     assert await print_models_of(app, output_format, **filters) is ExitCode.FAILED
     out, err = capsys.readouterr()
     assert err == "No account matches --label moon --provider openai.\n"
