@@ -304,7 +304,10 @@ def _schedule_maintenance(parts: ServiceParts, scheduler: Scheduler) -> None:
 
 def _schedule_inventory(parts: ServiceParts, scheduler: Scheduler) -> None:
     """Schedule the comparison of what the providers have with what the database has."""
-    inventory = DeploymentInventory(parts.database, parts.connections.by_name, clock=parts.clock, log=parts.log)
+    connections = parts.connections
+    inventory = DeploymentInventory(
+        parts.database, connections.by_name, identify=connections.identify, clock=parts.clock, log=parts.log
+    )
     scheduler.schedule_every(INVENTORY_INTERVAL_SECONDS, "deployments", inventory.check_due_accounts)
 
 

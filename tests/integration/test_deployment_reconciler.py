@@ -422,8 +422,9 @@ async def test_deployment_that_reappears_after_its_end_is_removed(database: Data
 
 async def test_inventory_lists_each_verified_account_once_a_day(database: Database, cloud: DeploymentCloud) -> None:
     await request(database, trained_job("acme"), trained_job("other"))
-    unverified = a_standing("other", provider=ProviderName.FIREWORKS, verified_at=None)
-    await database.write(lambda tx: accounts.save(tx, unverified))
+    hold = Hold(HoldKind.BY_OPERATOR, "do not use it", "Release it.")
+    held = a_standing("other", provider=ProviderName.FIREWORKS, verified_at=None, hold=hold)
+    await database.write(lambda tx: accounts.save(tx, held))
     replica = DeploymentReplica(database, cloud, ["acme", "other"])
     for _ in range(3):
         await replica.inventory.check_due_accounts()

@@ -3,8 +3,10 @@
 # The provider is the truth about what is billed (core/deployment/inventory.py). The lists find what no other step
 # would: a deployment of a lost database, one that arrived after its end was confirmed, and leftovers.
 #
-# An account is read once it is verified, so that nothing is adopted with the key of somebody else. A list that fails
-# is tried again after RETRY_SECONDS. Slow accounts delay only those of the same provider, see `_slots`.
+# An account is read once it is verified, so that nothing is adopted with the key of somebody else. The inventory
+# verifies it where no job does: after a release or a change of the key, the jobs of an account may all have ended.
+# A new account is left to its job for UNVERIFIED_RETRY_SECONDS. A list that fails is tried again after RETRY_SECONDS.
+# Slow accounts delay only those of the same provider, see `_slots`.
 
 from __future__ import annotations
 
@@ -16,25 +18,34 @@ from typing import Final
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import (
+    AccountHeld,
+    AccountState,
+    AccountUpdate,
+    AccountVerified,
+    apply_account_update,
+)
 from orchestrator.core.clock import Clock
 from orchestrator.core.deployment.deployment import Deployment, deployment_id
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.deployment.inventory import InventoryDifferences, compare_inventory, list_link_outcomes
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
-from orchestrator.core.errors import ProviderError
+from orchestrator.core.errors import AccountError, ProviderError
+from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.structs import replace
 from orchestrator.daemon.deployments.steps import CALL_TIMEOUT_SECONDS
+from orchestrator.daemon.provider_steps import Identify
 from orchestrator.planning.deployment_forecasts import find_deployment_provider
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.queries import accounts, jobs
+from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import accounts, jobs, notifications
 from orchestrator.store.queries.deployments import deployment_records
 
 CAUSE = "inventory"  # stored with each event
 CHECK_SECONDS: Final = 24 * 3600.0  # between two lists of an account
-RETRY_SECONDS: Final = 600.0  # after a list that failed
+RETRY_SECONDS: Final = 600.0  # after a verification or a list that failed
 UNVERIFIED_RETRY_SECONDS: Final = 10.0
 MAX_CONCURRENT_LISTS: Final = 4  # of the accounts of one provider: these requests are not urgent
 
@@ -43,10 +54,17 @@ class DeploymentInventory:
     """Lists the deployments of each account and records what the database does not expect."""
 
     def __init__(
-        self, database: Database, connections: Mapping[str, ProviderConnection], *, clock: Clock, log: BoundLogger
+        self,
+        database: Database,
+        connections: Mapping[str, ProviderConnection],
+        *,
+        identify: Identify,
+        clock: Clock,
+        log: BoundLogger,
     ) -> None:
         self._database = database
         self._connections = connections
+        self._identify = identify
         self._clock = clock
         self._log = log
         self._due_at: dict[str, float] = {}  # by account, on the boot clock; without an entry: due now
@@ -62,19 +80,66 @@ class DeploymentInventory:
             return
         async with self._database.read() as connection:
             states = await accounts.get_many(connection, due)
-        ready = [name for name in due if name in states and states[name].verified_at and not states[name].hold]
+        unheld = [name for name in due if name in states and not states[name].hold]
+        ready = [name for name in unheld if states[name].verified_at or name in self._due_at]
         for name in set(due) - set(ready):
             self._due_at[name] = now + UNVERIFIED_RETRY_SECONDS
-        await asyncio.gather(*(self._check(self._connections[name]) for name in ready))
+        await asyncio.gather(*(self._check(self._connections[name], states[name]) for name in ready))
 
-    async def _check(self, connection: ProviderConnection) -> None:
+    async def _check(self, connection: ProviderConnection, state: AccountState) -> None:
         account = connection.account
+        verified = connection if state.verified_at else await self._verify(connection, state)
         started_at = self._clock.now()
-        listed = await self._list(connection)
+        listed = await self._list(verified) if verified else None
         self._due_at[account.name] = self._clock.boottime() + (RETRY_SECONDS if listed is None else CHECK_SECONDS)
         if listed:
             differences = await self._database.write(lambda tx: self._record(tx, account, listed, started_at))
             self._log_differences(account, differences)
+
+    async def _verify(self, connection: ProviderConnection, state: AccountState) -> ProviderConnection | None:
+        """Verify the account's key and its owner. Return its current connection; None if it is not verified.
+
+        An account whose key is refused, or belongs to another organisation, is held.
+        """
+        account = connection.account
+        try:
+            async with self._slots[account.provider], asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                connection, identity = await self._identify(connection)
+        except AccountError as error:
+            hold = Hold(error.kind, error.message, error.hint)
+            if await self._save_update(state, AccountHeld(hold)):
+                self._log.warning(
+                    "account.held", account=account.name, kind=hold.kind, message=hold.reason, hint=hold.hint
+                )
+            return None
+        except (ProviderError, TimeoutError) as error:
+            self._log_failed_list(account, error)
+            return None
+        organization = identity.organization or account.organization
+        update = AccountVerified(organization, identity.project or account.project, self._clock.now())
+        if not await self._save_update(state, update):
+            return None
+        self._log.info(
+            "account.verified", account=account.name, organization=organization, key=connection.key_fingerprint
+        )
+        return connection
+
+    async def _save_update(self, state: AccountState, update: AccountUpdate) -> bool:
+        """Save the update, unless the account was changed or held while the provider was asked about `state`."""
+
+        async def save(tx: Transaction) -> bool:
+            before, now = (await accounts.get_many(tx.connection, [state.name]))[state.name], self._clock.now()
+            if before.definition != state.definition or before.hold:
+                return False
+            after = apply_account_update(before, update)
+            await accounts.save(tx, after)
+            if after.hold:
+                await notifications.publish_account_hold(tx, before, after, now)
+                reason = after.hold.reason
+                tx.add_events(EventData(at=now, cause=CAUSE, note="held", account=state.name, message=reason))
+            return True
+
+        return await self._database.write(save)
 
     async def _list(self, connection: ProviderConnection) -> list[RemoteDeployment] | None:
         """Return the account's own deployments; None if the provider did not answer."""
@@ -84,9 +149,12 @@ class DeploymentInventory:
             async with self._slots[account.provider], asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 return await provider.list_own_deployments()
         except (ProviderError, TimeoutError) as error:
-            message = str(error) or f"the provider took longer than {CALL_TIMEOUT_SECONDS:g} seconds"
-            self._log.info("deployments.list_failed", account=account.name, message=message)
+            self._log_failed_list(account, error)
             return None
+
+    def _log_failed_list(self, account: Account, error: ProviderError | TimeoutError) -> None:
+        message = str(error) or f"the provider took longer than {CALL_TIMEOUT_SECONDS:g} seconds"
+        self._log.info("deployments.list_failed", account=account.name, message=message)
 
     async def _record(
         self, tx: Transaction, account: Account, listed: Sequence[RemoteDeployment], started_at: float

@@ -219,6 +219,7 @@ class DeploymentReplica:
 
         async def identify(connection: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
             cloud.calls["identify"] += 1
+            cloud.fail("identify", connection.account.name)
             return connection, AccountIdentity("org", "project")
 
         self.reconciler = DeploymentReconciler(
@@ -241,7 +242,7 @@ class DeploymentReplica:
             creates=creates,
             failpoint=reach,
         )
-        self.inventory = DeploymentInventory(database, self.connections, clock=self.clock, log=LOG)
+        self.inventory = DeploymentInventory(database, self.connections, identify=identify, clock=self.clock, log=LOG)
 
 
 async def work(*replicas: DeploymentReplica, seconds: float = 0.0) -> None:
