@@ -141,6 +141,8 @@ def format_note(view: DeploymentView) -> str:
         return f"stop {view.stop_reason}"
     if view.comparison is not None and view.ended_at is None:
         return "stops with its comparison"
+    if view.earlier_usd is not None:
+        return f"deployed before for at most {format_usd(view.earlier_usd)}"
     return ""
 
 

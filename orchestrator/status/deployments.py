@@ -58,6 +58,8 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
     """What it has cost at most until now, without its calls; None: unknown."""
     until_end_usd: float | None
     """What it can cost at most from its create to its expiry, without its calls; None: unknown."""
+    earlier_usd: float | None
+    """What it has cost at most before it was requested again, without its calls; None: nothing that is known."""
     keep_hours: float
     created_at: float
     state_since: float
@@ -198,6 +200,7 @@ def build_deployment_view(row: DeploymentRow, now: float) -> DeploymentView:
         price_source=source.price_source,
         so_far_usd=calculate_cost_so_far(source, now),
         until_end_usd=calculate_committed_usd(source),
+        earlier_usd=source.earlier_usd,
         keep_hours=keep_hours,
         created_at=source.created_at,
         state_since=source.state_since,

@@ -89,6 +89,9 @@ async def test_every_field_survives(database: Database) -> None:
         ended_at=NOW,
         replica="r1",
         price_source="price page",
+        earlier_usd=2.5,
+        earlier_month_usd=1.5,
+        earlier_started_at=NOW - 60,
         version=2,
     )
     outcome = DeploymentOutcome(deployment=full, previous_state=DeploymentState.WANTED, label=None)

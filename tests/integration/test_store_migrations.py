@@ -12,16 +12,22 @@ from reconciler_values import make_reconciler
 from sqlalchemy import Connection, MetaData, inspect, text
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, read_job
 
+from orchestrator.core.deployment.deployment import DeploymentId, build_deployment
+from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
+from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.core.deployment.transitions import request_again
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database, migrations_folder, newest_revision
 from orchestrator.store.db.engine import DatabaseEngine, make_engine
 from orchestrator.store.queries import accounts, events, replicas, runs
-from orchestrator.store.schema.mapping import account_state_to_row, job_to_row, run_to_row
-from orchestrator.store.schema.tables import metadata
+from orchestrator.store.queries.deployments import deployment_records
+from orchestrator.store.schema.mapping import account_state_to_row, deployment_to_row, job_to_row, run_to_row
+from orchestrator.store.schema.tables import deployments, metadata
 
 
 @pytest.fixture
@@ -211,6 +217,43 @@ async def test_history_of_the_tenth_revision_is_kept_and_its_replicas_go_on_writ
     async with database.read() as read:
         history = await events.list_by_account(read, "acme")
     assert [(event.note, event.deployment_id) for event in history] == [("old", None), ("late", None)]
+    await database.close()
+
+
+async def test_deployment_of_the_fifteenth_revision_is_kept_and_its_replicas_go_on_writing(database_url: str) -> None:
+    """A replica of the version before adds a row without costs of earlier rounds, and changes one that has them."""
+    ended = build_deployment(a_job("acme"), DeploymentSpec(kind=DeploymentKind.HOUR, keep_hours=2), now=NOW)
+    ended = replace(
+        ended,
+        state=DeploymentState.STOPPED,
+        wake_at=None,
+        usd_per_hour=4.0,
+        create_started_at=NOW - 3600,
+        expires_at=NOW + 3600,
+        ended_at=NOW,
+    )
+    row = deployment_to_row(ended)
+    known = {name: value for name, value in row.items() if not name.startswith("earlier_")}
+    engine = make_engine(database_url, without_timeouts=True)
+    async with engine.write() as connection:
+        await connection.run_sync(migrate, "up", "0015")
+        await connection.run_sync(fill_first_revision, a_job("acme"))
+        await connection.execute(deployments.insert().values(known))
+    database = Database(database_url)
+    await database.migrate()
+    async with database.read() as read:
+        assert await deployment_records.find(read, ended.id) == ended
+    again = request_again(ended, now=NOW)
+    await database.write(lambda tx: deployment_records.record(tx, again, at=NOW, cause="service"))
+    async with engine.write() as connection:
+        await connection.execute(deployments.insert().values(known | {"id": "late"}))
+        await connection.execute(deployments.update().values(version=again.deployment.version))
+    await engine.dispose()
+    async with database.read() as read:
+        late = await deployment_records.find(read, DeploymentId("late"))
+        assert late == replace(ended, id=DeploymentId("late"), version=again.deployment.version)
+        assert await deployment_records.find(read, ended.id) == again.deployment
+    assert again.deployment.earlier_usd == 4.0
     await database.close()
 
 

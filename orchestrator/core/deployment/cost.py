@@ -2,17 +2,23 @@
 
 # Costs are upper bounds, so that a budget stops before the money is spent: all replicas count, from the moment of the
 # create (several providers bill from the first answered request on), and a begun minute counts as a whole one.
+#
+# A deployment that is requested again has the times and the price of its latest round only. What the rounds before it
+# cost is therefore added up when the next one starts (`add_ended_round`): otherwise each redeployment would give the
+# budget back. A budget can be one per month, and a model can be deployed again every night, so the sum of the latest
+# month is kept as well.
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.structs import Struct
+from orchestrator.core.plans.budget import month_start
+from orchestrator.core.structs import Struct, replace
 
 BILLING_STEP_SECONDS: Final = 60.0
 ROUNDING_TOLERANCE_SECONDS: Final = 0.001  # of times that were added up as floating-point numbers
@@ -63,11 +69,35 @@ def estimate_deployment_usd(spec: DeploymentSpec, usd_per_hour: float | None) ->
 
 
 def calculate_committed_usd(deployment: Deployment) -> float | None:
-    """Return what the deployment can cost from its create to its expiry or end; 0 before the create."""
+    """Return what the latest round can cost from its create to its expiry or end; 0 before the create."""
     if deployment.create_started_at is None:
         return 0.0
     end = deployment.ended_at if deployment.ended_at is not None else deployment.expires_at
     return _calculate_until(deployment, end)
+
+
+def add_ended_round(deployment: Deployment, *, now: float) -> dict[str, Any]:
+    """Return the costs of the earlier rounds with that of the latest round, which ends at `now` if it has not ended.
+
+    They are the fields of the deployment that change. A round without a create or without a known price adds nothing.
+    """
+    ended_at = now if deployment.ended_at is None else deployment.ended_at
+    usd, started_at = calculate_committed_usd(replace(deployment, ended_at=ended_at)), deployment.create_started_at
+    if not usd or started_at is None:
+        return {}
+    return {
+        "earlier_usd": (deployment.earlier_usd or 0.0) + usd,
+        "earlier_month_usd": get_earlier_usd_since(deployment, month_start(started_at)) + usd,
+        # The later of both, in case the clock was set back: then a budget counts too much rather than too little.
+        "earlier_started_at": max(started_at, deployment.earlier_started_at or 0.0),
+    }
+
+
+def get_earlier_usd_since(deployment: Deployment, since: float) -> float:
+    """Return what the earlier rounds cost that were created in the month that starts at `since`, the latest month."""
+    if deployment.earlier_started_at is None or deployment.earlier_started_at < since:
+        return 0.0
+    return deployment.earlier_month_usd or 0.0
 
 
 def calculate_cost_so_far(deployment: Deployment, now: float) -> float | None:
@@ -119,9 +149,9 @@ def find_price_hold(
     )
     smaller = "Lower `keep_hours` or `max_replicas`,"
     if budget_left_usd is not None and estimate > budget_left_usd:
-        reason += f", and {budget_left_usd:.2f} USD of the account's budget are left"
+        reason += f", and {max(budget_left_usd, 0.0):.2f} USD of the account's budget are left"
         return Hold(HoldKind.OVER_BUDGET, reason, f"{smaller} raise `budget_usd`, or withdraw it.")
     if run_left_usd is not None and estimate > run_left_usd and not is_approved:
-        reason += f", and {run_left_usd:.2f} USD of the run's limit are left"
+        reason += f", and {max(run_left_usd, 0.0):.2f} USD of the run's limit are left"
         return Hold(HoldKind.RUN_TOO_EXPENSIVE, reason, f"{smaller} raise `max_total_usd`, or approve it.")
     return None

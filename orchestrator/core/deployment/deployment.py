@@ -78,6 +78,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
     created_at: float  # of this record
     state_since: float  # when it entered its state
     create_started_at: float | None = None  # when the intent was first written; costs are counted from here
+    earlier_usd: float | None = None  # what the earlier rounds have cost at most; None: none had a known price
+    earlier_month_usd: float | None = None  # the part of `earlier_usd` of the month (UTC) of `earlier_started_at`
+    earlier_started_at: float | None = None  # `create_started_at` of the latest round in `earlier_usd`
     ready_at: float | None = None  # when the first call was answered
     ended_at: float | None = None
     replica: str | None = None  # the replica that made the last change

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.core.account_state import AccountUpdate
+from orchestrator.core.deployment.cost import add_ended_round
 from orchestrator.core.deployment.deployment import Deployment, StopReason
 from orchestrator.core.deployment.lifecycle import (
     MAY_EXIST_STATES,
@@ -210,12 +211,16 @@ def rebase_on_stop(outcome: DeploymentOutcome, latest: Deployment, *, now: float
 
 
 def request_again(deployment: Deployment, *, now: float) -> DeploymentOutcome:
-    """Request an ended deployment again. It gets a new tag, and a new expiry with its create."""
+    """Request an ended deployment again. It gets a new tag, and a new expiry with its create.
+
+    What it has cost until now stays with it, see `add_ended_round`.
+    """
     return _start_round(deployment, DeploymentEvent.REQUESTED_AGAIN, now=now)
 
 
 def _start_round(deployment: Deployment, event: DeploymentEvent, *, now: float, **kept: Any) -> DeploymentOutcome:
-    changes = dict.fromkeys(_FIELDS_OF_A_ROUND) | kept
+    # The cost is calculated from the fields that are cleared, and before a caller replaces the price.
+    changes = dict.fromkeys(_FIELDS_OF_A_ROUND) | add_ended_round(deployment, now=now) | kept
     return advance_deployment(
         deployment,
         event,

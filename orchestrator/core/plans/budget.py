@@ -4,7 +4,8 @@ A remote job counts with its estimated price from the moment at which the intent
 certain that it was not created: a create that the provider rejected does not count, a create with an unknown outcome
 does. The remote jobs of earlier rounds (retries) count as well.
 
-A deployment counts with its price from its create to its expiry, or to its end once it has ended.
+A deployment counts with its price from its create to its expiry, or to its end once it has ended. The earlier rounds
+of one that is requested again count as well.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class DeploymentRecorder:
         if limit is None or run is None:
             return None
         started = await deployment_costs.list_started(connection, run_id=run.id)
-        return limit - (run.planned_usd or 0.0) - sum(each.usd or 0.0 for each in started)
+        return limit - (run.planned_usd or 0.0) - sum(each.committed_usd for each in started)
 
     def _redacted(self, outcome: DeploymentOutcome) -> DeploymentOutcome:
         """Return a copy without keys in the provider's texts, recorded in the name of this replica."""

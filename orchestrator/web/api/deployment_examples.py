@@ -28,6 +28,7 @@ DEPLOYMENT_EXAMPLE: Final[dict[str, Any]] = {
     "price_source": "price page, 2026-11-28",
     "so_far_usd": 5.8,
     "until_end_usd": 23.2,
+    "earlier_usd": None,
     "keep_hours": 4.0,
     "created_at": "2026-11-23T06:12:00+00:00",
     "state_since": "2026-11-23T06:20:10+00:00",

@@ -149,6 +149,7 @@ DEPLOYMENTS = (
         usd_per_hour=5.8,
         so_far_usd=5.8,
         until_end_usd=23.2,
+        earlier_usd=8.13,
     ),
     a_deployment_view(
         account=ACCOUNTS[1],

@@ -1,12 +1,12 @@
-"""Queries about what deployments cost: each counts from its create to its end or expiry (core/deployment/cost.py)."""
+"""Queries about what deployments cost: each round counts from its create to its end (core/deployment/cost.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
-from orchestrator.core.deployment.cost import calculate_committed_usd
+from orchestrator.core.deployment.cost import calculate_committed_usd, get_earlier_usd_since
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.plans.budget import CommittedSpend
@@ -18,14 +18,14 @@ from orchestrator.store.schema.tables import deployments, jobs
 
 
 class StartedDeployment(Struct, frozen=True):
-    """A deployment that was created, or may have been, and the run of its job."""
+    """A deployment that was created in any round, or may have been, and the run of its job."""
 
     deployment: Deployment
     run_id: RunId | None  # None: its job is not known here
 
     @property
     def usd(self) -> float | None:
-        """What it can cost; None: its price is unknown."""
+        """What its latest round can cost; None: its price is unknown."""
         return calculate_committed_usd(self.deployment)
 
     @property
@@ -33,10 +33,17 @@ class StartedDeployment(Struct, frozen=True):
         """Whether its price is unknown and nobody accepted that."""
         return self.usd is None and self.deployment.approved_at is None
 
+    @property
+    def committed_usd(self) -> float:
+        """What all its rounds can cost; an unknown price counts as 0, as that of a job."""
+        return (self.deployment.earlier_usd or 0.0) + (self.usd or 0.0)
+
     def to_committed(self, run_id: RunId | None, since: float) -> CommittedSpend:
-        """Return what it commits in the month of its create; an unknown price counts as 0, as that of a job."""
-        usd, is_recent = self.usd or 0.0, (self.deployment.create_started_at or 0.0) >= since
-        return CommittedSpend(usd, usd if is_recent else 0.0, usd if self.run_id == run_id else 0.0)
+        """Return what it commits, each round in the month of its create; `since` is the start of this month."""
+        total, month = self.committed_usd, get_earlier_usd_since(self.deployment, since)
+        if (self.deployment.create_started_at or 0.0) >= since:
+            month += self.usd or 0.0
+        return CommittedSpend(total, month, total if self.run_id == run_id else 0.0)
 
 
 async def list_started(
@@ -46,7 +53,7 @@ async def list_started(
     query = (
         select(*DEPLOYMENT_COLUMNS, jobs.c.run_id)
         .outerjoin(jobs, jobs.c.id == deployments.c.job_id)
-        .where(deployments.c.create_started_at.is_not(None))
+        .where(or_(deployments.c.create_started_at.is_not(None), deployments.c.earlier_usd.is_not(None)))
     )
     if accounts is not None:
         query = query.where(any_of(deployments.c.account, "names"))

@@ -48,6 +48,10 @@ class DeploymentSchema(ApiModel):
     price_source: str | None = Field(description="Where the price comes from.")
     so_far_usd: float | None = Field(description="Highest possible cost until now, without the calls.")
     until_end_usd: float | None = Field(description="Highest possible cost until its end, without the calls.")
+    earlier_usd: float | None = Field(
+        description="Highest possible cost before it was requested again, without the calls. It counts towards the "
+        "budgets as well; null if there was none that is known."
+    )
     keep_hours: float = Field(description="Hours from its create to its end.")
     created_at: Timestamp
     state_since: Timestamp

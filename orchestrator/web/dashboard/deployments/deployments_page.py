@@ -173,6 +173,8 @@ def _format_note(view: DeploymentView) -> str:
         return f"A stop is in progress ({view.stop_reason})."
     if view.comparison is not None and view.ended_at is None:
         return "Deployed for a comparison, which stops it when it ends."
+    if view.earlier_usd is not None:
+        return f"It was deployed before, for at most {format_usd(view.earlier_usd)}, which the budgets count as well."
     return ""
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from orchestrator.core.deployment.cost import (
     DeploymentOption,
     DeploymentPrice,
+    add_ended_round,
     calculate_committed_usd,
     calculate_cost_so_far,
     calculate_hosting_usd,
     calculate_token_usd,
     estimate_deployment_usd,
     find_price_hold,
+    get_earlier_usd_since,
     sort_deployment_options,
 )
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
@@ -100,6 +103,8 @@ def test_unknown_price_holds_until_it_is_approved() -> None:
         ({"budget_left_usd": 11.99, "is_approved": True}, "over_budget", "11.99 USD"),
         ({"run_left_usd": 11.98}, "run_too_dear", "11.98 USD of the run's limit"),
         ({"budget_left_usd": 1.0, "run_left_usd": 2.0}, "over_budget", "1.00 USD"),
+        ({"budget_left_usd": -0.13}, "over_budget", "and 0.00 USD of the account's budget"),
+        ({"run_left_usd": -0.13}, "run_too_dear", "and 0.00 USD of the run's limit"),
     ],
 )
 def test_price_above_what_is_left_holds_and_names_the_dollars(limits: dict[str, Any], kind: str, left: str) -> None:
@@ -120,6 +125,43 @@ def test_price_within_the_limits_or_approved_for_the_run_does_not_hold() -> None
 def test_nothing_is_committed_or_spent_before_the_create() -> None:
     assert calculate_committed_usd(a_deployment(usd_per_hour=6.0)) == 0
     assert calculate_cost_so_far(a_deployment(usd_per_hour=6.0), NOW) == 0
+
+
+def test_ended_round_counts_until_its_end_and_adds_up_with_the_earlier_ones() -> None:
+    ended = replace(READY, state=DeploymentState.STOPPED, ended_at=NOW + 1800)
+    first = add_ended_round(ended, now=NOW + 9e9)
+    assert first == {"earlier_usd": 3.0, "earlier_month_usd": 3.0, "earlier_started_at": NOW}
+    second = add_ended_round(replace(READY, **first), now=NOW + 600)  # removed before its expiry, to be created again
+    assert second == {"earlier_usd": 4.0, "earlier_month_usd": 4.0, "earlier_started_at": NOW}
+
+
+@pytest.mark.parametrize("changes", [{"create_started_at": None}, {"usd_per_hour": None}, {"usd_per_hour": 0.0}])
+def test_round_without_a_create_or_a_known_price_changes_nothing_of_the_earlier_ones(changes: dict[str, Any]) -> None:
+    assert add_ended_round(replace(READY, earlier_usd=3.0, ended_at=NOW + 60, **changes), now=NOW + 60) == {}
+
+
+def test_earlier_rounds_count_in_the_month_of_their_create() -> None:
+    november, december = datetime(2026, 11, 1, tzinfo=UTC).timestamp(), datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    costs: dict[str, Any] = {}
+    sums = []
+    for started_at in (december - 7200, december - 1800, december + 7200):  # the second ends in December
+        created = replace(READY, create_started_at=started_at, ended_at=started_at + 3600, **costs)
+        costs |= add_ended_round(created, now=started_at + 3600)
+        earlier = replace(READY, **costs)
+        sums.append([earlier.earlier_usd, *(get_earlier_usd_since(earlier, month) for month in (november, december))])
+    assert sums == [[6.0, 6.0, 0.0], [12.0, 12.0, 0.0], [18.0, 6.0, 6.0]]
+
+
+def test_round_that_seems_earlier_because_the_clock_was_set_back_counts_in_the_later_month() -> None:
+    december = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    ended = replace(READY, create_started_at=december - 7200, ended_at=december - 3600)
+    after = replace(
+        ended,
+        **add_ended_round(
+            replace(ended, earlier_usd=6.0, earlier_month_usd=6.0, earlier_started_at=december + 60), now=december
+        ),
+    )
+    assert get_earlier_usd_since(after, december) == 12.0
 
 
 def test_cost_of_a_deployment_without_an_end_is_unknown() -> None:

@@ -180,6 +180,16 @@ def test_request_again_starts_a_round_of_its_own() -> None:
     assert again.model == ended.model
 
 
+def test_request_again_keeps_what_the_ended_round_has_cost() -> None:
+    ended = a_deployment(
+        DeploymentState.STOPPED, usd_per_hour=6.0, create_started_at=NOW - 7200, ended_at=NOW - 3600, earlier_usd=1.0
+    )
+    again = request_again(ended, now=NOW).deployment
+    assert (again.earlier_usd, again.earlier_month_usd, again.earlier_started_at) == (7.0, 6.0, NOW - 7200)
+    withdrawn = replace(again, state=DeploymentState.STOPPED, ended_at=NOW)
+    assert request_again(withdrawn, now=NOW).deployment.earlier_usd == 7.0
+
+
 def test_deployment_found_after_its_end_is_removed() -> None:
     ended = a_deployment(DeploymentState.STOPPED, ended_at=NOW - 5)
     after = record_reappearance(ended, a_remote_deployment(), now=NOW).deployment
@@ -280,11 +290,12 @@ def test_stop_for_another_reason_than_a_failure_drops_the_failure() -> None:
 
 
 def test_deployment_that_failed_by_a_conflict_is_created_again_with_its_approval() -> None:
-    starting = replace(FAILING, approved_at=NOW - 5)
+    starting = replace(FAILING, approved_at=NOW - 5, usd_per_hour=6.0)  # its create was started a minute ago
     stopping = start_stop(starting, StopReason.CONFLICT, now=NOW, failure=FAILURE).deployment
     again = record_missing(replace(stopping, missing_since=NOW), now=NOW + ABSENCE_CONFIRMATION_SECONDS).deployment
     assert (again.state, again.round, again.approved_at) == ("wanted", starting.round + 1, NOW - 5)
     assert (again.wake_at, again.ended_at, again.intent_until) == (NOW + ABSENCE_CONFIRMATION_SECONDS, None, None)
+    assert again.earlier_usd == pytest.approx(6.0 * 2 / 60), "until its removal, and not until its expiry"
 
     late = replace(stopping, missing_since=NOW, expires_at=NOW + 1)
     assert record_missing(late, now=NOW + ABSENCE_CONFIRMATION_SECONDS).deployment.state == "stopped"

@@ -43,6 +43,11 @@ def test_note_says_which_deployments_a_comparison_stops() -> None:
     assert DeploymentTableRow.from_view(a_deployment_view(**compared | {"ended_at": NOW}), NOW).note == ""
 
 
+def test_note_names_what_the_earlier_deployments_of_the_model_cost() -> None:
+    again = READY | {"earlier_usd": 8.13}
+    assert "deployed before, for at most $8.13" in DeploymentTableRow.from_view(a_deployment_view(**again), NOW).note
+
+
 def service(*views: DeploymentView) -> WebServiceDouble:
     double = WebServiceDouble()
     totals = DeploymentTotals(count=len(views), usd_per_hour=5.8, so_far_usd=5.8, until_end_usd=11.6, unpriced=1)

@@ -1,0 +1,141 @@
+"""Budgets of an account and of a run over several deployments of the same model, on both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from deployment_world import (
+    HOUR,
+    SPEC,
+    USD_PER_HOUR,
+    DeploymentCloud,
+    DeploymentReplica,
+    SteppedClock,
+    read_one,
+    request,
+    trained_job,
+    work,
+)
+from store_values import NOW, RUN
+
+from orchestrator.control.deployment_plan import DeploymentPlan, PlannedDeployment
+from orchestrator.control.deployments import deploy
+from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.cost import DeploymentPrice
+from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.deployment_spec import DeploymentKind
+from orchestrator.core.deployment.lifecycle import DeploymentState
+from orchestrator.core.deployment.transitions import ABSENCE_CONFIRMATION_SECONDS, start_stop
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.plans.budget import CommittedSpend, month_start
+from orchestrator.daemon.deployments.run_deployments import RunDeployments, RunDeploymentTable
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import costs, runs
+from orchestrator.store.queries.deployments import deployment_records
+
+# The second confirmation that nothing is left at the provider is billed as well.
+ROUND_USD = USD_PER_HOUR * (2 + 2 * ABSENCE_CONFIRMATION_SECONDS / HOUR)
+
+
+@pytest.fixture
+def cloud() -> DeploymentCloud:
+    return DeploymentCloud(SteppedClock())
+
+
+async def deploy_again(database: Database, cloud: DeploymentCloud, *, usd_per_hour: float = USD_PER_HOUR) -> None:
+    """Request the ended deployment again, as `orchestrator deploy` and a scheduled comparison do."""
+    ended = await read_one(database)
+    line = PlannedDeployment(
+        job=trained_job("acme"),
+        id=ended.id,
+        model=ended.model,
+        spec=SPEC,
+        price=DeploymentPrice(kind=DeploymentKind.HOUR, usd_per_hour=usd_per_hour, source="list"),
+        existing=ended,
+    )
+    plan = DeploymentPlan(run=RUN, lines=(line,))
+    assert len(await deploy(database, plan, by="operator:ann", now=cloud.clock.now())) == 1
+
+
+async def deploy_until_held(database: Database, replica: DeploymentReplica) -> Deployment:
+    """Deploy the model again whenever it has expired, until the deployment is held or there were five."""
+    for _ in range(5):
+        await work(replica, seconds=3 * HOUR)
+        if (deployment := await read_one(database)).ended_at is None:
+            break
+        await deploy_again(database, replica.cloud)
+    return deployment
+
+
+async def read_committed(database: Database, now: float) -> CommittedSpend:
+    since = month_start(now)
+    async with database.read() as connection:
+        committed = await costs.get_committed(connection, "acme", RUN.id, since)
+        assert (await costs.get_committed_by_account(connection, RUN.id, since))["acme"] == committed
+    return committed
+
+
+async def test_each_deployment_of_a_model_counts_towards_the_budget(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    held = await deploy_until_held(database, DeploymentReplica(database, cloud, ["acme"], budget_usd=20.0))
+    assert cloud.creates["acme"] == 2
+    assert (held.state, held.hold and held.hold.kind) == (DeploymentState.WANTED, HoldKind.OVER_BUDGET)
+    assert held.hold is not None
+    assert f"{20 - 2 * ROUND_USD:.2f} USD of the account's budget are left" in held.hold.reason
+    committed = await read_committed(database, cloud.clock.now())
+    assert (committed.total, committed.month, committed.run) == pytest.approx((2 * ROUND_USD,) * 3)
+
+
+async def test_each_deployment_of_a_model_counts_towards_the_limit_of_the_run(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    await database.write(lambda tx: runs.save(tx, RUN))
+    table = RunDeploymentTable()
+    entry = RunDeployments(run_id=RUN.id, specs={ProviderName.FIREWORKS: SPEC}, max_total_usd=20.0)
+    table.apply({RUN.name: entry}, [RUN.name])
+    held = await deploy_until_held(database, DeploymentReplica(database, cloud, ["acme"], runs=table))
+    assert cloud.creates["acme"] == 2
+    assert held.hold is not None
+    assert held.hold.kind == HoldKind.RUN_TOO_EXPENSIVE
+
+
+async def test_earlier_deployment_counts_with_its_own_price_and_in_its_own_month(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await work(replica, seconds=3 * HOUR)
+    await deploy_again(database, cloud, usd_per_hour=2 * USD_PER_HOUR)  # its create reports USD_PER_HOUR again
+    assert (await read_committed(database, cloud.clock.now())).month == pytest.approx(ROUND_USD)
+    await work(replica, seconds=3 * HOUR)
+
+    cloud.clock.seconds = datetime(1970, 2, 1, tzinfo=UTC).timestamp() - NOW + HOUR  # NOW is in January
+    await deploy_again(database, cloud)
+    committed = await read_committed(database, cloud.clock.now())
+    assert (committed.total, committed.month, committed.run) == pytest.approx((2 * ROUND_USD, 0, 2 * ROUND_USD))
+    await work(replica, seconds=HOUR)
+    committed = await read_committed(database, cloud.clock.now())
+    assert (committed.total, committed.month) == pytest.approx((2 * ROUND_USD + 8, 8))
+
+
+async def test_create_that_is_repeated_after_a_conflict_counts_both(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await work(replica, seconds=20)
+    starting = await read_one(database)
+    assert starting.state is DeploymentState.STARTING
+    removal = start_stop(starting, StopReason.CONFLICT, now=cloud.clock.now())
+    await database.write(lambda tx: deployment_records.record(tx, removal, at=cloud.clock.now(), cause="service"))
+    await work(replica, seconds=HOUR)
+    again = await read_one(database)
+    assert (again.state, again.round, cloud.creates["acme"]) == (DeploymentState.READY, 1, 2)
+    assert again.earlier_usd is not None
+    assert 0 < again.earlier_usd < 1
+    committed = await read_committed(database, cloud.clock.now())
+    assert committed.total == pytest.approx(again.earlier_usd + 8)
