@@ -18,9 +18,10 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ async def _run_service(app: App, *, start: bool, is_done: StopCondition, run: st
     finally:
         await service.stop()
     if stopping.is_set():
-        sys.stderr.write(format_interruption(status) + "\n")
+        sys.stderr.write(format_interruption(status, run=run) + "\n")
     return ExitCode.FAILED if service.refused_runs else exit_code_from_status(status, stopping)
 
 
@@ -118,16 +119,29 @@ async def run_unless_stopped(coroutine: Coroutine[Any, Any, None], stopping: asy
         await asyncio.gather(work, stop, return_exceptions=True)
 
 
-def format_interruption(status: StatusSnapshot) -> str:
-    """Describe what continues at the providers after an interruption, and how to proceed."""
-    active = sum(job.state in AT_PROVIDER_STATES and job.state not in TERMINAL_STATES for job in status.jobs)
-    if active == 1:
-        rest = "1 job continues at its provider and is billed; `orchestrator cancel` cancels it"
-    elif active:
-        rest = f"{active:,} jobs continue at their providers and are billed; `orchestrator cancel` cancels them"
+def format_interruption(status: StatusSnapshot, *, run: str | None = None) -> str:
+    """Describe what continues at the providers after an interruption, and how to proceed.
+
+    `run` is the argument of --run. The accounts file may then describe other runs, which `status` does not have.
+    """
+    active = [job for job in status.jobs if job.state in AT_PROVIDER_STATES and job.state not in TERMINAL_STATES]
+    proceed = "Run the same command to continue; no job is started twice."
+    if not active:
+        return f"Interrupted: no job is running at a provider. {proceed}"
+    if len(active) == 1:
+        rest, wanted = "1 job continues at its provider and is billed", "To cancel it"
     else:
-        rest = "no job is running at a provider"
-    return f"Interrupted: {rest}. Run the same command to continue; no job is started twice."
+        rest, wanted = f"{len(active):,} jobs continue at their providers and are billed", "To cancel all jobs"
+    commands = _list_cancel_commands(status, active, run)
+    return sanitize_line(f"Interrupted: {rest}. {proceed} {wanted}, first run {' and '.join(commands)}.")
+
+
+def _list_cancel_commands(status: StatusSnapshot, active: Sequence[JobView], run: str | None) -> list[str]:
+    """List a command for each run with active jobs. A run is named wherever there may be several."""
+    names = {each.id: each.name for each in status.runs} if status.other_runs or run is not None else {}
+    selected = [active[0].account] if len(active) == 1 else ["--all"]
+    options = dict.fromkeys(("--run", names[job.run]) if job.run in names else () for job in active)
+    return [f"`{shlex.join(['orchestrator', 'cancel', *selected, *option])}`" for option in options]
 
 
 def exit_code_from_status(status: StatusSnapshot, stopping: asyncio.Event) -> ExitCode:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from status_values import JOB, status
+from web_values import run
 
 from orchestrator.cli import foreground, output, status_table, tables
 from orchestrator.cli.session import format_error
@@ -98,3 +99,30 @@ def test_check_prints_file_names_escaped(tmp_path: Path) -> None:
 def test_interrupted_run_lists_active_jobs(states: list[str], expected: str) -> None:
     jobs = tuple(replace(JOB, account=state, state=state) for state in states)
     assert foreground.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("runs", "active", "selected", "end"),
+    [
+        (("tone",), ("tone",), None, "To cancel it, first run `orchestrator cancel acme-0`."),
+        (("tone",), ("tone", "tone"), None, "To cancel all jobs, first run `orchestrator cancel --all`."),
+        (("tone",), ("tone", "tone"), "tone", "first run `orchestrator cancel --all --run tone`."),
+        (("tone", "my facts"), ("my facts",), None, "first run `orchestrator cancel acme-0 --run 'my facts'`."),
+        (
+            ("tone", "facts"),
+            ("tone", "facts", "tone"),
+            None,
+            "first run `orchestrator cancel --all --run tone` and `orchestrator cancel --all --run facts`.",
+        ),
+    ],
+)
+def test_interrupted_run_names_a_complete_cancel_command(
+    runs: tuple[str, ...], active: tuple[str, ...], selected: str | None, end: str
+) -> None:
+    views = [run(id=f"id of {name}", name=name) for name in runs]
+    jobs = tuple(
+        replace(JOB, account=f"acme-{number}", state="running", run=f"id of {name}")
+        for number, name in enumerate(active)
+    )
+    snapshot = StatusSnapshot(run=views[0], jobs=jobs, counts={}, other_runs=tuple(views[1:]))
+    assert foreground.format_interruption(snapshot, run=selected).endswith(end)
