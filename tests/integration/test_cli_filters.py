@@ -15,6 +15,7 @@ from orchestrator.app import App
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import run_account_action
 from orchestrator.cli.handlers.status import (
+    NAMED_FORMATS,
     NO_MATCH_IN_RUNS_MESSAGE,
     NO_MATCH_MESSAGE,
     print_checkpoints,
@@ -35,11 +36,15 @@ from orchestrator.store.db.database import Database
 def app_with(database: Database) -> Any:
     app = cast(Any, SimpleNamespace(database=database, clock=SimpleNamespace(now=lambda: NOW), is_empty=False))
     app.read_status = partial(App.read_status, app)
-    app.loader = SimpleNamespace(read_gates=read_no_gates)
+    app.loader = SimpleNamespace(read_gates=read_no_gates, load_listed_accounts=list_no_accounts)
     return app
 
 
 async def read_no_gates() -> dict[str, bool]:
+    return {}
+
+
+async def list_no_accounts() -> dict[str, Any]:
     return {}
 
 
@@ -162,6 +167,22 @@ async def test_models_report_that_no_account_matches(
     assert capsys.readouterr() == ("", err)
 
 
+@pytest.mark.parametrize("output_format", sorted(set(ExportFormat) - NAMED_FORMATS))
+async def test_name_is_refused_where_nothing_has_it(database: Database, output_format: ExportFormat) -> None:
+    app = await fill_three_jobs(database)
+    with pytest.raises(ConfigError, match=f"--name is not used with --format {output_format}"):
+        await print_models_of(app, output_format, name="my-group")
+
+
+@pytest.mark.parametrize("output_format", sorted(NAMED_FORMATS))
+async def test_name_is_applied_elsewhere(
+    database: Database, capsys: pytest.CaptureFixture[str], output_format: ExportFormat
+) -> None:
+    await fill(database, [replace(a_job("acme", state=JobState.SUCCEEDED), fine_tuned_model="ft:m")])
+    await print_models_of(app_with(database), output_format, name="my-group", everything=True)
+    assert "my-group" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("choice", ["foo", "0", "-1", "01", ""])
 async def test_models_refuse_a_checkpoint_that_no_model_can_have(database: Database, choice: str) -> None:
     app = await fill_three_jobs(database)
@@ -202,4 +223,4 @@ async def test_models_of_several_runs_name_the_run(database: Database, capsys: p
     lines = (await get_models(ExportFormat.TABLE)).splitlines()
     assert [line.split()[0] for line in lines if line] == ["Run", "account", "a", "b"] * 2
     with pytest.raises(ConfigError, match="--name sets the name of one model group"):
-        await get_models(ExportFormat.JSON, name="group")
+        await get_models(ExportFormat.LITELLM, name="group")

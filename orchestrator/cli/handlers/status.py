@@ -48,6 +48,7 @@ NO_CHECKPOINTS_MESSAGE = (
 )
 NO_MATCH_MESSAGE = "No job of the run matches the filter."
 NO_MATCH_IN_RUNS_MESSAGE = "No job of the runs matches the filter."
+NAMED_FORMATS = frozenset({ExportFormat.LITELLM, ExportFormat.SILLYTAVERN})  # those whose entries have the run's name
 ACCOUNT_COLUMNS = (
     Column(heading="account"),
     Column(heading="provider", importance=2),
@@ -263,9 +264,14 @@ async def print_models(
 ) -> ExitCode:
     """Print or write the selected models of all current runs or of one. Returns FAILED if any of them is missing.
 
-    Raises ConfigError when no current run has the name, when one model group would have models of several runs, and
-    for a checkpoint that no model can have.
+    Raises ConfigError when no current run has the name, when one model group would have models of several runs, for
+    a name in a format without one, and for a checkpoint that no model can have.
     """
+    if name is not None and output_format not in NAMED_FORMATS:
+        raise ConfigError(
+            f"--name is not used with --format {output_format}, which contains no model group",
+            hint="Omit --name, or use it with --format litellm or --format sillytavern.",
+        )
     snapshot = _close_gates(await app.read_status(run), await app.loader.read_gates())
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
