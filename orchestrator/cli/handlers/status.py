@@ -267,24 +267,19 @@ async def print_models(
     Raises ConfigError when no current run has the name, when one model group would have models of several runs, for
     a name in a format without one, and for a checkpoint that no model can have.
     """
-    if name is not None and output_format not in NAMED_FORMATS:
-        raise ConfigError(
-            f"--name is not used with --format {output_format}, which contains no model group",
-            hint="Omit --name, or use it with --format litellm or --format sillytavern.",
-        )
+    _validate_name(name, output_format)
     snapshot = _close_gates(await app.read_status(run), await app.loader.read_gates())
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
         return ExitCode.FAILED
     accounts = await app.loader.load_listed_accounts() if output_format.needs_accounts else {}
-    run_names = _get_run_names(snapshot, name)
     selection = select_models(
         name or (snapshot.run.name if snapshot.run else ""),
         snapshot.jobs,
         accounts,
         labels=labels,
         providers=providers,
-        run_names=run_names,
+        run_names=_get_run_names(snapshot, name),
     )
     if not selection.jobs and _print_no_match(labels, providers) and output_format is ExportFormat.TABLE:
         return ExitCode.FAILED
@@ -297,12 +292,25 @@ async def print_models(
     else:
         write_text(exported.text, output)
     _print_omitted(exported.models)
+    is_complete = _has_every_model(selection, checkpoint) and not exported.models.gate_obstacles
+    return ExitCode.DONE if is_complete else ExitCode.FAILED
+
+
+def _validate_name(name: str | None, output_format: ExportFormat) -> None:
+    if name is not None and output_format not in NAMED_FORMATS:
+        raise ConfigError(
+            f"--name is not used with --format {output_format}, which contains no model group",
+            hint="Omit --name, or use it with --format litellm or --format sillytavern.",
+        )
+
+
+def _has_every_model(models: ModelSet, checkpoint: str | None) -> bool:
+    """Return whether there are models, each finished and, with `checkpoint`, with that checkpoint."""
     is_missing = [
         job.state != JobState.SUCCEEDED or (checkpoint is not None and not job.fine_tuned_model)
-        for job in selection.jobs
+        for job in models.jobs
     ]
-    is_complete = is_missing and not any(is_missing) and not exported.models.gate_obstacles
-    return ExitCode.DONE if is_complete else ExitCode.FAILED
+    return bool(is_missing) and not any(is_missing)
 
 
 def _print_no_match(labels: Sequence[str], providers: Sequence[str]) -> bool:
