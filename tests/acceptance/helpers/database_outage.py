@@ -12,7 +12,8 @@ from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 OutageContext = Callable[[RunningProgram], AbstractContextManager[None]]
 INTENT_SECONDS = f"{scale_seconds(4) + 15:g}"  # longer than SQLite waits for a lock
 MAX_IN_FLIGHT = 2
-SETTLE_SECONDS = scale_seconds(1)  # seconds after which what was under way has ended
+CREATE_SECONDS = scale_seconds(3)  # of each create: the trouble comes in the middle, in whatever order they are made
+SETTLE_SECONDS = CREATE_SECONDS + scale_seconds(1)  # seconds after which what was under way has ended
 QUIET_SECONDS = 1.5  # seconds in which nothing is asked of the provider
 
 
@@ -27,7 +28,7 @@ def check_recovery(
 ) -> None:
     """In the middle of the work there is trouble; `readable` is whether the service can be looked at meanwhile."""
     site.write_accounts(*accounts)
-    sandbox.set_faults({"kind": "stall", "operations": ["jobs.create"], "accounts": list(accounts[1:])})
+    sandbox.set_faults({"kind": "slow", "operations": ["jobs.create"], "seconds": CREATE_SECONDS})
     hurried = {
         "ORCHESTRATOR_INTENT_SECONDS": INTENT_SECONDS,
         "ORCHESTRATOR_MAX_IN_FLIGHT": f"{MAX_IN_FLIGHT}",
