@@ -135,9 +135,10 @@ class App:
             return await accounts.list_all(connection)
 
     async def _find_identity(self, name: str) -> AccountIdentity | None:
-        """Return the identity that an account had when its key was last verified; None if it never was.
+        """Return the stored identity of an account; None for an unknown account.
 
-        Also while it must be verified again, after a release for instance: another key must not change the owner.
+        It is that of the last verification, also while the account must be verified again, after a release for
+        instance: another key must not change the owner. Before the first one it is that of the accounts file.
         """
         async with self.database.read() as connection:
             state = (await accounts.get_many(connection, [name])).get(name)
