@@ -41,6 +41,7 @@ from machine_speed import scale_seconds, set_time_factor  # noqa: E402
 from postgres import serving  # noqa: E402 - found where the line above points to
 from processes import StartedProgram, clean_environ, run_program, start_program  # noqa: E402
 from shared_accounts import JobSampler, count_most_at_once, list_order_violations  # noqa: E402
+from short_waits import MAX_BACKOFF, shorten_waits  # noqa: E402
 
 POINTS = tuple(
     f"{state}: {when}"
@@ -56,6 +57,7 @@ POINTS = tuple(
     for when in whens
 )
 UPLOAD_STATES = ("planned", "uploading", "processing")
+BACKOFF_SECONDS = 4.0  # at most, after failures in a row: the faults meet some jobs ten times
 SEEDS_PER_ROUND = 10  # the seeds of the runs that exist at the same time
 FAULTS: list[dict[str, Any]] = [
     {"kind": "slow", "seconds": 0.1},
@@ -335,6 +337,11 @@ class Chaos:
             return json.load(answer)
 
 
+def shorten_backoff(folder: Path) -> dict[str, str]:
+    """Return the environment in which no job sleeps for minutes because the faults met it many times in a row."""
+    return shorten_waits(folder / "waits", {MAX_BACKOFF: BACKOFF_SECONDS})
+
+
 def run_experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> ChaosResult:
     """A kill at each named point, then so many at random, then the end."""
     before = [point for point in points if point.startswith(UPLOAD_STATES)]
@@ -347,8 +354,7 @@ def run_experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Cha
     enough = chaos.kills + rounds
     while chaos.kills < enough:
         chaos.kill_at_random(longest=3.0)
-    # The faults go on, and a job whose look-ups failed ten times in a row waits five minutes before the next one.
-    return chaos.finish(patience=scale_seconds(1200))
+    return chaos.finish(patience=scale_seconds(600))
 
 
 def _run(given: argparse.Namespace, stack: contextlib.ExitStack) -> ChaosResult | DeploymentChaosResult:
@@ -358,7 +364,7 @@ def _run(given: argparse.Namespace, stack: contextlib.ExitStack) -> ChaosResult 
     if given.deployments:
         deployments = stack.enter_context(DeploymentChaos(folder, **common))
         return run_deployment_experiment(deployments, rounds=given.rounds)
-    chaos = stack.enter_context(Chaos(folder, runs=given.runs, **common))
+    chaos = stack.enter_context(Chaos(folder, runs=given.runs, environ=shorten_backoff(folder), **common))
     return run_experiment(chaos, rounds=given.rounds, points=POINTS)
 
 

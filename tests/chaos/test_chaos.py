@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pytest
 from deployment_chaos import DeploymentChaos, run_deployment_experiment
-from harness import POINTS, Chaos, run_experiment
+from harness import POINTS, Chaos, run_experiment, shorten_backoff
 from machine_speed import scale_seconds
-from short_waits import MAX_BACKOFF, shorten_waits
-
-
-def shorten_backoff(folder: Path) -> dict[str, str]:
-    """Let no job sleep for minutes because the faults met it eight times in a row, as one job in 250 has it."""
-    return shorten_waits(folder / "waits", {MAX_BACKOFF: 4.0})
 
 
 @pytest.mark.timeout(scale_seconds(600))
