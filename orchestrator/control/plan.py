@@ -11,12 +11,12 @@ from orchestrator.core.deployment.deployment import build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
-from orchestrator.core.hold import NOT_SELECTED_HOLD, PLAN_HOLD_KINDS
+from orchestrator.core.hold import PLAN_HOLD_KINDS
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list_auto_options
 from orchestrator.core.jobs.run import Run
-from orchestrator.core.jobs.transitions import hold_job, release_job
+from orchestrator.core.jobs.transitions import deselect_job, hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import month_start
 from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, Work, check_distinct_work
@@ -225,17 +225,20 @@ async def _withdraw_deselected_jobs(
     """Hold the unsubmitted jobs of accounts that the run does not select, and take them out of the run.
 
     The file still lists these accounts, so no removal stops the jobs. Returns the accounts of the jobs that were part
-    of the run until now. A job of which an earlier round was paid stays in the run, with its costs.
+    of the run until now. A job of which an earlier round was paid stays in the run, with its costs. A job that is
+    being submitted stays until it is certain that no remote job exists; then queries/outcomes.py takes it out.
     """
     planned = {line.job_id for line in plan.lines}
     linked = await job_queries.get_account_by_job(tx.connection, plan.run_id)
     withdrawn = []
     for job in await job_queries.list_replannable(tx.connection, plan.run_id):
-        if job.id in planned or job.account not in accounts or job.state not in UNSUBMITTED_STATES:
+        is_unsubmitted = job.state in UNSUBMITTED_STATES
+        is_deselected = job.id not in planned and job.account in accounts
+        if not is_deselected or not (is_unsubmitted or job.state is JobState.SUBMITTING):
             continue
         if job.hold is None:
-            await outcomes.record(tx, hold_job(job, NOT_SELECTED_HOLD), at=now, cause=cause)
-        if job.id in linked and not job.earlier_usd:
+            await outcomes.record(tx, deselect_job(job, now=now), at=now, cause=cause)
+        if is_unsubmitted and job.id in linked and not job.earlier_usd:
             withdrawn.append(job)
     await job_queries.unlink_from_run(tx, plan.run_id, [job.id for job in withdrawn])
     return {job.account for job in withdrawn}

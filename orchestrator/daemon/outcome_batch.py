@@ -15,8 +15,9 @@
 #
 # * There is at most one of each account. Slots, budgets and the rank of runs concern the jobs of one account only; a
 #   second outcome of an account comes in step 4, when the first one is written.
-# * An intent is not plain while its account or its run has a hold, which an operator or a new plan may have set since
-#   the job was loaded: then the job is read again, and its holds decide as they do for its next step.
+# * An intent to submit, also a renewed one, is not plain while its account or its run has a hold, which an operator
+#   or a new plan may have set since the job was loaded: then the job is read again, and its holds decide as they do
+#   for its next step.
 # * An intent is not plain while another job of its account waits for a slot, whose run may come first, nor while its
 #   run waits for the values that the provider selects for its first job: of two first jobs in one batch only one may
 #   be submitted.
@@ -32,7 +33,8 @@ from orchestrator.core.account import Account
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.errors import BudgetExceeded, JobLimitReached, StaleJob
 from orchestrator.core.jobs.job import Job, JobId
-from orchestrator.core.jobs.next_action import list_job_holds
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.next_action import is_submission_void, list_job_holds
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start
 from orchestrator.core.structs import Struct
@@ -52,7 +54,9 @@ class RecordRequest(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     at: float
     limits_of: Account | None
-    """The account whose limits must allow the job: the outcome is an intent to submit."""
+    """The account whose limits must allow the job: the outcome is its first intent to submit."""
+    stops_if_held: bool
+    """Whether holds, and a run that was replaced, stop the outcome: it is an intent to submit, new or renewed."""
     rebase_on_cancel: bool
     """Whether the outcome is also recorded on top of a cancel request."""
     build_deployment: Callable[[Job, float], Deployment | None]
@@ -96,17 +100,19 @@ def _find_firsts(requests: Sequence[RecordRequest]) -> list[int]:
 
 
 async def _load_facts(connection: StoreConnection, requests: Sequence[RecordRequest]) -> Facts:
-    counted = [each.job.id for each in requests if each.limits_of is not None or outcomes.frees_slot(each.outcome)]
+    counted = [each.job.id for each in requests if each.stops_if_held or outcomes.frees_slot(each.outcome)]
     return await jobs.get_record_facts(connection, [each.job.id for each in requests], counted=counted)
 
 
 def _is_plain(request: RecordRequest, facts: Facts) -> bool:
-    """Whether the outcome is not stale and, for an intent, only slots and budget of its account decide."""
+    """Whether the outcome is not stale and, for an intent to submit, only slots and budget of its account decide."""
     job, known = request.job, facts.get(request.job.id)
     if known is None or known.version != job.version - 1:
         return False
+    if request.stops_if_held and known.may_be_held:
+        return False
     is_pinned = known.pins.get(job.provider, {}) is not None
-    return request.limits_of is None or (not known.ready_jobs and is_pinned and not known.may_be_held)
+    return request.limits_of is None or (not known.ready_jobs and is_pinned)
 
 
 async def _find_blockers(
@@ -142,7 +148,7 @@ def _find_budget_blocker(request: RecordRequest, committed: CommittedSpend) -> B
 async def _record_single(tx: Transaction, request: RecordRequest) -> Outcome | Refusal:
     outcome, at = request.outcome, request.at
     # Checked here and not before: between a check and another transaction a second job could take the slot.
-    if request.limits_of is not None and (blocker := await _find_submit_blocker(tx.connection, request)):
+    if request.stops_if_held and (blocker := await _find_submit_blocker(tx.connection, request)):
         return blocker
     if await outcomes.record(tx, outcome, at=at, cause=CAUSE, caller_continues=True):
         return outcome
@@ -154,19 +160,26 @@ async def _record_single(tx: Transaction, request: RecordRequest) -> Outcome | R
 async def _find_submit_blocker(connection: StoreConnection, request: RecordRequest) -> Refusal | None:
     """Return why holds, or the limits of an intent's account, do not allow the job now."""
     account, job, now = request.limits_of, request.job, request.at
+    loaded = await jobs.load(connection, job.id)
+    if loaded is None or _is_stopped(loaded, now):
+        return StaleJob("the job was put on hold while its submission began")
     if account is None:
         return None
-    loaded = await jobs.load(connection, job.id)
-    if loaded is None or any(
-        hold.is_active(now) for hold in list_job_holds(loaded.job, loaded.run, loaded.account_state)
-    ):
-        return StaleJob("the job was put on hold while its submission began")
     if reason := await jobs.find_submit_blocker(connection, job, account.max_running_jobs, now):
         return JobLimitReached(reason)
     if account.budget_usd is None:
         return None
     return _find_budget_blocker(
         request, await costs.get_committed(connection, account.name, job.run_id, month_start(now))
+    )
+
+
+def _is_stopped(loaded: jobs.LoadedJob, now: float) -> bool:
+    """Whether the job may not be submitted now, for the first time or again."""
+    holds = list_job_holds(loaded.job, loaded.run, loaded.account_state)
+    is_repeated = loaded.job.state is JobState.SUBMITTING
+    return any(hold.is_active(now) for hold in holds) or (
+        is_repeated and is_submission_void(loaded.job, loaded.run, now)
     )
 
 

@@ -53,17 +53,24 @@ class OutcomeRecorder:
         self._observer = observer
 
     async def record(
-        self, outcome: Outcome, *, limits_of: Account | None = None, rebase_on_cancel: bool = False
+        self,
+        outcome: Outcome,
+        *,
+        limits_of: Account | None = None,
+        stops_if_held: bool = False,
+        rebase_on_cancel: bool = False,
     ) -> Job:
         """Commit the outcome with its history and its next wake-up, all or nothing. Return the job as it is stored.
 
         Raises JobLimitReached or BudgetExceeded when the limits of the account `limits_of` do not allow the job, and
-        StaleJob when the job was changed meanwhile. With `rebase_on_cancel` a cancel request is no such change.
+        StaleJob when the job was changed meanwhile. With `stops_if_held`, which `limits_of` implies, a hold of its
+        account or run is such a change; with `rebase_on_cancel` a cancel request is none.
         """
         request = RecordRequest(
             outcome=outcome.redacted(self._redact, replica=self._replica),
             at=self._clock.now(),
             limits_of=limits_of,
+            stops_if_held=stops_if_held or limits_of is not None,
             rebase_on_cancel=rebase_on_cancel,
             build_deployment=self._run_deployments.build_requested,
         )

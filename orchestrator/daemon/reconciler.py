@@ -268,7 +268,9 @@ class Reconciler:
         else:
             submitted: dict[str, Any] = {"submitted_at": now} if event is JobEvent.SUBMIT_STARTED else {}
             outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
-        job = await self._recorder.record(outcome, limits_of=limits_of)
+        job = await self._recorder.record(
+            outcome, limits_of=limits_of, stops_if_held=event is JobEvent.SUBMIT_STARTED
+        )
         self._failpoint(f"{job.state}: after intent")
         return job, deadline
 

@@ -46,6 +46,7 @@ def to_request(outcome: Outcome, *, slots: int | None = None, **changes: Any) ->
         outcome=outcome,
         at=NOW + 1,
         limits_of=replace(limits, **changes) if slots else None,
+        stops_if_held=bool(slots),
         rebase_on_cancel=slots is None,
         build_deployment=lambda job, now: None,
     )

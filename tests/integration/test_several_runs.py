@@ -11,10 +11,11 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts as account_queries
-from orchestrator.store.queries import jobs, runs
+from orchestrator.store.queries import jobs, outcomes, runs
 
 
 async def list_current(database: Database) -> list[str]:
@@ -76,6 +77,22 @@ async def test_job_of_an_account_that_the_run_no_longer_selects_is_held(database
         assert (await account_queries.list_all(connection))["b"].removed_at is None
     await apply(database, tone, facts)
     assert [job.hold for job in await list_jobs(database, tone.run_id)] == [None, None]
+
+
+async def test_job_that_is_being_submitted_is_held_when_its_account_is_deselected(database: Database) -> None:
+    """It stays in the run and is due: its next step finds out whether it was created."""
+    tone = a_plan("tone", 1)
+    await apply(database, tone)
+    [job] = [job for job in await list_jobs(database, tone.run_id) if job.account == "b"]
+    waiting = replace(job, state=JobState.SUBMITTING, version=job.version + 1, wake_at=NOW + 3600)
+    outcome = Outcome(job=waiting, previous_state=job.state, label=None)
+    assert await database.write(lambda tx: outcomes.record(tx, outcome, at=NOW, cause="service"))
+    await apply(database, a_plan("tone", 1, ["a"]))
+    [b] = [job for job in await list_jobs(database, tone.run_id) if job.account == "b"]
+    assert (b.is_deselected, b.wake_at) == (True, NOW)
+    await apply(database, tone)
+    [b] = [job for job in await list_jobs(database, tone.run_id) if job.account == "b"]
+    assert (b.hold, b.state) == (None, JobState.SUBMITTING)
 
 
 async def test_account_is_removed_only_when_the_file_no_longer_lists_it(database: Database) -> None:

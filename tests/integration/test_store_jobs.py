@@ -357,10 +357,11 @@ async def test_plan_changes_only_unsent_or_held_jobs(database: Database) -> None
     aside = Hold(HoldKind.BY_OPERATOR, "a reason", "a hint")
     states = {"a": JobState.PLANNED, "b": JobState.READY, "c": JobState.RUNNING, "d": JobState.SUCCEEDED}
     held = a_job("e", state=JobState.RUNNING, hold=aside)
+    states["g"] = JobState.SUBMITTING  # it may not have been created yet
     await fill(database, [*(a_job(name, state=state) for name, state in states.items()), held])
     await fill(database, [a_job("f")], run=replace(RUN, id=RunId("run-2")))
     async with database.read() as connection:
-        assert [job.account for job in await jobs.list_replannable(connection, RUN.id)] == ["a", "b", "e"]
+        assert [job.account for job in await jobs.list_replannable(connection, RUN.id)] == ["a", "b", "e", "g"]
 
 
 async def test_money_is_committed_when_a_job_is_submitted(database: Database) -> None:

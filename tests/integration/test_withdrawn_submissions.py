@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from reconciler_values import make_reconciler, ready_job, verify_accounts
+from sqlalchemy import select
 from store_values import RUN, fill, id_of, read_job
 
 from orchestrator.app import SystemClock
@@ -19,12 +20,16 @@ from orchestrator.core.errors import DailyLimitReached
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
+from orchestrator.core.jobs.transitions import deselect_job, poll_again
+from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import CommittedSpend, month_start
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import costs, jobs, runs
+from orchestrator.store.queries import costs, jobs, outcomes, runs
+from orchestrator.store.schema.tables import announcements
 
 LAST_EVENING = datetime(2027, 1, 31, 23, 50, tzinfo=UTC).timestamp()
 OTHER_RUN = RunId("run-of-other-chats")
@@ -91,6 +96,18 @@ async def hold_account(database: Database) -> None:
     await hold_accounts(database, ["acme"], reason="stop", by="operator", now=LAST_EVENING)
 
 
+async def moderate_run(database: Database) -> None:
+    """The moderation of the run's chats begins again, because its account has changed."""
+    missing = Moderation(state=ModerationStatus.MISSING, by="acme", at=LAST_EVENING, reason="not moderated yet")
+    await database.write(lambda tx: runs.save(tx, replace(RUN, moderation=missing)))
+
+
+async def deselect(database: Database) -> None:
+    """The run no longer selects the account."""
+    outcome = deselect_job(await read_job(database, "acme"), now=LAST_EVENING)
+    assert await database.write(lambda tx: outcomes.record(tx, outcome, at=LAST_EVENING, cause="service"))
+
+
 async def submit(database: Database, remote: LimitedProvider, clock: MovedClock) -> Job:
     """Submit a job once, and return it as it waits for its next attempt."""
     now = clock.now()
@@ -109,7 +126,7 @@ async def load(database: Database, job_id: JobId) -> Job:
         return (await jobs.get_many(connection, [job_id]))[job_id]
 
 
-@pytest.mark.parametrize("change", [replace_run, hold_run])
+@pytest.mark.parametrize("change", [replace_run, hold_run, moderate_run, deselect])
 async def test_job_of_a_held_or_replaced_run_is_not_created_at_its_next_attempt(
     database: Database, change: Change
 ) -> None:
@@ -123,14 +140,60 @@ async def test_job_of_a_held_or_replaced_run_is_not_created_at_its_next_attempt(
     assert remote.created == []
 
 
-async def test_job_that_was_created_all_the_same_is_found(database: Database) -> None:
+@pytest.mark.parametrize("change", [hold_run, deselect])
+async def test_job_that_was_created_all_the_same_is_found(database: Database, change: Change) -> None:
     clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider(loses=True)
     waiting = await submit(database, remote, clock)
-    await hold_run(database)
+    await change(database)
     clock.at = (waiting.wake_at or 0) + 1
     await make_reconciler(database, {"acme": remote}, clock=clock).handle(waiting.id)
     job = await load(database, waiting.id)
-    assert (job.state, job.remote_job_id) == (JobState.QUEUED, f"ftjob-{job.tag}")
+    assert (job.state, job.remote_job_id, job.hold) == (JobState.QUEUED, f"ftjob-{job.tag}", None)
+    assert len(remote.created) == 1
+
+
+@pytest.mark.parametrize("earlier_usd", [None, 4.0])
+async def test_deselected_job_that_was_not_created_leaves_the_run(
+    database: Database, earlier_usd: float | None
+) -> None:
+    """Unless an earlier round was paid: its costs stay in the run."""
+    clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider()
+    waiting = await submit(database, remote, clock)
+    await database.write(
+        lambda tx: outcomes.record(tx, poll_again(waiting, clock.at, earlier_usd=earlier_usd), at=clock.at, cause="x")
+    )
+    await deselect(database)
+    clock.at = (waiting.wake_at or 0) + 1
+    await make_reconciler(database, {"acme": remote}, clock=clock).handle(waiting.id)
+    job = await load(database, waiting.id)
+    assert (job.state, job.is_deselected) == (JobState.READY, True)
+    async with database.read() as connection:
+        linked = await jobs.get_account_by_job(connection, RUN.id)
+        topics = [each["type"] for each in (await connection.execute(select(announcements.c.payload))).scalars()]
+    assert (list(linked.values()), topics) == (([], ["run.finished"]) if earlier_usd is None else (["acme"], []))
+
+
+async def test_create_that_is_in_progress_when_its_account_is_deselected_is_found(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, remote = MovedClock(LAST_EVENING), LimitedProvider(refusals=0)
+    job = replace(ready_job("acme", id_of("acme")), wake_at=LAST_EVENING)
+    await fill(database, [job])
+    await verify_accounts(database, ["acme"])
+    create_job = remote.create_job
+
+    async def create_before_change(order: JobOrder, deadline: Deadline) -> RemoteJob:
+        created = await create_job(order, deadline)
+        await deselect(database)
+        return created
+
+    monkeypatch.setattr(remote, "create_job", create_before_change)
+    reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
+    await reconciler.handle(job.id)
+    clock.at = ((await load(database, job.id)).intent_until or 0) + INTENT_GRACE_SECONDS
+    await reconciler.handle(job.id)
+    found = await load(database, job.id)
+    assert (found.state, found.remote_job_id, found.hold) == (JobState.QUEUED, f"ftjob-{job.tag}", None)
     assert len(remote.created) == 1
 
 
@@ -164,7 +227,7 @@ async def test_job_that_waits_until_the_next_month_counts_in_that_month(
     assert spent == CommittedSpend(total=50.0 * created, month=50.0 * created, run=50.0 * created)
 
 
-@pytest.mark.parametrize("change", [replace_run, hold_run, hold_account])
+@pytest.mark.parametrize("change", [replace_run, hold_run, hold_account, moderate_run])
 async def test_hold_that_comes_before_the_intent_stops_the_create(database: Database, change: Change) -> None:
     clock, remote = MovedClock(LAST_EVENING), LimitedProvider(refusals=0)
     job = replace(ready_job("acme", id_of("acme")), wake_at=LAST_EVENING)
@@ -182,6 +245,24 @@ async def test_hold_that_comes_before_the_intent_stops_the_create(database: Data
     await reconciler.handle(job.id)
     assert remote.created == []
     assert (await load(database, job.id)).state is JobState.READY
+
+
+@pytest.mark.parametrize("change", [replace_run, hold_run, hold_account, moderate_run, deselect])
+async def test_hold_that_comes_before_a_renewed_intent_stops_the_create(database: Database, change: Change) -> None:
+    clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider()
+    waiting = await submit(database, remote, clock)
+    clock.at = (waiting.wake_at or 0) + 1
+    reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
+    load_job = reconciler._load
+
+    async def load_before_change(job_id: JobId) -> jobs.LoadedJob | None:
+        loaded = await load_job(job_id)
+        await change(database)
+        return loaded
+
+    reconciler._load = load_before_change
+    await reconciler.handle(waiting.id)
+    assert remote.created == []
 
 
 async def test_released_job_is_created(database: Database) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NewType
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.spec import TrainingSpec, canonical_json, digest, digest_text
 from orchestrator.core.structs import Struct, field
@@ -91,6 +91,11 @@ class Job(Struct, frozen=True, kw_only=True):
     def tag(self) -> str:
         """The text by which the remote job is found again. A retry creates another remote job, hence another tag."""
         return format_tag(self.id, self.round)
+
+    @property
+    def is_deselected(self) -> bool:
+        """Whether the job's run no longer selects its account: the job may not be submitted."""
+        return self.hold is not None and self.hold.kind == HoldKind.NOT_SELECTED
 
     @property
     def woken_by_webhook(self) -> bool:

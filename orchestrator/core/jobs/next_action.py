@@ -25,8 +25,9 @@
 # store/queries/job_search_sql.py. A change here has to be made there; a test compares the two.
 #
 # A job in SUBMITTING may wait for hours for its next attempt, if the provider's limit for the day is reached. Its run
-# may be held or replaced meanwhile, or the month of a budget may end. `is_submission_void` finds this: the job is
-# looked up once more, and if nothing was created, it goes back to READY, where holds and limits apply again.
+# may be held or replaced meanwhile, or stop to select its account, or the month of a budget may end.
+# `is_submission_void` finds this: the job is looked up once more, and if nothing was created, it goes back to READY,
+# where holds and limits apply again.
 #
 # The actions fall into two groups. Idle, Wait and CancelLocally need no provider. All others call the provider and
 # need the account's connection; SubmitJob and UploadFiles write an intent before their call, because they create
@@ -39,7 +40,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
@@ -128,7 +129,7 @@ def is_submission_void(job: Job, run: Run, now: float) -> bool:
 
     A budget for the month counts a job in the month of its intent.
     """
-    if not run.current or any(hold.is_active(now) for hold in run.holds):
+    if not run.current or job.is_deselected or any(hold.is_active(now) for hold in run.holds):
         return True
     return job.submitted_at is not None and month_start(job.submitted_at) < month_start(now)
 
@@ -151,11 +152,16 @@ def next_action(job: Job, context: JobContext, now: float) -> Action:
         return Wait(intent_end)
     if job.cancel_asked:
         step = _next_cancel_step(job.state)
-    elif any(hold.is_active(now) for hold in context.holds):
+    elif any(hold.is_active(now) and not _allows_lookup(hold, job) for hold in context.holds):
         return Idle()
     else:
         step = _next_step(job, context)
     return step if context.account_verified or isinstance(step, LocalAction) else VerifyAccount()
+
+
+def _allows_lookup(hold: Hold, job: Job) -> bool:
+    """Return whether the job is looked up despite this hold: its create may have happened before."""
+    return hold.kind == HoldKind.NOT_SELECTED and job.state is JobState.SUBMITTING
 
 
 def _next_step(job: Job, context: JobContext) -> Action:

@@ -183,6 +183,7 @@ def link_remote_job(job: Job, remote: RemoteJob, *, now: float, delay: float) ->
         remote_job_id=remote.id,
         intent_until=None,
         wake_at=now + delay,
+        hold=None if job.is_deselected else job.hold,  # it is paid for now, whatever its run selects
         **_remote_fields(remote),
     )
 

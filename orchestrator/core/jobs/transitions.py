@@ -27,6 +27,7 @@
 #   retry_later       -       + 1 [2]    set       until          kept if maybe sent     -
 #   sleep_until       -       -          set [3]   until or None  -                      -
 #   hold_job          -       -          -         hold's end     -                      -
+#   deselect_job      -       -          -         None or now    -                      -
 #   release_job       -       0          None      now            -                      now, None
 #   request_adoption  -       0          None      now            -                      now, None
 #   request_cancel    -       -          -         now            -                      -
@@ -45,7 +46,7 @@ from typing import Any
 
 from orchestrator.core.account_state import AccountHeld, AccountUpdate
 from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import NOT_SELECTED_HOLD, Hold
 from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState, next_state
@@ -158,6 +159,16 @@ def hold_job(job: Job, hold: Hold, *, request_id: str | None = None) -> Outcome:
     """Put the job on hold. It wakes at the hold's `until`, or when an operator acts."""
     after = replace(job, version=job.version + 1, hold=hold, wake_at=hold.until)
     return Outcome(job=after, previous_state=job.state, label="held", failure=hold.failure, request_id=request_id)
+
+
+def deselect_job(job: Job, *, now: float) -> Outcome:
+    """Put the job on hold because its run no longer selects its account.
+
+    A job that is being submitted stays due: its next step finds out whether the provider has it. If a create is in
+    progress, its outcome becomes stale, and that step finds the remote job by its tag.
+    """
+    outcome = hold_job(job, NOT_SELECTED_HOLD)
+    return replace(outcome, job=replace(outcome.job, wake_at=now)) if job.state is JobState.SUBMITTING else outcome
 
 
 def release_job(job: Job, *, now: float) -> Outcome:

@@ -30,6 +30,7 @@ from orchestrator.core.jobs.next_action import can_use_slot
 from orchestrator.core.jobs.pins import PinnedValues
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.core.moderation import ModerationStatus
 from orchestrator.core.structs import Struct, replace
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
@@ -211,8 +212,9 @@ async def list_by_run(connection: StoreConnection, run_id: RunId) -> list[Job]:
 
 
 async def list_replannable(connection: StoreConnection, run_id: RunId) -> list[Job]:
-    """Return the run's jobs that a new plan may still change: unsubmitted or held ones."""
-    which = (jobs.c.run_id == run_id) & (jobs.c.state.in_(UNSUBMITTED_STATES) | jobs.c.hold.is_not(None))
+    """Return the run's jobs that a new plan may change: those that are perhaps not at the provider, or held."""
+    is_open = jobs.c.state.in_(UNSUBMITTED_STATES | {JobState.SUBMITTING})
+    which = (jobs.c.run_id == run_id) & (is_open | jobs.c.hold.is_not(None))
     return _jobs_from_rows(await connection.execute(select(*JOB_COLUMNS).where(which).order_by(jobs.c.account)))
 
 
@@ -322,6 +324,7 @@ _may_be_held = or_(
     account_table.c.hold.is_not(None),
     account_table.c.removed_at.is_not(None),
     run_table.c.hold.is_not(None),
+    run_table.c.moderation["state"].as_string() == ModerationStatus.MISSING,
     run_table.c.current.is_(False),
 )
 _SELECT_FACTS = (

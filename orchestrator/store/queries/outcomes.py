@@ -49,7 +49,7 @@ from sqlalchemy import bindparam, update
 from orchestrator.core.account_state import apply_account_update
 from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.jobs.job import Job, JobId
-from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobEvent, JobState
 from orchestrator.core.jobs.transitions import Outcome, rebase_on_cancel
 from orchestrator.store.db.connection import execute_each
 from orchestrator.store.db.transaction import Transaction, WakeUp
@@ -115,7 +115,7 @@ def frees_slot(outcome: Outcome) -> bool:
     job, before = outcome.job, outcome.previous_state
     if before is JobState.READY:  # it had kept a slot free from the jobs of other runs
         return job.hold is not None or job.state in TERMINAL_STATES
-    return before in AT_PROVIDER_STATES and job.state in TERMINAL_STATES
+    return before in AT_PROVIDER_STATES and job.state not in AT_PROVIDER_STATES
 
 
 async def record_rebased(tx: Transaction, outcome: Outcome, at: float, cause: str) -> Outcome | None:
@@ -179,11 +179,21 @@ async def _write_side_effects(
         values = outcome.pinned_values
         if values is not None and (run_id := await pins.save(tx, outcome.job, values)):
             await job_queries.wake_unsubmitted(tx, run_id, at)
+    await _unlink_deselected(tx, steps)
     ends = [(each.job, each.previous_state, at) for each, at in steps if _is_end(each)]
     await notifications.publish_job_ends(tx, ends)
     free = {each.job.account: at for each, at in steps if frees_slot(each) and each.job.id not in without_ready_jobs}
     if free:
         await job_queries.wake_ready(tx, free, max(free.values()))
+
+
+async def _unlink_deselected(tx: Transaction, steps: Sequence[tuple[Outcome, float]]) -> None:
+    """Take jobs out of their runs that were deselected while they were submitted, and of which none was created."""
+    for outcome, at in steps:
+        job = outcome.job
+        if outcome.label is JobEvent.SUBMIT_WITHDRAWN and job.is_deselected and not job.earlier_usd:
+            await job_queries.unlink_from_run(tx, job.run_id, [job.id])
+            await notifications.publish_run_end_after_removal(tx, [job.account], job.run_id, job.run_id, at)
 
 
 def _is_end(outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from core_values import NOW, PERMANENT_HOLD, a_job, a_run, an_account_state
 
-from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, NOT_SELECTED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.next_action import (
     INTENT_GRACE_SECONDS,
@@ -114,6 +114,18 @@ def test_submission_that_is_void_is_not_repeated(
     assert is_submission_void(job, a_run(**run_changes), NOW) is is_void
     expected = ResolveRemoteJob() if is_void else SubmitJob()
     assert next_action(job, JobContext(is_submission_void=is_void), NOW) == expected
+
+
+def test_job_that_was_deselected_while_it_was_submitted_is_looked_up() -> None:
+    job = a_job(JobState.SUBMITTING, submitted_at=NOW, hold=NOT_SELECTED_HOLD)
+    assert is_submission_void(job, a_run(), NOW)
+    assert (
+        next_action(job, JobContext(is_submission_void=True, holds=(NOT_SELECTED_HOLD,)), NOW) == ResolveRemoteJob()
+    )
+    of_account = JobContext(is_submission_void=True, holds=(NOT_SELECTED_HOLD, PERMANENT_HOLD))
+    assert next_action(job, of_account, NOW) == Idle()
+    ready = a_job(JobState.READY, hold=NOT_SELECTED_HOLD)
+    assert next_action(ready, JobContext(holds=(NOT_SELECTED_HOLD,)), NOW) == Idle()
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
