@@ -5,7 +5,8 @@
 # Loading has effects beyond its result: afterwards the accounts can be reached (`connections`), webhooks are accepted
 # for accounts with a webhook secret, and accounts without a key are watched until their key appears. These parts are
 # configured only after everything was read and validated. A faulty accounts file therefore raises an error and leaves
-# the previous accounts connected, which is what a running service relies on.
+# the previous accounts connected, which is what a running service relies on. If no key at all can be read, the keys
+# of the faulty file are watched: nothing else would tell the service to read the file again.
 #
 # Reading is slow: keys may come from commands, and the chats are read in a child process. It runs in a thread while
 # another thread imports the provider modules, which takes a third of a second. A thread cannot be cancelled. When the
@@ -32,7 +33,7 @@ from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
 from orchestrator.inputs.accounts_file.runs import RunDefinition
 from orchestrator.inputs.accounts_file.targets import list_proxy_references
-from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
+from orchestrator.inputs.secrets.references import AccountKeys, NoAccountKeys, resolve_account_keys, resolve_secrets
 from orchestrator.planning.input_loader import LoadedInputs, load_inputs
 from orchestrator.settings import Settings
 from orchestrator.system.child_processes import ChildProcesses
@@ -87,7 +88,11 @@ class DesiredStateLoader:
             children=self._child_processes,
             before_read=self._set_dataset_baseline,
         )
-        loaded = await self._await_unless_cancelled(reading)
+        try:
+            loaded = await self._await_unless_cancelled(reading)
+        except NoAccountKeys as error:  # the file stays refused, but not for longer than its keys are missing
+            self._missing_key_watcher.watch(error.accounts)
+            raise
         accounts = loaded.accounts_file.accounts
         if self.dataset_watcher is not None:
             self.dataset_watcher.retain([run.options.name for run in loaded.accounts_file.runs])

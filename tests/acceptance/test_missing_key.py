@@ -32,6 +32,21 @@ def test_missing_key_holds_its_account_until_the_key_exists(site: Site, sandbox:
     assert sandbox.count_files_and_jobs() == dict.fromkeys(("one", "two", "late"), (1, 1))
 
 
+def test_edit_that_was_refused_without_any_key_is_applied_when_a_key_is_back(
+    site: Site, sandbox: SandboxProcess
+) -> None:
+    site.write_accounts("one")
+    serving = site.start("serve", "--port", "0")
+    eventually(lambda: site.jobs().get("one", {}).get("state") == "succeeded", "the model before the edit")
+    site.write_accounts("one", "two", keys={"one": "file:keys/moved", "two": "file:keys/not-yet"})
+    eventually(lambda: "no key for any of the 2 accounts" in serving.output(), "the refusal of the edit")
+    site.write_key("not-yet", "sandbox-two")
+    eventually(lambda: site.jobs().get("two", {}).get("state") == "succeeded", "the account whose key has come")
+    assert site.jobs()["one"]["state"] == "succeeded"
+    assert serving.stop().code == 0
+    assert sandbox.count_files_and_jobs() == {"one": (1, 1), "two": (1, 1)}
+
+
 def test_key_of_another_organisation_loses_no_job_and_trains_nothing_there(
     site: Site, sandbox: SandboxProcess
 ) -> None:

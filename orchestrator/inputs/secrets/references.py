@@ -178,6 +178,19 @@ class AccountKeys(Struct, frozen=True):
     missing: Mapping[str, Hold]  # the holds of the accounts without a key
 
 
+class NoAccountKeys(ConfigError):
+    """No account has a key. A running service watches the references of `accounts`: the keys may come back."""
+
+    def __init__(self, accounts: Sequence[Account], errors: Mapping[str, ConfigError]) -> None:
+        super().__init__(
+            "no key for " + ("the account" if len(errors) == 1 else f"any of the {len(errors)} accounts"),
+            hint="Put each key where its reference points, or correct the reference, and start again. "
+            "A running service finds the keys of files and commands by itself.",
+            problems=[f"[[accounts]] {name}: api_key: {error.message}" for name, error in errors.items()],
+        )
+        self.accounts = tuple(accounts)
+
+
 def resolve_account_keys(
     accounts: Sequence[Account],
     *,
@@ -186,18 +199,14 @@ def resolve_account_keys(
     hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> AccountKeys:
-    """Return each account's key or its hold. Raises one ConfigError with all problems if no account has a key."""
+    """Return each account's key or its hold. Raises NoAccountKeys with all problems if none has a key."""
     each = resolve_each_key(
         accounts, base_folder=base_folder, redact=redact, hidden_variables=hidden_variables, children=children
     )
     keys = {name: key for name, key in each.items() if isinstance(key, Secret)}
     errors = {name: error for name, error in each.items() if isinstance(error, ConfigError)}
     if errors and not keys:
-        raise ConfigError(
-            "no key for " + ("the account" if len(errors) == 1 else f"any of the {len(errors)} accounts"),
-            hint="Put each key where its reference points, or correct the reference, and start again.",
-            problems=[f"[[accounts]] {name}: api_key: {error.message}" for name, error in errors.items()],
-        )
+        raise NoAccountKeys(accounts, errors)
     listed = {account.name: account for account in accounts}
     return AccountKeys(keys, {name: _build_missing_key_hold(listed[name], error) for name, error in errors.items()})
 
