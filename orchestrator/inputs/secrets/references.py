@@ -18,9 +18,8 @@
 # One account without a key does not stop the others: it is put on hold (`HoldKind.KEY_MISSING`). Only when no account
 # has a key does `resolve_account_keys` raise, because then the mistake is most likely common to all.
 #
-# The functions block, commands for up to ten seconds each. Callers run them in a thread; up to
-# `_MAX_CONCURRENT_COMMANDS` commands run at once, and equal references are resolved once, because many
-# accounts of one customer often share a command.
+# The functions block, commands for up to ten seconds each. Callers run them in a thread. Up to eight commands run at
+# once, and equal references are resolved once, because many accounts of one customer often share a command.
 
 from __future__ import annotations
 
