@@ -14,6 +14,7 @@ OrchestratorError              `message` states what went wrong and where; `hint
 │   │   ├── RateLimited        too many requests, or a limit that resets by itself
 │   │   │   └── DailyLimitReached  a limit per day: wait for the next day; does not count as an attempt
 │   │   ├── JobLimitReached    too many jobs are running: wait until one ends; does not count as an attempt
+│   │   ├── SearchTooSlow      the search before a create took too long: nothing was sent, the next one has more time
 │   │   ├── FileNotReady       the provider is still checking the file: wait; does not count as an attempt
 │   │   ├── DeploymentNotReady the deployment does not answer calls yet: it is starting, waking or not routed
 │   │   └── ProviderUnavailable
@@ -170,6 +171,13 @@ class JobLimitReached(TemporaryError):
 
     kind: ClassVar[str] = "slots_taken"
     default_hint = "No action needed: the job starts when another job of this account ends."
+
+
+class SearchTooSlow(TemporaryError):
+    """The search for an earlier remote job took so long that nothing could be created after it. Nothing was sent."""
+
+    kind: ClassVar[str] = "search_too_slow"
+    default_hint = "No action needed: the service tries again, and gives the search three minutes more."
 
 
 class FileNotReady(TemporaryError):

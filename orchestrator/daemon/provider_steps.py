@@ -34,7 +34,14 @@ from orchestrator.core.account import AccountIdentity
 from orchestrator.core.account_state import AccountState, AccountVerified
 from orchestrator.core.capabilities import WireFormat
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import Failure, ProviderError, RemoteNotFound, RequestRejected, TemporaryError
+from orchestrator.core.errors import (
+    Failure,
+    ProviderError,
+    RemoteNotFound,
+    RequestRejected,
+    SearchTooSlow,
+    TemporaryError,
+)
 from orchestrator.core.jobs.checkpoint import number_checkpoints
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
@@ -164,11 +171,9 @@ class ProviderSteps:
         job, provider, order = loaded.job, connection.provider, _build_job_order(loaded)
         remote = select_remote_job(job, await provider.find_jobs(order))
         if remote is None and deadline.seconds_left <= 0:
-            raise TemporaryError(
-                f"the search for an earlier remote job took longer than the {self._timing.intent_seconds:g} s within "
-                "which the job has to be created, so nothing was sent",
-                hint="The service tries again. If the provider's lists are always so slow, set "
-                "ORCHESTRATOR_INTENT_SECONDS to more than the search takes, and restart the service.",
+            raise SearchTooSlow(
+                "the search for an earlier remote job took longer than the time within which the job has to be "
+                "created, so nothing was sent",
                 account=job.account,
             )
         try:

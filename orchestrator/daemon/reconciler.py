@@ -50,6 +50,7 @@ from orchestrator.core.errors import (
     Failure,
     JobLimitReached,
     ProviderError,
+    SearchTooSlow,
     StaleJob,
     UnknownOutcome,
 )
@@ -75,6 +76,7 @@ from orchestrator.daemon.job_loader import JobLoader
 from orchestrator.daemon.outcome_recorder import OutcomeRecorder
 from orchestrator.daemon.provider_steps import ProviderSteps, StepTiming
 from orchestrator.providers.base import Deadline, ProviderConnection
+from orchestrator.providers.http.response_decoder import MAX_LIST_SECONDS
 from orchestrator.store.db.outage import describe_error
 from orchestrator.store.queries import jobs
 
@@ -238,10 +240,12 @@ class Reconciler:
         return await self._attempt(job, upload, deadline)
 
     async def _submit(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        # Not longer from the start: after a crash, nobody works on the job before its intent has ended.
+        failure, seconds = loaded.job.failure, self._timing.intent_seconds
+        if failure and failure.kind == SearchTooSlow.kind:
+            seconds += MAX_LIST_SECONDS
         try:
-            job, deadline = await self._write_intent(
-                loaded.job, JobEvent.SUBMIT_STARTED, self._timing.intent_seconds, connection.account
-            )
+            job, deadline = await self._write_intent(loaded.job, JobEvent.SUBMIT_STARTED, seconds, connection.account)
         except JobLimitReached:  # not an error: a slot that becomes free wakes the job
             return sleep_until(loaded.job, self._next_check(loaded, self._clock.now()))
         except BudgetExceeded as error:

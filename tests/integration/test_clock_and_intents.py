@@ -11,7 +11,7 @@ from store_values import fill, id_of, read_job
 from orchestrator.app import SystemClock
 from orchestrator.core.errors import UnknownOutcome
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.remote import RemoteJob
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database
@@ -110,7 +110,7 @@ async def test_intent_does_not_expire_by_a_clock_change(database: Database) -> N
 
 
 class SlowListProvider:
-    """A provider whose list of jobs takes longer than an intent lasts."""
+    """A provider whose list of jobs takes longer than an intent lasts, and which accepts jobs."""
 
     capabilities = SimpleNamespace(losses=False)
 
@@ -122,21 +122,34 @@ class SlowListProvider:
         self._clock.passed += 40.0
         return []
 
-    async def create_job(self, _order: JobOrder, _deadline: Deadline) -> RemoteJob:
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        assert deadline.seconds_left > 0
         self.created += 1
-        raise UnknownOutcome("the answer was lost")
+        return RemoteJob(
+            id="ftjob-1",
+            status=RemoteJobStatus.PENDING,
+            raw_status="queued",
+            training_file=order.training_file,
+            base_model=order.spec.base_model,
+        )
 
 
-async def test_search_that_outlasts_the_intent_sends_nothing_and_names_the_setting(database: Database) -> None:
+async def test_search_that_outlasts_the_intent_sends_nothing_and_has_more_time_at_the_next_attempt(
+    database: Database,
+) -> None:
     clock = SlowClock()
     remote, job = SlowListProvider(clock), ready_job("acme", id_of("acme"))
     await fill(database, [job])
     await verify_accounts(database, ["acme"])
-    await make_reconciler(database, {"acme": remote}, clock=clock).handle(job.id)
+    reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
+    await reconciler.handle(job.id)
     found = await read_job(database, "acme")
     assert remote.created == 0
     assert (found.state, found.attempts, found.intent_until) == (JobState.SUBMITTING, 1, None)
     assert found.failure is not None
-    assert found.failure.kind == "temporary_error"
-    assert "took longer than the 30 s" in found.failure.message
-    assert "ORCHESTRATOR_INTENT_SECONDS" in found.failure.hint
+    assert found.failure.kind == "search_too_slow"
+    assert found.wake_at is not None
+    clock.passed += found.wake_at - clock.now()
+    await reconciler.handle(job.id)
+    found = await read_job(database, "acme")
+    assert (found.state, found.remote_job_id, remote.created) == (JobState.QUEUED, "ftjob-1", 1)

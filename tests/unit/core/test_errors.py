@@ -33,6 +33,7 @@ KINDS = {
     "RateLimited": "rate_limited",
     "DailyLimitReached": "daily_limit",
     "JobLimitReached": "slots_taken",
+    "SearchTooSlow": "search_too_slow",
     "FileNotReady": "not_ready",
     "ProviderUnavailable": "provider_unavailable",
     "UnknownOutcome": "unknown_outcome",
