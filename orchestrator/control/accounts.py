@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -10,8 +11,8 @@ from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import Account
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import NETWORK_HOLD_KINDS, ConfigError, NothingToDo
-from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
-from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind, build_renamed_hold
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES
 from orchestrator.core.jobs.transitions import release_job
 from orchestrator.core.spec import digest
 from orchestrator.core.structs import Struct, replace
@@ -90,12 +91,13 @@ async def sync_accounts(database: Database, listed_accounts: Sequence[ListedAcco
     """Save the accounts of the file. One whose key or organisation changed loses its hold and is verified again.
 
     An account that was held because of the network is verified again too: the attempt is free of charge. One that an
-    operator holds stays held; a cancel that failed in it is tried again. Accounts that the file no longer lists are
-    marked as removed by `apply_plan`, not here.
+    operator holds stays held; a cancel that failed in it is tried again. A new account that seems to be a renamed one
+    is held. Accounts that the file no longer lists are marked as removed by `apply_plan`, not here.
     """
     async with database.transaction() as tx:
         before = await account_queries.list_all(tx.connection)
         states = [_build_account_state(entry, before.get(entry.account.name)) for entry in listed_accounts]
+        states = await _hold_renamed_accounts(tx, states, before, now)
         await account_queries.add_many(tx, [state for state in states if state.name not in before])
         for state in states:
             is_changed = state != before.get(state.name, state)
@@ -187,6 +189,41 @@ def unknown_accounts_error(unknown: Collection[str], known: Collection[str]) -> 
     return ConfigError(
         f"no account is named {wrong}", hint=f"Known accounts: {listed}." if listed else NO_ACCOUNTS_HINT
     )
+
+
+async def _hold_renamed_accounts(
+    tx: Transaction, states: Sequence[AccountState], before: Mapping[str, AccountState], now: float
+) -> list[AccountState]:
+    """Return the states, with a hold for each new account with the key of an unlisted one that has paid jobs.
+
+    The name is part of a job's identity, so the same work would be done and paid in the same account again. A running
+    service applies an edit at once: nobody would see the plan before.
+    """
+    listed = {state.name for state in states}
+    unlisted = {
+        (state.provider, state.key_fingerprint): state.name
+        for state in before.values()
+        if state.name not in listed and state.key_fingerprint
+    }
+    new = [state for state in states if state.name not in before and state.hold is None]
+    earlier = {state.name: unlisted.get((state.provider, state.key_fingerprint)) for state in new}
+    names = [name for name in earlier.values() if name is not None]
+    jobs = await job_queries.list_by_accounts(tx.connection, names) if names else []
+    paid = Counter(job.account for job in jobs if job.state in AT_PROVIDER_STATES or job.fine_tuned_model)
+    result = []
+    for state in states:
+        name = earlier.get(state.name)
+        if name is not None and paid[name]:
+            hold = build_renamed_hold(state.name, name, paid[name])
+            held = replace(state, hold=hold)
+            await notifications.publish_account_hold(tx, state, held, now)
+            tx.add_events(
+                EventData(at=now, cause="accounts file", note="held", account=state.name, message=hold.reason)
+            )
+            result.append(held)
+        else:
+            result.append(state)
+    return result
 
 
 async def _record_key_change(tx: Transaction, before: AccountState | None, after: AccountState, now: float) -> None:

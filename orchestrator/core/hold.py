@@ -28,6 +28,7 @@ class HoldKind(StrEnum):
     SUPERSEDED = "superseded"
     KEY_MISSING = "key_missing"
     ACCOUNT_REMOVED = "account_removed"
+    RENAMED = "renamed"
     NOT_SELECTED = "not_selected"
     BY_OPERATOR = "by_operator"
 
@@ -89,6 +90,10 @@ HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
         "The account is no longer in the accounts file.",
         "To continue its jobs, add the account again with the same name.",
     ),
+    HoldKind.RENAMED: (
+        "The account has the key of an account with paid jobs that is no longer in the accounts file.",
+        "Give the account its earlier name again, or `orchestrator release` it to train once more.",
+    ),
     HoldKind.NOT_SELECTED: (
         "The run no longer selects the account.",
         "To continue the job, select the account in `accounts` of the run again.",
@@ -146,6 +151,19 @@ ACCOUNT_REMOVED_HOLD = Hold(
     "the account is no longer in the accounts file",
     "Add the account to the accounts file again, with the same name, to continue its jobs.",
 )
+
+
+def build_renamed_hold(name: str, before: str, jobs: int) -> Hold:
+    """Build the hold of an account that seems to be one with another name, which has paid jobs."""
+    counted = "a paid job" if jobs == 1 else f"{jobs} paid jobs"
+    return Hold(
+        HoldKind.RENAMED,
+        f"the account has the key of account {before}, which is no longer in the accounts file and has {counted}: "
+        "under another name the same work would be paid once more",
+        f"Name the account {before} again, or run `orchestrator release {name}` to train in it once more.",
+    )
+
+
 NOT_SELECTED_HOLD = Hold(
     HoldKind.NOT_SELECTED,
     "the run no longer selects this account",
