@@ -285,6 +285,7 @@ async def test_document_that_took_long_is_served_during_the_next_build(
         gate.set()
         while await read(document, database, None, NOW) == before:
             pass  # the build gets a turn with each read
+    await document._builds.close()  # the last read has begun another one, with a connection to the database
 
 
 async def test_build_error_is_raised_to_every_reader(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
