@@ -25,7 +25,7 @@ from orchestrator.providers.aws_signature import (
 )
 from orchestrator.providers.base import Deadline, JobOrder, ProviderDefaults, ProviderFactory
 from orchestrator.providers.bedrock.bedrock_client import BedrockClient
-from orchestrator.providers.bedrock.deployments import TAKEN_CODES, BedrockDeployments
+from orchestrator.providers.bedrock.deployments import CONFLICT_CODE, TAKEN_CODES, BedrockDeployments
 from orchestrator.providers.bedrock.mapping import build_job_body, build_job_name, read_hyperparameters, to_remote_job
 from orchestrator.providers.bedrock.responses import (
     CREATED_DECODER,
@@ -133,9 +133,15 @@ class BedrockProvider(BedrockDeployments, BucketFiles, ProviderDefaults):
             if refusal.code not in TAKEN_CODES:
                 raise
             existing = await self._find_existing_job(order)
-            if existing is None:
-                raise
-            return existing
+            if existing is not None:
+                return existing
+            if refusal.code == CONFLICT_CODE:  # reads may lag behind the create whose job took the name
+                raise UnknownOutcome(
+                    f"the create was refused, and no job has its name yet: {refusal.message}",
+                    account=self._account.name,
+                    request_id=refusal.request_id,
+                ) from refusal
+            raise
         return RemoteJob(  # the response has nothing but the ARN
             id=created.job_arn,
             status=RemoteJobStatus.PENDING,

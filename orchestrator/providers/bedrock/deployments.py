@@ -60,7 +60,8 @@ STATUS_BY_WORD: Final[Mapping[str, RemoteDeploymentStatus]] = {
     "Active": RemoteDeploymentStatus.RUNNING,
     "Failed": RemoteDeploymentStatus.FAILED,
 }
-TAKEN_CODES: Final = frozenset({"ValidationException", "ConflictException"})
+CONFLICT_CODE: Final = "ConflictException"
+TAKEN_CODES: Final = frozenset({"ValidationException", CONFLICT_CODE})
 """Codes of a refused create that may mean that the name is taken: the text says so, and texts do not decide."""
 PRICE_SOURCE: Final = "Bedrock bills deployments on demand by the token"
 ONE_TOKEN: Final = {

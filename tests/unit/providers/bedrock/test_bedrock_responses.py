@@ -89,6 +89,18 @@ async def test_refused_create_is_a_job_that_exists(code: str) -> None:
     assert (await connect(server).create_job(JOB_ORDER, DEADLINE)).id == "arn-1"
 
 
+@pytest.mark.parametrize(
+    ("code", "error"), [("ValidationException", RequestRejected), ("ConflictException", UnknownOutcome)]
+)
+async def test_taken_name_of_a_job_that_cannot_be_found_yet_is_an_unknown_outcome(
+    code: str, error: type[Exception]
+) -> None:
+    """The job may be the one of a lost create, which a read does not show yet: it is paid for."""
+    missing = refuse("ResourceNotFoundException", 404)
+    with pytest.raises(error, match="no job has its name yet" if error is UnknownOutcome else code):
+        await connect(ScriptedServer({JOBS: refuse(code), JOB: missing})).create_job(JOB_ORDER, DEADLINE)
+
+
 @pytest.mark.parametrize("code", ["ValidationException", "ConflictException"])
 async def test_refused_create_is_a_deployment_that_exists(code: str) -> None:
     found = {"customModelDeploymentArn": "arn-1", "modelDeploymentName": "orch-x", "modelArn": ORDER.model}
