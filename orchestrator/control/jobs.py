@@ -11,12 +11,16 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
 from orchestrator.core.jobs.remote_state import is_remote_job_finished, sum_created_usd
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome, advance, request_adoption, request_cancel
+from orchestrator.core.plans.budget import add_to_run_price
 from orchestrator.core.plans.retirement import find_retry_hold
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import outcomes
+from orchestrator.store.queries import runs as run_queries
 
 RESET_ON_RETRY: Final[dict[str, Any]] = {
     "remote_file_id": None,
@@ -46,7 +50,9 @@ async def cancel(
     def request(job: Job) -> Outcome | None:
         return None if job.state in TERMINAL_STATES else request_cancel(job, now=now)
 
-    return await _apply_to_jobs(database, names, request, by=by, now=now, run_name=run_name)
+    async with database.transaction() as tx:
+        _, changed = await _apply_to_jobs(tx, names, request, by=by, now=now, run_name=run_name)
+        return [after for _, after in changed]
 
 
 async def retry(
@@ -54,7 +60,8 @@ async def retry(
 ) -> list[Job]:
     """Start these accounts' failed jobs again, as new remote jobs; every account's when `names` is None.
 
-    Returns the jobs that were started again.
+    The run is held if the earlier rounds and the new ones cost more than `max_total_usd`. Returns the jobs that were
+    started again.
     """
 
     def restart(job: Job) -> Outcome | None:
@@ -72,7 +79,14 @@ async def retry(
             changes |= {"hold": unknown_model, "wake_at": None}
         return advance(job, JobEvent.RETRIED, now=now, **changes)
 
-    return await _apply_to_jobs(database, names, restart, by=by, now=now, run_name=run_name)
+    async with database.transaction() as tx:
+        run, changed = await _apply_to_jobs(tx, names, restart, by=by, now=now, run_name=run_name)
+        priced = add_to_run_price(run, sum((job.earlier_usd or 0) - (old.earlier_usd or 0) for old, job in changed))
+        if priced != run:
+            await run_queries.save(tx, priced)
+        if priced.hold is not None and run.hold is None:
+            tx.add_events(EventData(at=now, cause=by, note="held", run_id=run.id, message=priced.hold.reason))
+        return [after for _, after in changed]
 
 
 async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, *, by: str, now: float) -> Job:
@@ -96,24 +110,23 @@ async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, 
 
 
 async def _apply_to_jobs(
-    database: Database,
+    tx: Transaction,
     names: Collection[str] | None,
     transition: Callable[[Job], Outcome | None],
     *,
     by: str,
     now: float,
     run_name: str | None,
-) -> list[Job]:
-    """Apply the transition to each of the accounts' jobs in the current run, in one transaction."""
-    async with database.transaction() as tx:
-        await get_account_states(tx.connection, names or ())  # an unknown name is an error, and nothing is changed
-        run = await get_current_run(tx.connection, run_name)
-        changed = []
-        for job in await job_queries.list_by_run(tx.connection, run.id):
-            outcome = transition(job) if names is None or job.account in names else None
-            if outcome and (outcome.job == job or await outcomes.record(tx, outcome, at=now, cause=by)):
-                changed.append(outcome.job)
-        return changed
+) -> tuple[Run, list[tuple[Job, Job]]]:
+    """Apply the transition to each of the accounts' jobs in the current run. Returns the jobs before and after it."""
+    await get_account_states(tx.connection, names or ())  # an unknown name is an error, and nothing is changed
+    run = await get_current_run(tx.connection, run_name)
+    changed = []
+    for job in await job_queries.list_by_run(tx.connection, run.id):
+        outcome = transition(job) if names is None or job.account in names else None
+        if outcome and (outcome.job == job or await outcomes.record(tx, outcome, at=now, cause=by)):
+            changed.append((job, outcome.job))
+    return run, changed
 
 
 async def _get_ambiguous_job(connection: StoreConnection, job_id: str) -> Job:

@@ -179,6 +179,7 @@ def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> 
         gate=plan.gate,
         started_at=run.started_at or (now if start else None),
         planned_usd=plan.total_usd,
+        planned_limit_usd=plan.limit_usd,
         hold=plan.remaining_hold(run),
         moderation=_merge_moderation(plan, run),
     )

@@ -15,6 +15,7 @@ from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries import runs
 
 MISSING = Moderation(state=ModerationStatus.MISSING, by="service", at=NOW)
 
@@ -83,6 +84,22 @@ async def test_approve_is_refused_without_a_price_hold(listed: Database) -> None
     await control.approve(listed, by="me", now=NOW + 3)
     with pytest.raises(NothingToDo, match="is not held; it was approved by me"):
         await control.approve(listed, by="you", now=NOW + 4)
+
+
+async def test_retry_above_the_limit_of_its_run_is_held_until_it_is_approved(listed: Database) -> None:
+    plan = replace(a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0), hold=None, limit_usd=9.0)
+    await control.apply_plan(listed, plan, start=True, now=NOW, cause="service")
+    job = await read_job(listed, "acme")
+    failed = replace(job, version=job.version + 1, state=JobState.FAILED, remote_job_id="ftjob-1")
+    assert await record(listed, Outcome(job=failed, previous_state=JobState.RUNNING, label=None))
+    assert [each.account for each in await control.retry(listed, None, by="me", now=NOW + 1)] == ["acme"]
+    async with listed.read() as connection:
+        run = await runs.get(connection, RUN.id)
+    assert run.hold is not None
+    assert (run.hold.kind, run.planned_usd) == (HoldKind.RUN_TOO_EXPENSIVE, 10.0)
+    assert "estimated at $10.00, more than the $9.00" in run.hold.reason
+    approved = await control.approve(listed, by="me", now=NOW + 2)
+    assert (approved.hold, approved.approved_usd) == (None, 10.0)
 
 
 async def test_job_estimate_follows_the_plan_until_submission(listed: Database) -> None:

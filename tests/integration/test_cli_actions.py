@@ -6,12 +6,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from store_values import NOW, a_job, a_standing, fill, read_job, save_standing
+from store_values import NOW, RUN, a_job, a_standing, fill, read_job, save_standing
 
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import run_account_action
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 
@@ -38,3 +39,12 @@ async def test_cancel_all_can_be_repeated_until_the_jobs_have_ended(
     await fill(database, [a_job("acme", state=JobState.CANCELLING, remote_job_id="ftjob-1", cancel_asked=True)])
     assert await run_account_action(app_with(database), OperatorAction.CANCEL, None) is ExitCode.DONE
     assert "Cancelling the jobs of acme." in capsys.readouterr().out
+
+
+async def test_retry_says_that_it_is_more_than_its_run_may_cost(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = a_job("acme", state=JobState.FAILED, remote_job_id="ftjob-1", estimated_usd=6.0)
+    await fill(database, [failed], replace(RUN, planned_usd=6.0, planned_limit_usd=10.0))
+    assert await run_account_action(app_with(database), OperatorAction.RETRY, ["acme"]) is ExitCode.DONE
+    assert "The run is held: with its retried jobs the run is estimated at $12.00" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator import status
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
+from orchestrator.control.runs import get_current_run
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 from orchestrator.core.structs import replace
@@ -55,6 +56,11 @@ async def run_operator_action(app: App, action: OperatorAction, target: ActionTa
         sys.stdout.write(f"{ACTION_INFO[action].nothing_to_do}\n")
         return ExitCode.FAILED
     sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{RECORDED}\n")
+    if action is OperatorAction.RETRY:  # it costs money, so it may exceed what the run may cost
+        async with app.database.read() as connection:
+            run = await get_current_run(connection, target.run)
+        for hold in run.holds:
+            sys.stdout.write(f"{sanitize_line(f'The run is held: {hold.reason}. {hold.hint}')}\n")
     return ExitCode.DONE
 
 

@@ -34,8 +34,14 @@ class Run(Struct, frozen=True, kw_only=True):
     None: the others wait for them. A provider without an entry does not pin values.
     """
     planned_usd: float | None = None  # estimated price of the whole run; None: a part is unknown
+    planned_limit_usd: float | None = None  # the largest `planned_usd` that `max_total_usd` allows; None: any
     hold: Hold | None = None  # set by the plan: price, or a base model that retires soon
     moderation: Moderation | None = None  # None: no moderation is required
+
+    def is_price_approved(self, usd: float | None) -> bool:
+        """Return whether an operator approved the run at this price; None is a price with an unknown part."""
+        is_covered = self.approved_usd is None or (usd is not None and usd <= self.approved_usd)
+        return self.approved_at is not None and is_covered
 
     @property
     def rank(self) -> tuple[int, float, str]:

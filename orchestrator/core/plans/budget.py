@@ -6,6 +6,8 @@ does. The remote jobs of earlier rounds (retries) count as well.
 
 A deployment counts with its price from its create to its expiry, or to its end once it has ended. The earlier rounds
 of one that is requested again count as well.
+
+`max_total_usd` limits a whole run. The plan checks it; a retry adds to the price between two plans.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Final, assert_never
 
 from orchestrator.core.account import Account, BudgetPeriod
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.structs import Struct
+from orchestrator.core.jobs.run import Run
+from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_usd
 
 
@@ -72,3 +75,23 @@ def find_budget_hold(account: Account, usd: float | None, committed: CommittedSp
         f"this job is estimated at {format_usd(usd)} and {format_usd(spent)} of {budget} are committed already",
         f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller.",
     )
+
+
+def add_to_run_price(run: Run, usd: float) -> Run:
+    """Return the run after a retry that costs `usd` more: held if that is more than `max_total_usd` allows.
+
+    An approval of the run covers prices up to the approved one. A run whose price is unknown stays as it is.
+    """
+    if run.planned_usd is None or not usd:
+        return run
+    planned, limit = round(run.planned_usd + usd, 4), run.planned_limit_usd
+    run = replace(run, planned_usd=planned)
+    if run.hold is not None or limit is None or planned <= limit or run.is_price_approved(planned):
+        return run
+    hold = Hold(
+        HoldKind.RUN_TOO_EXPENSIVE,
+        f"with its retried jobs the run is estimated at {format_usd(planned)}, more than the {format_usd(limit)} "
+        "that max_total_usd leaves for training",
+        "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
+    )
+    return replace(run, hold=hold)

@@ -89,6 +89,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     specs: Mapping[ProviderName, TrainingSpec]  # of the providers that have accounts
     lines: tuple[PlanLine, ...]  # one for each account, in the order of the accounts file
     hold: Hold | None = None  # price or retirement; an operator can approve it
+    limit_usd: float | None = None  # the largest `total_usd` that `max_total_usd` allows; None: any
     moderation: Moderation | None = None  # None: no moderation was requested for this plan
     priority: int = 0  # of the run, for the job slots that it shares with other runs
     gate: bool = False  # whether exports hold only models that are alike or accepted
@@ -182,7 +183,7 @@ def build_plan(
     )
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
     plan = replace(plan, deployments=facts.deployments)
-    plan = replace(plan, hold=_price_hold(plan, options) or facts.retirement)
+    plan = replace(plan, hold=_price_hold(plan, options) or facts.retirement, limit_usd=_find_limit(plan, options))
     return replace(
         plan,
         moderation=moderation,
@@ -344,6 +345,14 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     return None
 
 
+def _find_limit(plan: Plan, options: RunOptions) -> float | None:
+    """Return the largest price of the plan with which `_price_hold` does not hold it."""
+    if options.max_total_usd is None:
+        return None
+    never_submitted = sum(line.usd or 0.0 for line in plan.lines if _is_untrainable(line))
+    return round(options.max_total_usd - plan.deployment_usd + never_submitted, 4)
+
+
 def _is_untrainable(line: PlanLine) -> bool:
     return line.hold is not None and line.hold.kind in UNTRAINABLE_HOLD_KINDS
 
@@ -369,10 +378,8 @@ def _format_reasons(unpriced: Sequence[UnknownPriceReason]) -> str:
 
 
 def _is_approved(run: Run, hold: Hold, total: float | None) -> bool:
-    if run.approved_at is None:
-        return False
-    covered = run.approved_usd is None or (total is not None and total <= run.approved_usd)
-    return covered or hold.kind == HoldKind.RETIRES_SOON
+    is_of_any_price = run.approved_at is not None and hold.kind == HoldKind.RETIRES_SOON
+    return is_of_any_price or run.is_price_approved(total)
 
 
 def _sum_prices(prices: Sequence[float | None]) -> float | None:

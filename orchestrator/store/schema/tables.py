@@ -65,6 +65,7 @@ runs = Table(
     Column("approved_usd", Float),
     Column("pins", _json),
     Column("planned_usd", Float),
+    Column("planned_limit_usd", Float),
     Column("hold", _json),
     Column("moderation", _json),
     Column("priority", Integer, nullable=False, server_default="0"),

@@ -4,12 +4,14 @@ import math
 import time
 from datetime import UTC, datetime
 from itertools import permutations
+from typing import Any
 
 import pytest
-from core_values import an_account
+from core_values import a_run, an_account
 
 from orchestrator.core.account import BudgetPeriod
-from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.plans.budget import CommittedSpend, add_to_run_price, find_budget_hold, month_start
 
 COMMITTED = CommittedSpend(total=9.0, month=5.0, run=1.0)
 
@@ -72,3 +74,28 @@ def test_month_begins_at_midnight_utc_on_a_machine_in_any_time_zone(
 def test_committed_spends_are_added_in_every_period() -> None:
     other = CommittedSpend(total=1.0, month=2.0, run=4.0)
     assert COMMITTED.add(other) == CommittedSpend(total=10.0, month=7.0, run=5.0)
+
+
+@pytest.mark.parametrize(
+    ("approved", "usd", "is_held"),
+    [
+        ({}, 2.0, False),
+        ({}, 2.01, True),
+        ({"approved_at": 1.0, "approved_usd": 11.0}, 3.0, False),
+        ({"approved_at": 1.0, "approved_usd": 11.0}, 3.01, True),
+        ({"approved_at": 1.0, "approved_usd": None}, 90.0, False),
+    ],
+)
+def test_retry_holds_its_run_above_the_limit(approved: dict[str, Any], usd: float, *, is_held: bool) -> None:
+    run = add_to_run_price(a_run(planned_usd=8.0, planned_limit_usd=10.0, **approved), usd)
+    assert run.planned_usd == 8.0 + usd
+    assert (run.hold is not None and run.hold.kind == HoldKind.RUN_TOO_EXPENSIVE) is is_held
+
+
+def test_retry_keeps_another_hold_and_an_unknown_price() -> None:
+    hold = Hold(HoldKind.RETIRES_SOON, "soon", "Choose another one.")
+    held = add_to_run_price(a_run(planned_usd=8.0, planned_limit_usd=10.0, hold=hold), 9.0)
+    assert (held.planned_usd, held.hold) == (17.0, hold)
+    unknown = a_run(planned_usd=None, planned_limit_usd=10.0)
+    assert add_to_run_price(unknown, 9.0) == unknown
+    assert add_to_run_price(a_run(planned_usd=8.0), 900.0).hold is None, "without a limit"

@@ -192,6 +192,22 @@ def test_earlier_rounds_count_where_the_base_model_can_no_longer_be_trained() ->
     assert "$6.00" in made.hold.reason
 
 
+@pytest.mark.parametrize("most", [7.99, 8.0, 9.99, 10.0])
+@pytest.mark.parametrize("untunable", [False, True])
+@pytest.mark.parametrize("deployment_usd", [None, 2.0])
+def test_limit_of_a_plan_is_the_price_up_to_which_it_is_not_held(
+    most: float, untunable: bool, deployment_usd: float | None
+) -> None:
+    facts = deployed(deployment_usd) if deployment_usd else NO_PROVIDER_FACTS
+    if untunable:
+        facts = replace(facts, untunable={OPENAI: Hold(HoldKind.NOT_TUNABLE, "retired", "choose another")})
+    made = plan(jobs=[known_job(JobState.PLANNED, round=1, earlier_usd=6.0)], heard=facts, max_total_usd=most)
+    assert made.total_usd is not None
+    assert made.limit_usd is not None
+    assert (made.hold is not None) is (made.total_usd > made.limit_usd)
+    assert plan().limit_usd is None
+
+
 def test_an_approval_does_not_cover_further_rounds() -> None:
     run = a_run(id=RUN_ID, approved_at=NOW, approved_by="me", approved_usd=4.0)
     rounds = [plan(jobs=[known_job(JobState.PLANNED, earlier_usd=usd)], run=run, max_total_usd=1.0) for usd in (2, 4)]
