@@ -29,6 +29,7 @@ from orchestrator.app.database import exclusive_database_lock
 from orchestrator.cli import progress
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import format_failure, format_state
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -89,7 +90,9 @@ async def _run_service(app: App, *, start: bool, is_done: StopCondition, run: st
         await service.stop()
     if stopping.is_set():
         sys.stderr.write(format_interruption(status, run=run) + "\n")
-    return ExitCode.FAILED if service.refused_runs else exit_code_from_status(status, stopping)
+    for name, refusal in service.run_refusals.items():  # their log lines are above the status, or scrolled away
+        sys.stderr.write(format_run_refusal(name, refusal) + "\n")
+    return ExitCode.FAILED if service.run_refusals else exit_code_from_status(status, stopping)
 
 
 async def _wait_for_moderation(app: App, stopping: asyncio.Event) -> None:
@@ -142,6 +145,12 @@ def _list_cancel_commands(status: StatusSnapshot, active: Sequence[JobView], run
     selected = [active[0].account] if len(active) == 1 else ["--all"]
     options = dict.fromkeys(("--run", names[job.run]) if job.run in names else () for job in active)
     return [f"`{shlex.join(['orchestrator', 'cancel', *selected, *option])}`" for option in options]
+
+
+def format_run_refusal(name: str, refusal: ConfigRefusal) -> str:
+    """Describe why a run, or its newest version, was not applied although the other runs were."""
+    why = refusal.failure
+    return sanitize_line(f"Run {name} was refused: {why.message.removesuffix('.')}. {why.hint}".rstrip())
 
 
 def exit_code_from_status(status: StatusSnapshot, stopping: asyncio.Event) -> ExitCode:

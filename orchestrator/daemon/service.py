@@ -168,9 +168,9 @@ class Service:
         return self._file_refusal or merge_refusals(self._run_refusals)
 
     @property
-    def refused_runs(self) -> Sequence[str]:
-        """The names of the runs whose newest version is not in force."""
-        return list(self._run_refusals)
+    def run_refusals(self) -> Mapping[str, ConfigRefusal]:
+        """Why the newest versions of runs are not in force, by name of the run."""
+        return self._run_refusals
 
     async def reload(self, only: Collection[str] | None = None) -> None:
         """Apply the accounts file and the chats as they are now. When they are refused, `problem` says why.

@@ -69,6 +69,16 @@ def test_one_run_is_planned_checked_and_trained_by_name(site: Site, sandbox: San
     assert "tone" in site.run("status").out
 
 
+def test_foreground_run_ends_with_the_reason_of_a_refused_run(site: Site, sandbox: SandboxProcess) -> None:
+    (site.folder / "facts" / "broken.json").write_text("[")
+    result = site.run("upload")
+    last = result.err.splitlines()[-1]
+    assert result.code == 1
+    assert last.startswith("Run facts was refused: "), "the log line is far above it, or scrolled away"
+    assert "broken.json:1" in last
+    assert not sandbox.jobs("a")
+
+
 def test_service_keeps_the_other_run_when_one_cannot_be_used(site: Site, sandbox: SandboxProcess) -> None:
     service = site.start("serve", "--port", "0", ORCHESTRATOR_DATASET_WATCH_SECONDS="0.5")
     url = service.wait_for_output(r'"service.ready"[^\n]*"url": "(http://[^"]+)"').rstrip("/")

@@ -138,7 +138,7 @@ async def test_refused_run_is_named_and_the_others_are_scheduled() -> None:
     problem = stage.service.problem
     assert problem is not None
     assert problem.failure.message == "run facts: chats/ has no chats"
-    assert stage.service.refused_runs == ["facts"]
+    assert list(stage.service.run_refusals) == ["facts"]
     assert list(stage.crons) == ["schedule tone"]
     await stage.service.reload()
     assert stage.service.problem is None
@@ -156,9 +156,9 @@ async def test_reload_of_one_run_keeps_the_refusals_of_the_others() -> None:
     assert problem.findings == ("run tone: the first is wrong.", "run facts: the other is wrong.")
     await stage.crons["schedule style"]()  # as the scheduler does
     assert stage.requested == [None, ["style"]]
-    assert stage.service.refused_runs == ["tone", "facts"]
+    assert list(stage.service.run_refusals) == ["tone", "facts"]
     await stage.service.reload(["tone"])
-    assert stage.service.refused_runs == [], "facts is not in the file any more"
+    assert list(stage.service.run_refusals) == [], "facts is not in the file any more"
     assert set(stage.crons) == {"schedule style", "schedule tone"}
 
 
