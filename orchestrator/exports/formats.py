@@ -45,6 +45,11 @@ class ExportFormat(StrEnum):
         """Whether the format contains key references and server URLs, which only the accounts file has."""
         return self in {ExportFormat.LITELLM, ExportFormat.SILLYTAVERN}
 
+    @property
+    def has_model_group(self) -> bool:
+        """Whether each entry has the name of its model group: that of the run, or another one."""
+        return self in {ExportFormat.LITELLM, ExportFormat.SILLYTAVERN}
+
 
 class _FormatInfo(Struct, frozen=True):
     """How a format is rendered; without `lists_every_account` only accounts with a servable model are listed."""

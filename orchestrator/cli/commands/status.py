@@ -111,7 +111,7 @@ def models(
     """Print each account's fine-tuned model id. Exits 1 if any is missing."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli.handlers import status as handler
+        from orchestrator.cli.handlers import models as handler
 
         if checkpoints:
             return await handler.print_checkpoints(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import status
 from orchestrator.app.comparisons import ComparisonDesk, PreparedComparison
+from orchestrator.app.probe_reader import ProbeReader
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.handlers.comparison_report import check_report_file, write_report
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
 from orchestrator.cli.progress import comparison_progress
@@ -18,9 +20,11 @@ from orchestrator.cli.tables import get_table_width, print_output
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison
 from orchestrator.core.comparison.model_reply import ModelReply
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.text import format_count, format_usd, format_usd_limit
 from orchestrator.core.text_sanitizer import sanitize_line
+from orchestrator.system.atomic_file import replace_file
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -41,7 +45,7 @@ async def compare(
     An option with the value None is that of the accounts file.
     """
     if report is not None:
-        check_report_file(report)
+        _check_report_file(report)
     desk = ComparisonDesk(app)
     given = {name: value for name, value in options.items() if value is not None}
     prepared = await desk.prepare(run, given, cause=get_operator_name())
@@ -53,7 +57,7 @@ async def compare(
     with comparison_progress() as on_progress:
         ended = await desk.run(prepared, on_progress=on_progress)
     if report is not None:
-        await write_report(app, ended, report)
+        await _write_report(app, ended, report)
     return _print(ended, as_json=as_json, wide=wide)
 
 
@@ -63,9 +67,40 @@ async def print_latest(
     """Print the latest result of a run. Raises NothingToDo if there is none."""
     latest = await ComparisonDesk(app).find_latest(run)
     if report is not None:
-        check_report_file(report)
-        await write_report(app, latest, report)
+        _check_report_file(report)
+        await _write_report(app, latest, report)
     return _print(latest, as_json=as_json, wide=wide)
+
+
+def _check_report_file(path: Path) -> None:
+    """Raise ConfigError if the file cannot be created, before a model is called for it."""
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"the report cannot be written to {path}: the folder {path.parent} does not exist",
+            hint="Create the folder, or choose another file with --report.",
+        )
+
+
+async def _write_report(app: App, comparison: Comparison, path: Path) -> None:
+    """Write the report, or say why there is none. Raises ConfigError if the file cannot be written."""
+    if comparison.result is None:
+        sys.stderr.write("No report was written, because the comparison has no result.\n")
+        return
+    from orchestrator.web.dashboard.comparisons.report import list_reported_probes, render_report  # Jinja2: lazy
+
+    found = await status.find_run_comparisons(app.database, run_id=comparison.run_id, comparison_id=comparison.id)
+    answers = await status.list_comparison_answers(app.database, comparison.id, list_reported_probes(comparison))
+    probes = await ProbeReader(app.database, app.dataset_folder).find_probes(comparison)
+    name = found.run_name if found else comparison.run_id
+    text = await asyncio.to_thread(render_report, comparison, name, probes, answers, app.clock.now())
+    try:
+        await asyncio.to_thread(replace_file, path, text.encode())
+    except OSError as error:
+        raise ConfigError(
+            f"the report cannot be written to {path}: {error.strerror or error}",
+            hint="Choose another file; `orchestrator compare --latest --report FILE` needs no model.",
+        ) from error
+    sys.stderr.write(f"{sanitize_line(f'Report written to {path}.')}\n")
 
 
 def _announce(prepared: PreparedComparison) -> str:

@@ -1,4 +1,4 @@
-"""Bodies of the read-only commands: plan, accounts, status, models and history."""
+"""Bodies of the read-only commands: plan, accounts, status and history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import status as read
@@ -18,37 +17,29 @@ from orchestrator.cli.output import (
     format_state,
     plan_to_json,
     print_json,
-    write_text,
 )
 from orchestrator.cli.plan_table import print_plan_table
 from orchestrator.cli.session import format_error
-from orchestrator.cli.status_table import print_checkpoints_table, print_models_table, print_status
+from orchestrator.cli.status_table import print_status
 from orchestrator.cli.tables import Column, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.errors import ConfigError, Failure
+from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.jobs.job_filter import JobFilter
-from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.structs import asdict, replace
 from orchestrator.core.text import format_timestamp
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, ModelSet, export, left_out_reason, select_checkpoints, select_models
 
 if TYPE_CHECKING:
     from orchestrator.app import App
     from orchestrator.app.accounts_file_applier import PlannedRun
 
 NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
-NO_CHECKPOINTS_MESSAGE = (
-    "No checkpoints. They are read when a job succeeds, where the provider keeps them (docs/providers.md)."
-)
 NO_MATCH_MESSAGE = "No job of the run matches the filter."
 NO_MATCH_IN_RUNS_MESSAGE = "No job of the runs matches the filter."
-NAMED_FORMATS = frozenset({ExportFormat.LITELLM, ExportFormat.SILLYTAVERN})  # those whose entries have the run's name
 ACCOUNT_COLUMNS = (
     Column(heading="account"),
     Column(heading="provider", importance=2),
@@ -247,136 +238,3 @@ async def print_events(app: App, account: str, *, as_json: bool, wide: bool = Fa
     ]
     print_table(EVENT_COLUMNS, rows, wide=wide)
     return ExitCode.DONE
-
-
-async def print_models(
-    app: App,
-    output_format: ExportFormat,
-    *,
-    output: Path | None,
-    labels: Sequence[str],
-    providers: Sequence[str],
-    everything: bool,
-    name: str | None,
-    wide: bool = False,
-    run: str | None = None,
-    checkpoint: str | None = None,
-) -> ExitCode:
-    """Print or write the selected models of all current runs or of one. Returns FAILED if any of them is missing.
-
-    Raises ConfigError when no current run has the name, when one model group would have models of several runs, for
-    a name in a format without one, and for a checkpoint that no model can have.
-    """
-    _validate_name(name, output_format)
-    snapshot = _close_gates(await app.read_status(run), await app.loader.read_gates())
-    if snapshot.run is None and output_format is ExportFormat.TABLE:
-        sys.stdout.write(NO_RUN_MESSAGE + "\n")
-        return ExitCode.FAILED
-    accounts = await app.loader.load_listed_accounts() if output_format.needs_accounts else {}
-    selection = select_models(
-        name or (snapshot.run.name if snapshot.run else ""),
-        snapshot.jobs,
-        accounts,
-        labels=labels,
-        providers=providers,
-        run_names=_get_run_names(snapshot, name),
-    )
-    if not selection.jobs and _print_no_match(labels, providers) and output_format is ExportFormat.TABLE:
-        return ExitCode.FAILED
-    if checkpoint is not None:
-        _validate_checkpoint(selection, checkpoint)
-        selection = select_checkpoints(selection, checkpoint)
-    exported = export(output_format, selection, include_unservable=everything)
-    if output_format is ExportFormat.TABLE and output is None:
-        print_models_table(exported.models, wide=wide)
-    else:
-        write_text(exported.text, output)
-    _print_omitted(exported.models)
-    is_complete = _has_every_model(selection, checkpoint) and not exported.models.gate_obstacles
-    return ExitCode.DONE if is_complete else ExitCode.FAILED
-
-
-def _validate_name(name: str | None, output_format: ExportFormat) -> None:
-    if name is not None and output_format not in NAMED_FORMATS:
-        raise ConfigError(
-            f"--name is not used with --format {output_format}, which contains no model group",
-            hint="Omit --name, or use it with --format litellm or --format sillytavern.",
-        )
-
-
-def _has_every_model(models: ModelSet, checkpoint: str | None) -> bool:
-    """Return whether there are models, each finished and, with `checkpoint`, with that checkpoint."""
-    is_missing = [
-        job.state != JobState.SUCCEEDED or (checkpoint is not None and not job.fine_tuned_model)
-        for job in models.jobs
-    ]
-    return bool(is_missing) and not any(is_missing)
-
-
-def _print_no_match(labels: Sequence[str], providers: Sequence[str]) -> bool:
-    """Print to stderr that no account matches the filters. Returns whether there is a filter."""
-    options = [f"--label {label}" for label in labels] + [f"--provider {provider}" for provider in providers]
-    if options:
-        sys.stderr.write(sanitize_line(f"No account matches {' '.join(options)}.") + "\n")
-    return bool(options)
-
-
-def _validate_checkpoint(models: ModelSet, choice: str) -> None:
-    """Raise ConfigError unless it is "best", a number from 1 or the id of a checkpoint of one of the models.
-
-    A number or "best" without a checkpoint is no error: the models may still be in training.
-    """
-    if choice == BEST_CHECKPOINT or (choice.isascii() and choice.isdigit() and not choice.startswith("0")):
-        return
-    if not any(find_checkpoint(job.checkpoints, choice) for job in models.jobs):
-        raise ConfigError(
-            f"--checkpoint {choice}: no model has a checkpoint with this number or id",
-            hint='Use a number from 1, "best" or the id of a checkpoint; '
-            "`orchestrator models --checkpoints` lists them.",
-        )
-
-
-def _print_omitted(models: ModelSet) -> None:
-    """Print the accounts without an exported model to stderr, with the reason."""
-    for job in models.omitted:
-        prefix = f"{models.get_run_name(job)}: " if models.has_several_runs else ""
-        sys.stderr.write(sanitize_line(f"Omitted: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
-
-
-def _close_gates(snapshot: read.StatusSnapshot, gates: Mapping[str, bool]) -> read.StatusSnapshot:
-    """Apply the gates that the accounts file has turned on, and that the service has not read yet."""
-    gated = {run.id for run in snapshot.runs if gates.get(run.name)}
-    jobs = tuple(replace(job, gated=True) if job.run in gated else job for job in snapshot.jobs)
-    return replace(snapshot, jobs=jobs)
-
-
-async def print_checkpoints(
-    app: App, *, labels: Sequence[str], providers: Sequence[str], wide: bool = False, run: str | None = None
-) -> ExitCode:
-    """Print the checkpoints of the selected models with their losses. Returns FAILED if there are none."""
-    snapshot = await app.read_status(run)
-    name = snapshot.run.name if snapshot.run else ""
-    run_names = _get_run_names(snapshot, None)
-    selection = select_models(name, snapshot.jobs, {}, labels=labels, providers=providers, run_names=run_names)
-    if not selection.jobs and _print_no_match(labels, providers):
-        return ExitCode.FAILED
-    if not any(job.checkpoints for job in selection.jobs):
-        sys.stdout.write(NO_CHECKPOINTS_MESSAGE + "\n")
-        return ExitCode.FAILED
-    print_checkpoints_table(selection, wide=wide)
-    return ExitCode.DONE
-
-
-def _get_run_names(snapshot: read.StatusSnapshot, group: str | None) -> dict[str, str]:
-    """Return the names of several runs by id, nothing for a single run.
-
-    Raises ConfigError if all of them would have the same model group.
-    """
-    if not snapshot.other_runs:
-        return {}
-    if group:
-        raise ConfigError(
-            "--name sets the name of one model group, and there are several runs",
-            hint="Choose a run with --run NAME, or omit --name: each run has a group of its own name.",
-        )
-    return {run.id: run.name for run in snapshot.runs}
