@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import ConfigError, Failure
@@ -171,6 +172,11 @@ def plan_to_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
 
 def _hold_to_json(hold: Any) -> dict[str, str] | None:
     return {"kind": hold.kind, "reason": hold.reason, "hint": hold.hint} if hold else None
+
+
+def is_utf8(stream: TextIO) -> bool:
+    """Return whether a text stream is written in UTF-8, as TOML, YAML and JSON require it."""
+    return codecs.lookup(stream.encoding or "utf-8").name == "utf-8"
 
 
 @contextmanager

@@ -13,8 +13,17 @@ from orchestrator.exports.model_set import ModelSet, left_out_reason
 
 
 def quote(text: str) -> str:
-    """Quote a string for YAML and TOML on one line; everything but printable ASCII is escaped."""
-    return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in text) + '"'
+    """Quote a string for YAML and TOML on one line. Quotes, backslashes and what is not printable are escaped."""
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in text) + '"'
+
+
+def escape_non_ascii(document: str) -> str:
+    """Escape each character beyond ASCII as it is escaped in a quoted string of YAML and TOML."""
+    return re.sub(r"[^\x00-\x7f]", lambda match: _escape(match[0]), document)
+
+
+def _escape(character: str) -> str:
+    return f"\\U{ord(character):08X}"
 
 
 def build_variable_names(prefix: str, names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.structs import Struct
+from orchestrator.exports.config_text import escape_non_ascii
 from orchestrator.exports.litellm import render_litellm
 from orchestrator.exports.model_set import ModelSet, apply_gate, has_model, is_servable
 from orchestrator.exports.plain import render_csv, render_env, render_json, render_table, render_toml
@@ -101,3 +103,12 @@ def export(export_format: ExportFormat, models: ModelSet, *, include_unservable:
         models = models.with_only(has_model if include_unservable else is_servable)
     run = re.sub(r"[^A-Za-z0-9]+", "-", models.name).strip("-")[:60]
     return ExportResult(kind.render(models), kind.media_type, f"{run}-{kind.file_name}".lstrip("-"), models)
+
+
+def convert_to_ascii(export_format: ExportFormat, text: str) -> str:
+    """Return the same document in ASCII, for a place that is not UTF-8. A format without escapes stays unchanged."""
+    if _FORMATS[export_format].media_type.endswith("json"):
+        return json.dumps(json.loads(text), indent=2) + "\n"
+    if export_format in {ExportFormat.TOML, ExportFormat.LITELLM}:
+        return escape_non_ascii(text)
+    return text

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
+from io import BytesIO, TextIOWrapper
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import yaml
 from run_values import a_plan, apply
 from store_values import NOW, a_job, a_standing, fill, read_job, save_standing
 
@@ -179,6 +182,17 @@ async def test_name_is_applied_elsewhere(
     await fill(database, [replace(a_job("acme", state=JobState.SUCCEEDED), fine_tuned_model="ft:m")])
     await print_models_of(app_with(database), output_format, name="my-group", everything=True)
     assert "my-group" in capsys.readouterr().out
+
+
+async def test_document_on_a_stdout_that_is_not_utf8_is_valid(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(database, [replace(a_job("acme", state=JobState.SUCCEEDED), fine_tuned_model="ft:m")])
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, "latin-1", write_through=True))
+    await print_models_of(app_with(database), ExportFormat.LITELLM, name="Ümläut", everything=True)
+    [listed] = yaml.safe_load(written.getvalue())["model_list"]
+    assert listed["model_name"] == "Ümläut"
 
 
 @pytest.mark.parametrize("choice", ["foo", "0", "-1", "01", ""])

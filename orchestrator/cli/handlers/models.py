@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 from orchestrator import status as read
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.status import NO_RUN_MESSAGE
-from orchestrator.cli.output import write_text
+from orchestrator.cli.output import is_utf8, write_text
 from orchestrator.cli.status_table import print_checkpoints_table, print_models_table
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.checkpoint import BEST_CHECKPOINT, find_checkpoint
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.structs import replace
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, ModelSet, export, left_out_reason, select_checkpoints, select_models
+from orchestrator.exports import (
+    ExportFormat,
+    ModelSet,
+    convert_to_ascii,
+    export,
+    left_out_reason,
+    select_checkpoints,
+    select_models,
+)
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -68,10 +76,15 @@ async def print_models(
     if output_format is ExportFormat.TABLE and output is None:
         print_models_table(exported.models, wide=wide)
     else:
-        write_text(exported.text, output)
+        write_text(_encode_for(output, output_format, exported.text), output)
     _print_omitted(exported.models)
     is_complete = _has_every_model(selection, checkpoint) and not exported.models.gate_obstacles
     return ExitCode.DONE if is_complete else ExitCode.FAILED
+
+
+def _encode_for(output: Path | None, output_format: ExportFormat, text: str) -> str:
+    """Return the document as it can be written: a file is UTF-8, stdout may have another encoding."""
+    return text if output is not None or is_utf8(sys.stdout) else convert_to_ascii(output_format, text)
 
 
 def _validate_group_name(name: str | None, output_format: ExportFormat) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.exports import ExportFormat, ModelSet, export, select_models
+from orchestrator.exports import ExportFormat, ModelSet, convert_to_ascii, export, select_models
 from orchestrator.exports.config_text import build_variable_names
 from orchestrator.exports.plain import FORMULA_PREFIXES
 from orchestrator.status import JobView, ServingView
@@ -255,6 +255,31 @@ def test_no_list_for_people_or_scripts_carries_a_terminal_escape(form: ExportFor
     evil = "ft:\x1b[2J\u202e\x9b31m\x00"
     text = export(form, models(job("a", model=evil))).text
     assert not set(text) & set("\x1b\u202e\x9b\x00"), text
+
+
+FOREIGN_NAME = 'Ümläut 日本語 😀 "\u202e'
+
+
+@pytest.mark.parametrize("form", [ExportFormat.ENV, ExportFormat.TOML, ExportFormat.LITELLM])
+def test_name_in_any_script_is_readable_in_a_configuration(form: ExportFormat) -> None:
+    text = export(form, models(job("a"), name=FOREIGN_NAME)).text
+    assert 'of the run "Ümläut 日本語 😀 \\U00000022\\U0000202E".\n' in text
+
+
+def test_document_in_ascii_has_the_same_content() -> None:
+    wanted = models(job("a", model="ft:ü😀", base_model="größe"), name=FOREIGN_NAME)
+    for form, read in (
+        (ExportFormat.JSON, json.loads),
+        (ExportFormat.SILLYTAVERN, json.loads),
+        (ExportFormat.TOML, tomllib.loads),
+        (ExportFormat.LITELLM, yaml.safe_load),
+    ):
+        text = export(form, wanted).text
+        converted = convert_to_ascii(form, text)
+        assert converted.isascii()
+        assert not text.isascii()
+        assert read(converted) == read(text)
+    assert convert_to_ascii(ExportFormat.CSV, "ü") == "ü", "a spreadsheet shows an escape as it is"
 
 
 TWO_RUNS = (job("acme", run="run-1"), job("blue", run="run-1"), job("acme", model="ft:facts", run="run-2"))
