@@ -21,6 +21,7 @@ from orchestrator.cli.handlers.operate import run_account_action
 from orchestrator.cli.handlers.status import (
     NO_MATCH_IN_RUNS_MESSAGE,
     NO_MATCH_MESSAGE,
+    NO_RUN_MESSAGE,
     print_run_status,
     read_matching_status,
 )
@@ -206,6 +207,31 @@ async def test_models_refuse_a_checkpoint_that_no_model_can_have(database: Datab
 @pytest.mark.parametrize("choice", ["best", "1", "99"])
 async def test_models_in_training_may_get_the_checkpoint_later(database: Database, choice: str) -> None:
     assert await print_models_of(await fill_three_jobs(database), checkpoint=choice) is ExitCode.FAILED
+
+
+@pytest.mark.parametrize("output_format", [ExportFormat.TABLE, ExportFormat.JSON, ExportFormat.CSV])
+async def test_list_without_a_checkpoint_says_why(
+    database: Database, capsys: pytest.CaptureFixture[str], output_format: ExportFormat
+) -> None:
+    await fill(
+        database,
+        [
+            replace(a_job("acme", state=JobState.SUCCEEDED), fine_tuned_model="ft:m"),
+            a_job("blue", state=JobState.FAILED),
+        ],
+    )
+    assert await print_models_of(app_with(database), output_format, checkpoint="99") is ExitCode.FAILED
+    assert capsys.readouterr().err.splitlines() == [
+        "No checkpoint: acme: has no checkpoint 99; no checkpoint of it is known",
+        "No checkpoint: blue: has no model yet",
+    ]
+
+
+async def test_every_format_says_that_there_is_no_run(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    for output_format in ExportFormat:
+        assert await print_models_of(app_with(database), output_format) is ExitCode.FAILED
+        out, err = capsys.readouterr()
+        assert (out if output_format is ExportFormat.TABLE else err) == f"{NO_RUN_MESSAGE}\n"
 
 
 async def print_models_of(app: Any, output_format: ExportFormat = ExportFormat.TABLE, **options: Any) -> ExitCode:

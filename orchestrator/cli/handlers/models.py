@@ -55,8 +55,7 @@ async def print_models(
     """
     _validate_group_name(name, output_format)
     snapshot = _close_gates(await app.read_status(run), await app.loader.read_gates())
-    if snapshot.run is None and output_format is ExportFormat.TABLE:
-        sys.stdout.write(NO_RUN_MESSAGE + "\n")
+    if snapshot.run is None and _print_no_run(output_format):
         return ExitCode.FAILED
     accounts = await app.loader.load_listed_accounts() if output_format.needs_accounts else {}
     selection = select_models(
@@ -78,6 +77,7 @@ async def print_models(
     else:
         write_text(_encode_for(output, output_format, exported.text), output)
     _print_omitted(exported.models)
+    _print_missing_checkpoints(exported.models, checkpoint, output_format)
     is_complete = _has_every_model(selection, checkpoint) and not exported.models.gate_obstacles
     return ExitCode.DONE if is_complete else ExitCode.FAILED
 
@@ -85,6 +85,13 @@ async def print_models(
 def _encode_for(output: Path | None, output_format: ExportFormat, text: str) -> str:
     """Return the document as it can be written: a file is UTF-8, stdout may have another encoding."""
     return text if output is not None or is_utf8(sys.stdout) else convert_to_ascii(output_format, text)
+
+
+def _print_no_run(output_format: ExportFormat) -> bool:
+    """Print that there is no run; to stderr where the format has an empty document. Returns whether it has none."""
+    has_no_document = output_format is ExportFormat.TABLE
+    (sys.stdout if has_no_document else sys.stderr).write(f"{NO_RUN_MESSAGE}\n")
+    return has_no_document
 
 
 def _validate_group_name(name: str | None, output_format: ExportFormat) -> None:
@@ -131,8 +138,21 @@ def _validate_checkpoint(models: ModelSet, choice: str) -> None:
 def _print_omitted(models: ModelSet) -> None:
     """Print the accounts without an exported model to stderr, with the reason."""
     for job in models.omitted:
-        prefix = f"{models.get_run_name(job)}: " if models.has_several_runs else ""
-        sys.stderr.write(sanitize_line(f"Omitted: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
+        _print_reason("Omitted", models, job)
+
+
+def _print_missing_checkpoints(models: ModelSet, choice: str | None, output_format: ExportFormat) -> None:
+    """Print to stderr why accounts have no checkpoint, where the list has every account and shows only a gap."""
+    if choice is None or not output_format.lists_every_account:
+        return
+    for job in models.jobs:
+        if not job.fine_tuned_model and job.job not in models.gate_obstacles:
+            _print_reason("No checkpoint", models, job)
+
+
+def _print_reason(heading: str, models: ModelSet, job: read.JobView) -> None:
+    prefix = f"{models.get_run_name(job)}: " if models.has_several_runs else ""
+    sys.stderr.write(sanitize_line(f"{heading}: {prefix}{job.account}: {left_out_reason(job)}") + "\n")
 
 
 def _close_gates(snapshot: read.StatusSnapshot, gates: Mapping[str, bool]) -> read.StatusSnapshot:
