@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, create_running_error, start_comparison
 from orchestrator.control.deployment_plan import DeploymentPlan, DeploymentSelection, plan_deployments
 from orchestrator.control.runs import get_current_run
@@ -23,6 +24,7 @@ from orchestrator.core.inference import ChatQuestion, ModelAddress
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.structs import Struct, replace
+from orchestrator.core.text import format_list
 from orchestrator.daemon.comparisons.comparison_asker import MAX_REQUESTS_IN_FLIGHT
 from orchestrator.daemon.comparisons.comparison_planner import (
     FindPrice,
@@ -209,10 +211,7 @@ class ComparisonDesk:
             run = await get_current_run(connection, run_name)
         models = [each for each in await self._list_models(run) if accounts is None or each.account in accounts]
         if missing := sorted(set(accounts or ()) - {model.account for model in models}):
-            raise ConfigError(
-                f"run {run.name} has no model that can be called in {', '.join(missing)}",
-                hint="`orchestrator models` lists the models; some need a deployment first.",
-            )
+            raise await self._create_missing_models_error(run, missing)
         if not models:
             raise ConfigError(
                 f"run {run.name} has no model that can be called",
@@ -230,6 +229,20 @@ class ComparisonDesk:
         await app.database.write(write_event)
         slots = asyncio.Semaphore(MAX_REQUESTS_IN_FLIGHT)
         return list(await asyncio.gather(*(self._ask_model(model, question, slots) for model in models)))
+
+    async def _create_missing_models_error(self, run: Run, missing: Sequence[str]) -> ConfigError:
+        """Create the error for accounts whose models cannot be asked, with the reason for each of them."""
+        listed = self._app.connections.get_listed_accounts()
+        async with self._app.database.read() as connection:
+            run_jobs = await jobs.list_by_run(connection, run.id)
+        reasons = {each.account: each.reason for each in find_left_out(run_jobs, (), listed)}
+        if unknown := [name for name in missing if name not in reasons and name not in listed]:
+            return unknown_accounts_error(unknown, {*listed, *reasons})
+        details = [f"{name}: {reasons.get(name, 'the run has no job in this account')}" for name in missing]
+        return ConfigError(
+            f"run {run.name} has no model that can be called in {format_list(details, limit=10, separator='; ')}",
+            hint="`orchestrator models` lists the models that can be called.",
+        )
 
     async def _ask_model(self, model: ModelToAsk, question: ChatQuestion, slots: asyncio.Semaphore) -> ModelReply:
         app = self._app

@@ -1,4 +1,4 @@
-"""The deployments that a comparison plans: who creates them, how long they last, and where their price comes from."""
+"""What the comparison desk prepares and refuses: planned deployments, and questions to accounts without a model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any, cast
 
 import pytest
 from deployment_actions import TABLES, a_finished_job, fill_finished, find_no_price, find_price
-from store_values import NOW, RUN
+from store_values import NOW, RUN, a_job, fill
 
 from orchestrator.app.comparisons import ComparisonDesk
 from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.inference import ChatQuestion
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 LISTED = InferencePrice(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0, usd_per_hour=7.5)
@@ -53,3 +56,27 @@ async def test_price_of_the_provider_comes_before_that_of_the_price_file(
     assert line.price is not None
     assert line.price.usd_per_hour == usd_per_hour
     assert line.usd == (None if usd_per_hour is None else pytest.approx(usd_per_hour * HOURS * 2))
+
+
+async def test_question_to_an_account_without_a_model_says_why(database: Database) -> None:
+    await fill(database, [a_job("acme"), replace(a_job("blue", state=JobState.SUCCEEDED), fine_tuned_model="ft:m")])
+    app = SimpleNamespace(
+        database=database,
+        settings=SimpleNamespace(prices_file=None),
+        connections=SimpleNamespace(get_listed_accounts=lambda: dict.fromkeys(("acme", "blue", "cyan"))),
+    )
+    desk = ComparisonDesk(cast(Any, app), reads_file=False)
+
+    async def explain(*accounts: str) -> tuple[str, str]:
+        with pytest.raises(ConfigError) as refused:
+            await desk.ask(None, accounts, ChatQuestion(messages=[], max_output_tokens=1), None, "operator")
+        return refused.value.message, refused.value.hint
+
+    message, hint = await explain("acne", "blue")
+    assert message == 'no account is named acne; did you mean "acme"?'
+    assert hint == "Known accounts: acme, blue, cyan."
+    message, _ = await explain("acme", "blue", "cyan")
+    assert message == (
+        f"run {RUN.name} has no model that can be called in acme: it has no model: its job is planned; "
+        "blue: its model must be deployed before it can be called; cyan: the run has no job in this account"
+    )
