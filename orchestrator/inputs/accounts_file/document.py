@@ -21,6 +21,17 @@ DEPLOYMENT_TABLE = "deployment"
 COMPARISON_TABLE = "comparison"
 KNOWN_TABLES = "[run], [run.PROVIDER], [[runs]], [runs.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
 
+VALUE_HINT = "Text needs quotes: name = \"value\"; a backslash needs single quotes: dataset = 'C:\\chats'."
+TOML_HINTS = (
+    ("Expected ']", "A header stands on a line of its own, with all its brackets: [run] or [[accounts]]."),
+    ("Cannot declare", "A header may occur once; only [[accounts]] and others in two brackets are repeated."),
+    ("Cannot overwrite", "An option occurs twice below one header: remove one, or add the missing header."),
+    ("Expected newline", "Write one option or one header in each line; only a comment may follow it."),
+    ("Expected '='", 'Write an option as name = "value".'),
+    ("Unclosed array", 'Write a list as ["one", "two"], with commas and both brackets.'),
+)
+"""How to correct an error, by the beginning of the TOML library's message; VALUE_HINT applies to all others."""
+
 
 class RunDocument(Struct, frozen=True):
     """`[run]`, or one `[[runs]]` entry, with its providers' blocks."""
@@ -74,7 +85,7 @@ def parse_toml(path: Path, text: str) -> Options:
         line = number[1] if number else len(text.rstrip().splitlines())
         raise ConfigError(
             f"{path} is not valid TOML",
-            hint="Text needs quotes: name = \"value\"; a backslash needs single quotes: dataset = 'C:\\chats'.",
+            hint=next((hint for start, hint in TOML_HINTS if reason.startswith(start)), VALUE_HINT),
             problems=[f"{path.name}:{line}: {reason}"],
         ) from None
     except (ValueError, RecursionError) as fault:

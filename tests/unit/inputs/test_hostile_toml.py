@@ -46,6 +46,30 @@ def test_deep_or_huge_toml_is_refused(text: str, why: str, tmp_path: Path) -> No
         load_prices(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ('[run]\nname = "x"\n[[accounts\nname = "acme"', "it.toml:3: ", "A header stands on a line of its own"),
+        ('[run]\nname = "x"\n[[accounts', "it.toml:3: ", "[run] or [[accounts]]"),
+        ('[run\nname = "x"', "it.toml:1: ", "A header stands on a line of its own"),
+        ("[run]\n[run]\n", "it.toml:2: ", "A header may occur once"),
+        ("[run]\nseed = 1\nseed = 2", "it.toml:3: ", "occurs twice below one header"),
+        ("[run]]", "it.toml:1: ", "one option or one header in each line"),
+        ("[run]\nname", "it.toml:2: ", 'name = "value"'),
+        ('[run]\nlabels = ["a" "b"]', "it.toml:2: ", "with commas and both brackets"),
+        ("[run]\nname = x", "it.toml:2: ", "Text needs quotes"),
+        ('[run]\ndataset = "C:\\chats"', "it.toml:2: ", "a backslash needs single quotes"),
+    ],
+)
+def test_hint_about_faulty_toml_fits_the_fault(text: str, place: str, hint: str, tmp_path: Path) -> None:
+    path = tmp_path / "it.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is not valid TOML") as refused:
+        load_accounts_file(path)
+    assert hint in refused.value.hint
+    assert refused.value.problems[0].startswith(place)
+
+
 def test_unknown_home_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     path.write_text(FILE.replace("DATASET", '"~nosuchuser/chats"').replace("TOKENIZER", '"~nosuchuser/t.json"'))
