@@ -60,7 +60,7 @@ def create_backup(settings: Settings, target: Path) -> list[str]:
         _translate_errors(database, "Check whether the disk is full or failing."),
         _temporary_folder_beside(target) as folder,
     ):
-        backup.copy_database(database, folder / DATABASE_MEMBER)
+        _copy_database(database, folder / DATABASE_MEMBER)
         backup.validate_copy(folder / DATABASE_MEMBER)
         members = {DATABASE_MEMBER: folder / DATABASE_MEMBER} | _list_input_files(settings)
         _write_tar(folder / "all", members)
@@ -88,6 +88,16 @@ def restore_backup(settings: Settings, source: Path) -> list[str]:
                 path.replace(settings.data_dir / DATASETS_MEMBER / path.name)
             (folder / DATABASE_MEMBER).replace(database)
     return names
+
+
+def _copy_database(database: Path, target: Path) -> None:
+    try:
+        backup.copy_database(database, target)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{database} {error.strerror}",
+            hint="Run the command as the service's user: SQLite writes to the file's folder even to read the file.",
+        ) from None
 
 
 def _get_sqlite_path(settings: Settings, postgresql_command: str) -> Path:

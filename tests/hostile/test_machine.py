@@ -176,6 +176,17 @@ async def test_full_disk_leaves_no_half_file(whole: Settings, tmp_path: Path) ->
     assert [name for name in list_files(tmp_path) if name.endswith(".db")] == ["whole/orchestrator.db"]
 
 
+async def test_backup_of_a_read_only_database_names_the_permission(whole: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere" / "backup.tar"
+    target.parent.mkdir(mode=0o777)
+    target.parent.chmod(0o777)
+    with read_only(whole.data_dir), pytest.raises(ConfigError, match="cannot be copied") as refused:
+        create_backup(whole, target)
+    assert "as the service's user" in refused.value.hint
+    assert "disk" not in refused.value.hint
+    assert list_files(target.parent) == []
+
+
 KILL_AT = """\
 import os, signal, sys
 from pathlib import Path

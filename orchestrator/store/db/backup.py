@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,14 +10,21 @@ from pathlib import Path
 from orchestrator.store.db.database import newest_revision
 
 LOCK_TIMEOUT_SECONDS = 30.0  # how long a copy waits for a writer of another process
+_DENIED_ERROR_NAMES = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a consistent snapshot of the database, also while others write to it. Raises ValueError on failure."""
+    """Copy a consistent snapshot of the database, also while others write to it.
+
+    Raises ValueError on failure, and PermissionError where this user may not write: SQLite creates files beside
+    the database even to read it.
+    """
     try:
         with closing(_open(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite3.Error as error:
+        if (error.sqlite_errorname or "").startswith(_DENIED_ERROR_NAMES):
+            raise PermissionError(errno.EACCES, f"cannot be copied: {error}", str(source)) from None
         raise ValueError(f"cannot be copied: {error}") from None
 
 
