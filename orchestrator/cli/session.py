@@ -155,7 +155,11 @@ def format_error(error: OrchestratorError) -> str:
     lines = [f"error: {sanitize_line(error.message)}"]
     if isinstance(error, ConfigError):
         lines += [f"  {sanitize_line(problem)}" for problem in error.problems]
-    if isinstance(error, DatasetError):
+    if isinstance(error, DatasetError) and len(error.findings) == 1 and error.findings[0].message in error.message:
+        [finding] = error.findings  # the message and the hint are its own; the code leads to the documentation
+        at = f" at {finding.path}" if finding.path else ""
+        lines[0] += sanitize_line(f" [{finding.code}]{at}")
+    elif isinstance(error, DatasetError):
         from orchestrator.cli.output import format_finding
 
         lines += [f"  {format_finding(finding)}" for finding in error.findings[:MAX_FINDINGS_SHOWN]]

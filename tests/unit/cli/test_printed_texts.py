@@ -13,9 +13,10 @@ from web_values import run
 
 from orchestrator.cli import foreground, output, status_table, tables
 from orchestrator.cli.session import format_error
-from orchestrator.core.errors import ConfigError, Failure
+from orchestrator.core.errors import ConfigError, DatasetError, Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.structs import replace
+from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.output.formatters import to_text
 from orchestrator.dataset.rules import DatasetRules
@@ -73,6 +74,23 @@ def test_error_is_printed_escaped() -> None:
     text = format_error(ConfigError(HOSTILE_TEXT, hint=HOSTILE_TEXT, problems=[HOSTILE_TEXT]))
     assert_harmless(text)
     assert [line.split(" ")[0] for line in text.splitlines()] == ["error:", "", "hint:"]
+
+
+def test_error_about_an_empty_folder_says_it_once(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as refused:
+        build_dataset(tmp_path, tmp_path / "datasets", DatasetRules())
+    text = format_error(refused.value)
+    assert [line.partition(": ")[0] for line in text.splitlines()] == ["error", "hint"]
+    assert text.count("no chats found") == text.count("Add chats") == text.count("[no-chats]") == 1
+
+
+def test_error_with_several_findings_lists_all_of_them(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text("[")
+    with pytest.raises(DatasetError) as refused:
+        build_dataset(tmp_path, tmp_path / "datasets", DatasetRules(minimum_examples=0))
+    text = format_error(refused.value)
+    assert [line.strip().partition(":")[0] for line in text.splitlines()] == ["error", "a.json", "b.json", "hint"]
 
 
 def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
