@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from orchestrator.cli.output import (
     ADVICE_COLUMN,
@@ -15,7 +15,16 @@ from orchestrator.cli.output import (
     format_row,
     format_title,
 )
-from orchestrator.cli.tables import Column, Output, fit_table, get_table_width, join_outputs, print_output
+from orchestrator.cli.tables import (
+    EMPTY_VALUES,
+    Column,
+    Output,
+    fit_table,
+    get_table_width,
+    join_outputs,
+    print_output,
+)
+from orchestrator.core.structs import replace
 from orchestrator.core.text import format_count, format_list
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.exports import ModelSet, list_checkpoint_rows, list_table_rows
@@ -59,11 +68,12 @@ CHECKPOINT_COLUMNS = (
     Column(heading="account"),
     Column(heading="checkpoint"),
     Column(heading="epoch", importance=1),
-    Column(heading="step", importance=3),
-    Column(heading="training loss", importance=2),
+    Column(heading="step", importance=2),
+    Column(heading="training loss", importance=3),
     Column(heading="validation loss", importance=4),
     Column(heading="model"),
 )
+LOSS_COLUMNS = (4, 5)  # always shown where they have values: the checkpoint is chosen by them
 
 
 def print_status(status: StatusSnapshot, *, wide: bool = False) -> None:
@@ -94,14 +104,26 @@ def print_models_table(models: ModelSet, *, wide: bool = False) -> None:
 
 def print_checkpoints_table(models: ModelSet, *, wide: bool = False) -> None:
     """Print one row per checkpoint, in a table for each run."""
+    print_output(build_checkpoints_table(models, get_table_width(wide=wide), borders=sys.stdout.isatty()))
+
+
+def build_checkpoints_table(models: ModelSet, width: int | None, *, borders: bool = True) -> Output:
+    """Build a table for each run. On a narrow terminal no loss is left out."""
     outputs = []
     for part in models.split_by_run():
-        table = fit_table(
-            CHECKPOINT_COLUMNS, list_checkpoint_rows(part), get_table_width(wide=wide), borders=sys.stdout.isatty()
-        )
+        rows = list_checkpoint_rows(part)
+        table = fit_table(_list_checkpoint_columns(rows), rows, width, borders=borders)
         title = [sanitize_line(f"Run {part.name}")] if models.has_several_runs else []
         outputs.append(table.place_between(title, ()))
-    print_output(join_outputs(outputs))
+    return join_outputs(outputs)
+
+
+def _list_checkpoint_columns(rows: Sequence[Sequence[str]]) -> list[Column]:
+    with_losses = {index for index in LOSS_COLUMNS if any(row[index] not in EMPTY_VALUES for row in rows)}
+    return [
+        replace(column, importance=None) if index in with_losses else column
+        for index, column in enumerate(CHECKPOINT_COLUMNS)
+    ]
 
 
 def build_models_table(models: ModelSet, width: int | None, *, borders: bool = True) -> Output:

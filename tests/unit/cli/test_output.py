@@ -18,9 +18,11 @@ from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.checkpoint import Checkpoint
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.structs import replace
+from orchestrator.exports import select_models
 from orchestrator.status import StatusSnapshot
 
 
@@ -73,6 +75,19 @@ def test_id_that_is_wider_than_the_terminal_is_printed_on_one_line_below_its_acc
     lines = render(status_table.build_status_table(StatusSnapshot(run=None, jobs=jobs), 60), 60)
     assert lines.count(f"  fine-tuned model: {model}") == 12
     assert len(lines) < 50
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("validation_loss", [None, 0.6789])
+def test_checkpoints_show_their_losses_at_any_width(width: int, validation_loss: float | None) -> None:
+    kept = Checkpoint(
+        id="c", number=1, step=12, training_loss=0.9668, validation_loss=validation_loss, model=f"ft:{'m' * 38}"
+    )
+    models = select_models("tone", [replace(JOB, checkpoints=(kept,))], {})
+    text = "\n".join(render(status_table.build_checkpoints_table(models, width), width))
+    assert "0.9668" in text
+    assert ("0.6789" in text) is (validation_loss is not None)
+    assert "loss" not in text.partition("Not shown")[2]
 
 
 def test_same_advice_for_several_accounts_is_printed_once() -> None:
