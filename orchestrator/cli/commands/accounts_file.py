@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.commands.filters import PROVIDER_CHOICES, PROVIDER_METAVAR
 from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.name_completion import complete_accounts
 from orchestrator.cli.commands.root import AccountsFileOption, command, create_group
@@ -38,6 +39,12 @@ AccountNameArgument = Annotated[
 ]
 
 
+FirstProviderOption = Annotated[
+    ProviderName | None,
+    typer.Option(metavar=PROVIDER_METAVAR, help=f"Provider of the first account: {PROVIDER_CHOICES}."),
+]
+
+
 @command(
     panel=Panel.SET_UP,
     examples="""
@@ -49,7 +56,7 @@ AccountNameArgument = Annotated[
     """,
 )
 def init(
-    provider: Annotated[ProviderName | None, typer.Option(help="Provider of the first account.")] = None,
+    provider: FirstProviderOption = None,
     api_key: Annotated[
         str | None, typer.Option(help="Reference to the key, never the key: env:NAME, file:PATH or cmd:COMMAND.")
     ] = None,
@@ -120,7 +127,12 @@ def validate(accounts: AccountsFileOption = None) -> None:
 )
 def add(
     name: AccountNameArgument,
-    provider: Annotated[ProviderName, typer.Option(help="Provider of the account.", show_default=False)],
+    provider: Annotated[
+        ProviderName,
+        typer.Option(
+            metavar=PROVIDER_METAVAR, help=f"Provider of the account: {PROVIDER_CHOICES}.", show_default=False
+        ),
+    ],
     api_key: Annotated[
         str,
         typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -38,8 +38,21 @@ ActionRunOption = Annotated[
         autocompletion=complete_runs,
     ),
 ]
-StateOption = Annotated[JobState | None, typer.Option("--state", help="Only jobs in this state.")]
-ProviderOption = Annotated[ProviderName | None, typer.Option("--provider", help="Only accounts at this provider.")]
+# As a metavar the choices would be one word of 110 characters, which no terminal can wrap.
+STATE_CHOICES: Final = ", ".join(JobState)
+PROVIDER_CHOICES: Final = ", ".join(ProviderName)
+PROVIDER_METAVAR: Final = "PROVIDER"
+StateOption = Annotated[
+    JobState | None, typer.Option("--state", metavar="STATE", help=f"Only jobs in this state: {STATE_CHOICES}.")
+]
+ProviderOption = Annotated[
+    ProviderName | None,
+    typer.Option("--provider", metavar=PROVIDER_METAVAR, help=f"Only accounts at this provider: {PROVIDER_CHOICES}."),
+]
+ProvidersOption = Annotated[
+    list[ProviderName] | None,
+    typer.Option("--provider", metavar=PROVIDER_METAVAR, help=f"Only accounts at this provider: {PROVIDER_CHOICES}."),
+]
 LabelOption = Annotated[str | None, typer.Option("--label", help="Only accounts with this label.")]
 HeldOption = Annotated[bool, typer.Option("--held", help="Only jobs on hold.")]
 FailedOption = Annotated[bool, typer.Option("--failed", help="Only failed jobs; short for --state failed.")]

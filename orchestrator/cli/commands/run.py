@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.commands.filters import RunOption
+from orchestrator.cli.commands.filters import PROVIDER_CHOICES, PROVIDER_METAVAR, RunOption
 from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command
 from orchestrator.cli.session import build_environment, run_with_app
@@ -65,7 +65,10 @@ def plan(
 )
 def rerun(
     run: Annotated[str, typer.Argument(help="Id of the run, or name of a current run.", show_default=False)],
-    provider: Annotated[ProviderName, typer.Option(help="Target provider.", show_default=False)],
+    provider: Annotated[
+        ProviderName,
+        typer.Option(metavar=PROVIDER_METAVAR, help=f"Target provider: {PROVIDER_CHOICES}.", show_default=False),
+    ],
     base_model: Annotated[str | None, typer.Option(help="Base model at the target provider.")] = None,
     write: Annotated[
         Path | None, typer.Option(help="Write the generated accounts file to this path; default: print it.")

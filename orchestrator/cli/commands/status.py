@@ -13,6 +13,7 @@ from orchestrator.cli.commands.filters import (
     HeldOption,
     LabelOption,
     ProviderOption,
+    ProvidersOption,
     RunOption,
     StateOption,
     build_job_filter,
@@ -21,7 +22,6 @@ from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.name_completion import complete_accounts, complete_runs
 from orchestrator.cli.commands.root import JsonOption, WideOption, command
 from orchestrator.cli.session import run_with_app
-from orchestrator.core.account import ProviderName
 from orchestrator.exports import ExportFormat
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def models(
         Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
-    provider: Annotated[list[ProviderName] | None, typer.Option(help="Only accounts at this provider.")] = None,
+    provider: ProvidersOption = None,
     run: RunOption = None,
     wide: WideOption = False,
     name: Annotated[
