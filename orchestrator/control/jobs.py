@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from orchestrator.control.accounts import get_account_states
-from orchestrator.control.runs import get_current_run
+from orchestrator.control.runs import NOTHING_SHOWN, Confirmation, ShownPrice, get_current_run
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
@@ -40,28 +40,43 @@ RESET_ON_RETRY: Final[dict[str, Any]] = {
 
 
 async def cancel(
-    database: Database, names: Collection[str] | None, *, by: str, now: float, run_name: str | None = None
+    database: Database,
+    names: Collection[str] | None,
+    *,
+    by: str,
+    now: float,
+    run_name: str | None = None,
+    confirmed: Confirmation = NOTHING_SHOWN,
 ) -> list[Job]:
     """Request the cancellation of these accounts' open jobs; of every account's when `names` is None.
 
-    Returns the jobs of which it was requested. Jobs that have ended are left alone.
+    Returns the jobs of which it was requested. Jobs that have ended are left alone. Raises ConfigError when the run
+    is no longer the one that was confirmed.
     """
 
     def request(job: Job) -> Outcome | None:
         return None if job.state in TERMINAL_STATES else request_cancel(job, now=now)
 
+    run_only = Confirmation(run_id=confirmed.run_id)
     async with database.transaction() as tx:
-        _, changed = await _apply_to_jobs(tx, names, request, by=by, now=now, run_name=run_name)
+        _, changed = await _apply_to_jobs(tx, names, request, by=by, now=now, run_name=run_name, confirmed=run_only)
         return [after for _, after in changed]
 
 
 async def retry(
-    database: Database, names: Collection[str] | None, *, by: str, now: float, run_name: str | None = None
+    database: Database,
+    names: Collection[str] | None,
+    *,
+    by: str,
+    now: float,
+    run_name: str | None = None,
+    confirmed: Confirmation = NOTHING_SHOWN,
 ) -> list[Job]:
     """Start these accounts' failed jobs again, as new remote jobs; every account's when `names` is None.
 
     The run is held if the earlier rounds and the new ones cost more than `max_total_usd`. Returns the jobs that were
-    started again.
+    started again. Raises ConfigError when the run, or the price of these jobs, is no longer the one that was
+    confirmed.
     """
 
     def restart(job: Job) -> Outcome | None:
@@ -80,7 +95,9 @@ async def retry(
         return advance(job, JobEvent.RETRIED, now=now, **changes)
 
     async with database.transaction() as tx:
-        run, changed = await _apply_to_jobs(tx, names, restart, by=by, now=now, run_name=run_name)
+        run, changed = await _apply_to_jobs(
+            tx, names, restart, by=by, now=now, run_name=run_name, confirmed=confirmed
+        )
         priced = add_to_run_price(run, sum((job.earlier_usd or 0) - (old.earlier_usd or 0) for old, job in changed))
         if priced != run:
             await run_queries.save(tx, priced)
@@ -117,15 +134,18 @@ async def _apply_to_jobs(
     by: str,
     now: float,
     run_name: str | None,
+    confirmed: Confirmation,
 ) -> tuple[Run, list[tuple[Job, Job]]]:
     """Apply the transition to each of the accounts' jobs in the current run. Returns the jobs before and after it."""
     await get_account_states(tx.connection, names or ())  # an unknown name is an error, and nothing is changed
     run = await get_current_run(tx.connection, run_name)
+    confirmed.require_run(run)
     changed = []
     for job in await job_queries.list_by_run(tx.connection, run.id):
         outcome = transition(job) if names is None or job.account in names else None
         if outcome and (outcome.job == job or await outcomes.record(tx, outcome, at=now, cause=by)):
             changed.append((job, outcome.job))
+    confirmed.require_price(ShownPrice.from_jobs(after for _, after in changed))  # raised here, it undoes the changes
     return run, changed
 
 

@@ -9,7 +9,7 @@ from orchestrator.control.acceptances import accept_models, revoke_acceptances
 from orchestrator.control.accounts import hold_accounts, release_accounts
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.jobs import adopt_remote_job, cancel, retry
-from orchestrator.control.runs import approve, start, waive_moderation
+from orchestrator.control.runs import NOTHING_SHOWN, Confirmation, approve, start, waive_moderation
 from orchestrator.core.comparison.gate import ModelAcceptance
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job
@@ -36,6 +36,8 @@ class ActionTarget(Struct, frozen=True, kw_only=True):
     """Job id, for an adoption."""
     remote_job: str = ""
     """Id of the remote job at the provider, for an adoption."""
+    confirmed: Confirmation = NOTHING_SHOWN
+    """What the operator was shown, for actions on a run or on jobs: they change nothing if it has changed."""
 
 
 class ActionResult(Struct, frozen=True, kw_only=True):
@@ -64,16 +66,15 @@ async def perform(
     does not apply to it. The running service, or the next `orchestrator run`, then carries the action out.
     """
     match action:
-        case OperatorAction.APPROVE:
-            return ActionResult(action=action, run=await approve(database, by=actor, now=now, run_name=target.run))
-        case OperatorAction.WAIVE:
-            run = await waive_moderation(database, reason=reason, by=actor, now=now, run_name=target.run)
-            return ActionResult(action=action, run=run)
-        case OperatorAction.START:
-            return ActionResult(action=action, run=await start(database, by=actor, now=now, run_name=target.run))
+        case OperatorAction.APPROVE | OperatorAction.WAIVE | OperatorAction.START:
+            return ActionResult(
+                action=action, run=await _change_run(database, action, target, actor=actor, now=now, reason=reason)
+            )
         case OperatorAction.CANCEL | OperatorAction.RETRY:
             change = {OperatorAction.CANCEL: cancel, OperatorAction.RETRY: retry}[action]
-            jobs = await change(database, target.accounts, by=actor, now=now, run_name=target.run)
+            jobs = await change(
+                database, target.accounts, by=actor, now=now, run_name=target.run, confirmed=target.confirmed
+            )
             return ActionResult(action=action, accounts=tuple(job.account for job in jobs))
         case OperatorAction.HOLD:
             reason = reason or DEFAULT_HOLD_REASON
@@ -96,6 +97,16 @@ async def perform(
             return await _change_acceptances(database, action, target, actor=actor, now=now, reason=reason)
         case _:
             assert_never(action)
+
+
+async def _change_run(
+    database: Database, action: OperatorAction, target: ActionTarget, *, actor: str, now: float, reason: str
+) -> Run:
+    name, confirmed = target.run, target.confirmed
+    if action is OperatorAction.WAIVE:
+        return await waive_moderation(database, reason=reason, by=actor, now=now, run_name=name, confirmed=confirmed)
+    change = {OperatorAction.APPROVE: approve, OperatorAction.START: start}[action]
+    return await change(database, by=actor, now=now, run_name=name, confirmed=confirmed)
 
 
 async def _change_acceptances(

@@ -26,6 +26,8 @@ class ActionPreview(Struct, frozen=True, kw_only=True):
     """Estimated price of the jobs that would be submitted, as far as it is known."""
     unpriced: int
     """Number of these jobs without a known price."""
+    run_id: str = ""
+    """Id of the only run to which the action applies; empty: of several runs, or of the accounts themselves."""
 
 
 async def preview_action(
@@ -55,6 +57,7 @@ async def preview_action(
         accounts=tuple(sorted({each.account for each in affected})),
         usd=sum(usd for usd in prices if usd is not None),
         unpriced=prices.count(None),
+        run_id=selected[0].id if len(selected) == 1 and action not in ACCOUNT_WIDE_ACTIONS else "",
     )
 
 

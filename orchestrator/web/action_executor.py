@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from orchestrator import status
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
+from orchestrator.control.runs import NOTHING_SHOWN, RECONFIRM_HINT, Confirmation, ShownPrice
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction
@@ -14,8 +14,6 @@ from orchestrator.core.text import format_count
 from orchestrator.web.auth.principal import Principal
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError
-
-_RELOAD_HINT: Final = "Reload and confirm again."
 
 
 class ActionExecutor:
@@ -39,18 +37,13 @@ class ActionExecutor:
         *,
         run: str | None = None,
         reason: str = "",
-        expect_usd: float | None = None,
+        confirmed: Confirmation = NOTHING_SHOWN,
     ) -> None:
         """Apply an action to the current run with this name or id, or to the only one.
 
-        Rejected if its price is no longer `expect_usd`.
+        Rejected if it is no longer the run, or no longer the price, that was confirmed.
         """
-        overview = await self._backend.call_with_database(status.find_run_overview, self._backend.now(), run_id=run)
-        planned = overview.run.planned_usd if overview else None
-        if overview and expect_usd is not None and planned != expect_usd:
-            price = "unknown" if planned is None else f"{planned} USD"
-            raise ProblemError(409, f"The price changed: now {price}, expected {expect_usd} USD.", _RELOAD_HINT)
-        await self._perform(action, principal, ActionTarget(run=run), reason)
+        await self._perform(action, principal, ActionTarget(run=run, confirmed=confirmed), reason)
 
     async def apply_to_matching(
         self,
@@ -61,10 +54,15 @@ class ActionExecutor:
         expect: int,
         run: str | None = None,
         reason: str = "",
+        confirmed: Confirmation = NOTHING_SHOWN,
     ) -> Sequence[str]:
         """Apply an action to all accounts that match the filter and to which it applies; return those it changed."""
-        names = (await self.preview(action, job_filter, run=run)).accounts
-        return await self.apply_to_accounts(action, principal, names, expect=expect, run=run, reason=reason)
+        preview = await self.preview(action, job_filter, run=run)
+        if action is OperatorAction.RELEASE:  # it resumes jobs of all runs; `control` compares the price of a retry
+            _require_price(confirmed, preview)
+        return await self.apply_to_accounts(
+            action, principal, preview.accounts, expect=expect, run=run, reason=reason, confirmed=confirmed
+        )
 
     async def apply_to_accounts(
         self,
@@ -75,6 +73,7 @@ class ActionExecutor:
         expect: int | None = None,
         run: str | None = None,
         reason: str = "",
+        confirmed: Confirmation = NOTHING_SHOWN,
     ) -> Sequence[str]:
         """Apply an action to these accounts; return those it changed. Rejected if their number is not `expect`.
 
@@ -83,10 +82,11 @@ class ActionExecutor:
         names = tuple(dict.fromkeys(names))
         if expect is not None and expect != len(names):
             count = format_count(len(names), "account")
-            raise ProblemError(409, f"The selection now matches {count}, expected {expect}.", _RELOAD_HINT)
+            raise ProblemError(409, f"The selection now matches {count}, expected {expect}.", RECONFIRM_HINT)
         if not names:
             return ()
-        return (await self._perform(action, principal, ActionTarget(accounts=names, run=run), reason)).accounts
+        target = ActionTarget(accounts=names, run=run, confirmed=confirmed)
+        return (await self._perform(action, principal, target, reason)).accounts
 
     async def adopt_remote_job(self, principal: Principal, job: str, remote_job: str) -> str:
         """Select the remote job for a job held as ambiguous; return the account."""
@@ -117,7 +117,7 @@ class ActionExecutor:
         """Retry these failed deliveries, or all (None); return their ids. Rejected if not `expect` many."""
         if expect is not None and expect != (failed := await self.count_dead_deliveries(ids)):
             count = format_count(failed, "delivery", "deliveries")
-            raise ProblemError(409, f"The selection now matches {count}, expected {expect}.", _RELOAD_HINT)
+            raise ProblemError(409, f"The selection now matches {count}, expected {expect}.", RECONFIRM_HINT)
         target = ActionTarget(deliveries=None if ids is None else tuple(ids))
         return (await self._perform(OperatorAction.REDELIVER, principal, target)).deliveries
 
@@ -130,3 +130,10 @@ class ActionExecutor:
             )
         except ConfigError as error:
             raise ProblemError(409, error.message, error.hint) from error
+
+
+def _require_price(confirmed: Confirmation, preview: status.ActionPreview) -> None:
+    try:
+        confirmed.require_price(ShownPrice(usd=preview.usd, unpriced=preview.unpriced))
+    except ConfigError as error:
+        raise ProblemError(409, error.message, error.hint) from error

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StringConstraints
 from pydantic import StrictInt as OnlyInt
 
+from orchestrator.control.runs import Confirmation, ShownPrice
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
@@ -204,8 +205,9 @@ class ActionRoutes:
     async def _approve(
         self, principal: CurrentPrincipal, body: ApprovalRequest, run: RunNameParameter = ""
     ) -> ActionResultSchema:
+        price = None if body.expect_usd is None else ShownPrice(usd=body.expect_usd)
         await self._executor.apply_to_run(
-            OperatorAction.APPROVE, principal, run=run or None, expect_usd=body.expect_usd
+            OperatorAction.APPROVE, principal, run=run or None, confirmed=Confirmation(price=price)
         )
         return _build_result(OperatorAction.APPROVE)
 

@@ -58,8 +58,12 @@ class ActionForm(Struct, frozen=True):
     @property
     def expected_count(self) -> int:
         """How many objects the dialog has shown; -1 if it is unknown, which no selection equals."""
-        text = self.get("expect")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else -1
+        return self.parse_count("expect", -1)
+
+    def parse_count(self, name: str, default: int) -> int:
+        """Return a number that the dialog has shown, or the default if the field has none."""
+        text = self.get(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else default
 
     @property
     def expected_usd(self) -> float | None:

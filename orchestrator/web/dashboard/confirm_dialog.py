@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Self
 from urllib.parse import urlencode
 
+from orchestrator.control.runs import Confirmation, ShownPrice
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction, ReasonRequirement
@@ -33,7 +34,9 @@ class ActionRequest(Struct, frozen=True, kw_only=True):
     job: str = ""  # for an adoption
     remote_job: str = ""  # for an adoption
     expect: int = 0  # number of accounts or deliveries shown in the dialog
+    expect_run: str = ""  # id of the run shown in the dialog; empty: the dialog concerns no single run
     expect_usd: float | None = None  # price shown in the dialog; None: unknown
+    expect_unpriced: int = 0  # number of jobs without a known price shown in the dialog
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -50,7 +53,9 @@ class ActionRequest(Struct, frozen=True, kw_only=True):
             job=form.get("job"),
             remote_job=form.get("remote_job").strip()[:200],
             expect=form.expected_count,
+            expect_run=form.get("expect_run"),
             expect_usd=form.expected_usd,
+            expect_unpriced=form.parse_count("unpriced", 0),
         )
 
     @property
@@ -62,6 +67,14 @@ class ActionRequest(Struct, frozen=True, kw_only=True):
     def job_filter(self) -> JobFilter:
         """All accounts that match the filter of the page, or the selected ones."""
         return self.query.job_filter if self.selects_all else JobFilter(accounts=self.accounts)
+
+    @property
+    def confirmation(self) -> Confirmation:
+        """What the dialog has shown, apart from the number of accounts."""
+        info, price = ACTION_INFO[self.action], ShownPrice(usd=self.expect_usd, unpriced=self.expect_unpriced)
+        # The price of a run may be unknown, and its dialog says so. That of a selection is a sum, never unknown.
+        is_shown = info.shows_price and (info.scope is ActionScope.RUN or self.expect_usd is not None)
+        return Confirmation(run_id=self.expect_run, price=price if is_shown else None)
 
     @property
     def selected_deliveries(self) -> tuple[int, ...] | None:
@@ -118,11 +131,14 @@ class ConfirmDialog(Struct, frozen=True, kw_only=True):
 def build_accounts_dialog(request: ActionRequest, preview: ActionPreview) -> ConfirmDialog:
     """Build the dialog of an account action for the accounts of its preview."""
     count = len(preview.accounts)
-    request = replace(request, expect=count)
+    request = replace(request, expect=count, expect_run=preview.run_id, expect_usd=None, expect_unpriced=0)
     if not count:
         return _build_empty_dialog(request)
+    price = None
+    if ACTION_INFO[request.action].shows_price:
+        price = _format_price(preview)
+        request = replace(request, expect_usd=preview.usd, expect_unpriced=preview.unpriced)
     dialog = _build_dialog(request, format_count(count, "account"))
-    price = _format_price(preview) if ACTION_INFO[request.action].shows_price else None
     return replace(dialog, price=price, account_names=format_list(preview.accounts, limit=MAX_NAMED_ACCOUNTS))
 
 
@@ -158,7 +174,7 @@ def build_run_dialog(request: ActionRequest, overview: RunOverview | None) -> Co
     if overview is None:
         return _build_empty_dialog(request)
     planned = overview.run.planned_usd
-    dialog = _build_dialog(replace(request, expect_usd=planned), overview.run.name)
+    dialog = _build_dialog(replace(request, expect_run=overview.run.id, expect_usd=planned), overview.run.name)
     if not ACTION_INFO[request.action].shows_price:
         return dialog
     return replace(dialog, price="unknown (some accounts have no price)" if planned is None else format_usd(planned))

@@ -275,7 +275,7 @@ class DashboardRoutes:
         match ACTION_INFO[action].scope:
             case ActionScope.RUN:
                 await self._executor.apply_to_run(
-                    action, principal, run=request.run, reason=request.reason, expect_usd=request.expect_usd
+                    action, principal, run=request.run, reason=request.reason, confirmed=request.confirmation
                 )
                 return 0
             case ActionScope.ACCOUNTS:
@@ -286,6 +286,7 @@ class DashboardRoutes:
                     run=request.run,
                     expect=request.expect,
                     reason=request.reason,
+                    confirmed=request.confirmation,
                 )
                 return len(accounts)
             case ActionScope.MODELS:

@@ -8,6 +8,7 @@ from web_values import NOW, WebServiceDouble, run, token
 
 from orchestrator import status
 from orchestrator.control.operator import ActionResult, ActionTarget
+from orchestrator.control.runs import Confirmation, ShownPrice
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, RUN_ACTIONS, OperatorAction
@@ -136,12 +137,11 @@ async def test_another_number_than_was_confirmed_does_nothing(body: dict[str, An
     assert web_service.calls == []
 
 
-async def test_another_price_than_was_confirmed_approves_nothing() -> None:
+async def test_approval_names_the_confirmed_price() -> None:
     web_service = service()
-    answer = await post_action(web_service, "approve", {"expect_usd": 3.0})
-    assert (answer.status_code, web_service.calls) == (409, [])
-    assert answer.json()["detail"] == "The price changed: now 3.1 USD, expected 3.0 USD."
     assert (await post_action(web_service, "approve", {"expect_usd": 3.1})).status_code == 200
+    confirmed = Confirmation(price=ShownPrice(usd=3.1))
+    assert web_service.calls == [performed(OperatorAction.APPROVE, confirmed=confirmed)]
 
 
 async def test_refused_action_is_a_conflict_with_a_hint() -> None:

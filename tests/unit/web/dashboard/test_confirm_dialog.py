@@ -10,6 +10,7 @@ from web_values import REFUSED, WebServiceDouble, job, status, token
 
 from orchestrator import status as read
 from orchestrator.control.operator import ActionResult, ActionTarget
+from orchestrator.control.runs import Confirmation, ShownPrice
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction
@@ -163,11 +164,25 @@ async def test_changed_count_is_confirmed_again() -> None:
     assert web_service.calls == []
 
 
-async def test_changed_price_is_confirmed_again() -> None:
+@pytest.mark.parametrize(
+    ("form", "confirmed"),
+    [
+        (RUN, Confirmation(price=ShownPrice(usd=3.1))),
+        (RUN | {"usd": ""}, Confirmation(price=ShownPrice(usd=None))),
+        (RUN | {"expect_run": "run-1"}, Confirmation(run_id="run-1", price=ShownPrice(usd=3.1))),
+        ({"verb": "waive", "reason": "seen", "usd": "3.1"}, Confirmation()),
+        ({"verb": "cancel", "all": "1", "expect": "3", "expect_run": "run-1"}, Confirmation(run_id="run-1")),
+        (
+            {"verb": "retry", "all": "1", "expect": "3", "usd": "1.86", "unpriced": "2"},
+            Confirmation(price=ShownPrice(usd=1.86, unpriced=2)),
+        ),
+    ],
+)
+async def test_action_names_what_the_dialog_has_shown(form: dict[str, str], confirmed: Confirmation) -> None:
     web_service = service()
-    assert (await act(web_service, RUN | {"usd": "2.0"})).status_code == 409
-    assert (await act(web_service, RUN)).status_code == 303
-    assert [arguments for _, arguments, _ in web_service.calls] == [(OperatorAction.APPROVE, ActionTarget())]
+    assert (await act(web_service, form)).status_code == 303
+    [(_, (_, target), _)] = web_service.calls
+    assert target.confirmed == confirmed
 
 
 async def test_refused_action_shows_its_hint() -> None:

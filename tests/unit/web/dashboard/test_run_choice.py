@@ -8,6 +8,7 @@ import pytest
 from web_values import REFUSED, WebServiceDouble, job, ready, run, status
 
 from orchestrator.control.operator import ActionTarget
+from orchestrator.control.runs import Confirmation, ShownPrice
 from orchestrator.core.structs import replace
 from orchestrator.status import CurrentRun
 from orchestrator.web.dashboard.run_choice import RunChoice, build_run_choice
@@ -59,7 +60,7 @@ async def test_action_in_the_dialog_reaches_the_run_of_the_page() -> None:
         acted = await client.post("/act", data=form)
     assert acted.status_code == 303
     [(_, arguments, _)] = [call for call in service.calls if call[0] == "perform"]
-    assert arguments[1] == ActionTarget(run="facts")
+    assert arguments[1] == ActionTarget(run="facts", confirmed=Confirmation(price=ShownPrice(usd=3.1)))
 
 
 async def test_run_page_without_a_name_shows_the_first_run_and_its_links_keep_it() -> None:
