@@ -109,8 +109,14 @@ async def retry(
 async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, *, by: str, now: float) -> Job:
     """Select the remote job for a job that is held as ambiguous. The service verifies it with the provider first.
 
-    Raises ConfigError when the job is not held as ambiguous, or another job has the remote job already.
+    Raises ConfigError when the id is blank, the job is not held as ambiguous, or another job has the remote job
+    already.
     """
+    if not remote_job_id.strip():
+        raise ConfigError(
+            "an adoption requires the id of a remote job",
+            hint="Select one of the remote jobs that the hint in `orchestrator status` lists.",
+        )
     async with database.transaction() as tx:
         job = await _get_ambiguous_job(tx.connection, job_id)
         others = [

@@ -26,6 +26,18 @@ async def test_history_records_the_adopted_job_and_its_operator(database: Databa
     assert (entry.cause, entry.note, entry.remote_job_id) == ("operator:eva", "adoption asked", "ftjob-2")
 
 
+@pytest.mark.parametrize("remote_job", ["", "  "])
+async def test_adoption_without_a_remote_job_keeps_the_hold(database: Database, remote_job: str) -> None:
+    """Without an id the job would be released and submitted again, and the history would name an adoption."""
+    await fill(database, [a_job("acme", state=JobState.SUBMITTING, hold=UNCLEAR, wake_at=None)])
+    with pytest.raises(ConfigError, match="requires the id of a remote job"):
+        await adopt_remote_job(database, id_of("acme"), remote_job, by="operator:eva", now=NOW + 1)
+    job = await read_job(database, "acme")
+    assert (job.hold, job.remote_job_id, job.wake_at) == (UNCLEAR, None, None)
+    async with database.read() as connection:
+        assert await events.list_by_account(connection, "acme") == []
+
+
 @pytest.mark.parametrize(
     ("job_id", "said"),
     [
