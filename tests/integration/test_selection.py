@@ -20,6 +20,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.structs import replace
@@ -30,6 +31,7 @@ from orchestrator.status import (
     get_run_matrix,
     get_status,
     list_jobs,
+    preview_action,
 )
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
@@ -231,6 +233,15 @@ async def test_provider_label_and_accounts_narrow(database: Database) -> None:
     seen = await find_run_overview(database, NOW)
     assert seen is not None
     assert seen.labels == ("eu", "europe", "süd")
+
+
+async def test_label_is_selected_in_its_case_only(database: Database) -> None:
+    """An action on the accounts of a label must not reach those of another one."""
+    labels = {"a": ("eu",), "b": ("EU",), "c": ("Eu", "%"), "d": ('"eu"', "eu_1")}
+    await put(database, [a_job(name) for name in labels], [a_standing(name, labels=labels[name]) for name in labels])
+    for label, names in (("eu", ["a"]), ("EU", ["b"]), ("%", ["c"]), ('"eu"', ["d"]), ("eu_1", ["d"]), ("_u", [])):
+        preview = await preview_action(database, OperatorAction.HOLD, JobFilter(label=label), NOW)
+        assert list(preview.accounts) == names
 
 
 @pytest.mark.parametrize("sampled", [1, 2, 500])

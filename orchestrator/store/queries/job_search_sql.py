@@ -164,7 +164,9 @@ class JobsQuery:
         if job_filter.held is not None:
             conditions.append(self.held if job_filter.held else not_(self.held))
         if job_filter.label:
-            conditions.append(labels_json().contains(json.dumps(job_filter.label), autoescape=True))
+            # Not LIKE: on SQLite it ignores the case, and an action would reach the label "EU" for "eu".
+            quoted = json.dumps(job_filter.label)
+            conditions.append(func.replace(labels_json(), quoted, "") != labels_json())
         if job_filter.accounts:
             conditions.append(jobs.c.account.in_(job_filter.accounts))
         if job_filter.text:
