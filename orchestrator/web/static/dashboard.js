@@ -26,7 +26,7 @@ function openStream() {
     streamConnected = true;
   };
   stream.onerror = () => { streamConnected = false; };
-  for (const kind of ["job", "comparison", "account", "run", "service"]) stream.addEventListener(kind, scheduleRefresh);
+  for (const kind of ["job", "deployment", "comparison", "account", "run", "service"]) stream.addEventListener(kind, scheduleRefresh);
 }
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 from web_values import NOW, WebServiceDouble, job, ready, status
@@ -10,6 +11,7 @@ from web_values import NOW, WebServiceDouble, job, ready, status
 from orchestrator.core.errors import Failure
 from orchestrator.core.notifications.delivery import DeliveryStatus
 from orchestrator.status import StatusSnapshot, count_deliveries
+from orchestrator.web.api.schemas.jobs_and_runs import EventKind
 from orchestrator.web.page_renderer import STATIC_FOLDER
 from orchestrator.web.template_filters import render_message
 
@@ -219,6 +221,13 @@ def test_vendored_libraries_have_their_recorded_hashes() -> None:
         assert sha256((STATIC_FOLDER / name).read_bytes()).hexdigest() == digest
     assert "Zero-Clause BSD" in (STATIC_FOLDER / "htmx.LICENSE.txt").read_text("utf-8")
     assert "MIT" in (STATIC_FOLDER / "uplot.LICENSE.txt").read_text("utf-8")
+
+
+def test_page_refreshes_after_every_kind_of_event() -> None:
+    """A listener of the event stream gets only the kinds that it names."""
+    script = (STATIC_FOLDER / "dashboard.js").read_text("utf-8")
+    [named] = re.findall(r"for \(const kind of \[([^]]*)\]\) stream", script)
+    assert set(re.findall(r'"(\w+)"', named)) == set(get_args(EventKind))
 
 
 def test_every_class_of_the_pages_has_a_rule() -> None:
