@@ -84,10 +84,15 @@ class ActionRequest(Struct, frozen=True, kw_only=True):
     @property
     def lacks_selection(self) -> bool:
         """Whether the action needs a selection and has none. An empty selection never means everything."""
-        if ACTION_INFO[self.action].scope is ActionScope.MODELS:
-            return not self.accounts
-        is_selectable = ACTION_INFO[self.action].scope in _SELECTABLE_SCOPES
-        return is_selectable and not (self.selects_all or self.accounts or self.deliveries)
+        match ACTION_INFO[self.action].scope:
+            case ActionScope.MODELS:
+                return not self.accounts
+            case ActionScope.ACCOUNTS:  # deliveries select no account: without this, they would select all of them
+                return not (self.selects_all or self.accounts)
+            case ActionScope.DELIVERIES:
+                return not (self.selects_all or self.deliveries)
+            case _:
+                return False
 
     def require_selection(self) -> None:
         """Raise ProblemError (422) if the action needs a selection and has none."""

@@ -70,8 +70,9 @@ async def test_empty_selection_cannot_be_confirmed(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel", "redeliver"])
-@pytest.mark.parametrize("fields", ["", "&state=failed", "&all=0", "&q=one"])
+@pytest.mark.parametrize("fields", ["", "&state=failed", "&all=0", "&q=one", "&{other}=1"])
 async def test_action_without_a_selection_is_refused(verb: str, fields: str) -> None:
+    fields = fields.format(other="account" if verb == "redeliver" else "delivery")
     web_service = service()
     web_service.answers[read.count_failed_deliveries] = 3
     html = await dialog(web_service, f"verb={verb}{fields}")
