@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,8 @@ from orchestrator.web.page_renderer import render_page
 
 _JSON_ONLY_PREFIXES = ("/api/", "/webhooks/")  # paths that answer in JSON even to a browser
 _MAX_VALIDATION_ERRORS = 10  # reported for one request
+_TEXTS_BY_TYPE = {"missing": "is required", "extra_forbidden": "is not a known field"}  # by the types of pydantic
+_NO_OBJECT_TYPES = frozenset({"model_attributes_type", "model_type", "dict_type"})
 _OPENAPI_HINT = "`/api/v1/openapi.json` documents the parameters of this path."
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _DETAILS_BY_STATUS = {404: "There is nothing at this URL.", 405: "This URL does not support the request method."}
@@ -122,8 +125,45 @@ def _handle_problem_error(request: Request, error: Exception) -> Response:
 
 def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-    return error_response(request, 422, "; ".join(problems[:_MAX_VALIDATION_ERRORS]), _OPENAPI_HINT)
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    problems = _list_validation_problems(error.errors(), is_json=media_type.endswith(("/json", "+json")))
+    return error_response(request, 422, "; ".join(problems[:_MAX_VALIDATION_ERRORS]) + ".", _OPENAPI_HINT)
+
+
+def _list_validation_problems(errors: Sequence[Mapping[str, Any]], *, is_json: bool) -> list[str]:
+    """Describe the errors of a request. Of several alternatives for its body only the closest one is described."""
+    alternatives: dict[str, list[Mapping[str, Any]]] = {}
+    for error in errors:
+        alternatives.setdefault(_find_alternative(error), []).append(error)
+    common = alternatives.pop("", [])
+    if alternatives and all(each["type"] == "missing" for group in alternatives.values() for each in group):
+        choices = [" and ".join(f"`{each['loc'][-1]}`" for each in group) for group in alternatives.values()]
+        return [*(_describe(each, is_json=is_json) for each in common), f"body requires {'; or '.join(choices)}"]
+    closest = min(alternatives.values(), key=len, default=[])
+    return [_describe(each, is_json=is_json) for each in (*common, *closest)]
+
+
+def _find_alternative(error: Mapping[str, Any]) -> str:
+    """Return the class that pydantic adds to the location of an error if a body may be one of several; else ""."""
+    kind, location = error["type"], [str(part) for part in error["loc"]]
+    is_field = len(location) < 3 and kind not in _NO_OBJECT_TYPES  # the class itself is the place of no other error
+    is_class = location[0] == "body" and not is_field and location[1:] and location[1][:1].isupper()
+    return location[1] if is_class else ""
+
+
+def _describe(error: Mapping[str, Any], *, is_json: bool) -> str:
+    """Describe an error without the names of classes."""
+    kind, location = error["type"], [str(part) for part in error["loc"]]
+    if _find_alternative(error):
+        del location[1]
+    place = ".".join(location)
+    if kind == "json_invalid":
+        return f"body is not valid JSON: {error['ctx']['error']} (character {location[-1]})"
+    if kind in _NO_OBJECT_TYPES and place == "body" and not is_json:
+        return "body is not read as JSON: send the header `Content-Type: application/json`"
+    if kind in _NO_OBJECT_TYPES:
+        return f"{place} must be a JSON object"
+    return f"{place} {_TEXTS_BY_TYPE[kind]}" if kind in _TEXTS_BY_TYPE else f"{place}: {error['msg']}"
 
 
 def _handle_orchestrator_error(request: Request, error: Exception) -> Response:

@@ -238,3 +238,36 @@ async def test_dead_deliveries_are_redelivered(body: Any, numbers: tuple[int, ..
 
 def test_every_action_is_tested() -> None:
     assert {action for action, _ in EVERY_ACTION} == set(OperatorAction)
+
+
+JSON_TYPE = {"Content-Type": "application/json"}
+NOT_JSON = "body is not read as JSON: send the header `Content-Type: application/json`."
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "headers", "detail"),
+    [
+        ("hold", '{"accounts": ["one"]}', {}, NOT_JSON),
+        ("approve", "expect_usd=3", {"Content-Type": "application/x-www-form-urlencoded"}, NOT_JSON),
+        ("hold", "[]", JSON_TYPE, "body must be a JSON object."),
+        ("approve", "", JSON_TYPE, "body is required."),
+        ("hold", "{}", JSON_TYPE, "body requires `accounts`; or `filter` and `expect`; or `all` and `expect`."),
+        ("hold", '{"accounts": ["one"], "why": 1}', JSON_TYPE, "body.why is not a known field."),
+        ("approve", '{"Why": 1}', JSON_TYPE, "body.Why is not a known field."),
+        ("hold", '{"filter": {"colour": 1}, "expect": 1}', JSON_TYPE, "body.filter.colour is not a known field."),
+        ("hold", '{"filter": 1, "expect": 1}', JSON_TYPE, "body.filter must be a JSON object."),
+        ("hold", '{"all": true}', JSON_TYPE, "body.expect is required."),
+        ("approve", '{"expect_usd": "x"}', JSON_TYPE, "body.expect_usd: Input should be a valid number."),
+        ("approve", "{", JSON_TYPE, None),
+    ],
+)
+async def test_invalid_body_is_described_without_the_names_of_classes(
+    path: str, content: str, headers: dict[str, str], detail: str | None
+) -> None:
+    web_service = service()
+    async with web_service.client("http://orchestrator.example", Authorization=f"Bearer {OPERATOR}") as client:
+        answer = await client.post(f"/api/v1/actions/{path}", content=content.encode(), headers=headers)
+    assert answer.status_code == 422
+    said = answer.json()["detail"]
+    assert said == detail if detail else said.startswith("body is not valid JSON: Expecting property name")
+    assert web_service.calls == []
