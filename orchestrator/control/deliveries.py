@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.notifications.delivery import Delivery
+from orchestrator.core.text import format_list
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import deliveries
+
+MAX_LISTED_IDS: Final = 20
 
 
 async def redeliver(database: Database, ids: Collection[int] | None, *, by: str, now: float) -> list[Delivery]:
@@ -20,7 +24,7 @@ async def redeliver(database: Database, ids: Collection[int] | None, *, by: str,
         retried = await deliveries.retry_failed(tx, ids, now)
         if missing := sorted(set(ids or ()) - {delivery.id for delivery in retried}):
             raise ConfigError(
-                f"no failed delivery has the id {', '.join(map(str, missing))}",
+                f"no failed delivery has the id {format_list([str(each) for each in missing], limit=MAX_LISTED_IDS)}",
                 hint="`orchestrator deliveries list --dead` lists all failed deliveries. Nothing was changed.",
             )
         for delivery in retried:

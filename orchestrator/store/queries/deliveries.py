@@ -9,6 +9,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.notifications.notification import Topic
+from orchestrator.store.db.any_of import is_one_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import announcements, deliveries
@@ -116,13 +117,13 @@ async def count_by_status(connection: StoreConnection) -> dict[DeliveryStatus, i
 
 async def count_failed(connection: StoreConnection, ids: Collection[int] | None) -> int:
     """Count the failed ones among these deliveries, or among all when `ids` is None."""
-    which = _IS_FAILED if ids is None else _IS_FAILED & deliveries.c.id.in_(list(ids))
+    which = _IS_FAILED if ids is None else _IS_FAILED & is_one_of(deliveries.c.id, ids)
     return (await connection.execute(select(func.count()).where(which))).scalar_one()
 
 
 async def retry_failed(tx: Transaction, ids: Collection[int] | None, now: float) -> list[Delivery]:
     """Make these failed deliveries due again, or all when `ids` is None. Returns those that were failed."""
-    which = _IS_FAILED if ids is None else _IS_FAILED & deliveries.c.id.in_(list(ids))
+    which = _IS_FAILED if ids is None else _IS_FAILED & is_one_of(deliveries.c.id, ids)
     rows = (await tx.connection.execute(select(*_COLUMNS).where(which).order_by(deliveries.c.id))).all()
     await tx.connection.execute(update(deliveries).where(which).values(due_at=now, attempts=0))
     return [_delivery_from_row(row, due_at=now, attempts=0) for row in rows]

@@ -35,6 +35,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
+from orchestrator.store.db.any_of import is_one_of
 from orchestrator.store.schema.tables import accounts, jobs, run_jobs
 
 HELD: Final = "held"
@@ -168,7 +169,7 @@ class JobsQuery:
             quoted = json.dumps(job_filter.label)
             conditions.append(func.replace(labels_json(), quoted, "") != labels_json())
         if job_filter.accounts:
-            conditions.append(jobs.c.account.in_(job_filter.accounts))
+            conditions.append(is_one_of(jobs.c.account, job_filter.accounts))
         if job_filter.text:
             conditions.append(self._matches_text(job_filter.text))
         return conditions

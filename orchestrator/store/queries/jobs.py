@@ -32,7 +32,7 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import ModerationStatus
 from orchestrator.core.structs import Struct, replace
-from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.any_of import any_of, is_one_of
 from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
 from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import pins, replicas
@@ -220,7 +220,7 @@ async def list_replannable(connection: StoreConnection, run_id: RunId) -> list[J
 
 async def list_by_accounts(connection: StoreConnection, names: Collection[str]) -> list[Job]:
     """Return all jobs of these accounts, in any run, in the order of the accounts."""
-    query = select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names))).order_by(jobs.c.account, jobs.c.id)
+    query = select(*JOB_COLUMNS).where(is_one_of(jobs.c.account, names)).order_by(jobs.c.account, jobs.c.id)
     return _jobs_from_rows(await connection.execute(query))
 
 
@@ -244,7 +244,9 @@ async def assign_to_run(tx: Transaction, run_id: RunId, planned: Sequence[Job]) 
 
 async def unlink_from_run(tx: Transaction, run_id: RunId, ids: Collection[JobId]) -> None:
     """Take jobs out of a run: they are not listed, counted or awaited with it before `assign_to_run` adds them."""
-    await tx.connection.execute(delete(run_jobs).where(run_jobs.c.run_id == run_id, run_jobs.c.job_id.in_(list(ids))))
+    await tx.connection.execute(
+        delete(run_jobs).where(run_jobs.c.run_id == run_id, is_one_of(run_jobs.c.job_id, ids))
+    )
 
 
 async def wake_unsubmitted(tx: Transaction, run_id: RunId, at: float) -> None:

@@ -20,7 +20,7 @@ from orchestrator.core.notifications.notification import (
     build_run_finished_notification,
     build_warning_notification,
 )
-from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.any_of import any_of, is_one_of
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import accounts, announcements, jobs, run_jobs
@@ -82,7 +82,7 @@ async def publish_run_end_after_removal(
     They were just removed from the accounts file, or the run does not select them any more. `before` is the run that
     was current until now: open jobs in these accounts still belong to it.
     """
-    left = jobs.c.account.in_(list(names)) & (jobs.c.run_id == before) & _OPEN & _IS_UNSUBMITTED
+    left = is_one_of(jobs.c.account, names) & (jobs.c.run_id == before) & _OPEN & _IS_UNSUBMITTED
     if (await tx.connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
         return
     if (await tx.connection.execute(_select_open_job(literal(run)))).first() is None:

@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, insert, select, update
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.gate import ModelAcceptance, RunVerdicts, apply_acceptances, build_verdicts
 from orchestrator.core.structs import asdict, replace
+from orchestrator.store.db.any_of import is_one_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import acceptances, comparisons
@@ -30,7 +31,7 @@ async def list_in_force(connection: StoreConnection, run_id: str) -> list[ModelA
 
 async def revoke(tx: Transaction, ids: Collection[str], *, by: str, at: float) -> None:
     """Revoke these acceptances. The records stay."""
-    is_selected = acceptances.c.id.in_(list(ids))
+    is_selected = is_one_of(acceptances.c.id, ids)
     await tx.connection.execute(
         update(acceptances)
         .where(is_selected, acceptances.c.revoked_at.is_(None))

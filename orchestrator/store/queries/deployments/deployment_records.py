@@ -25,7 +25,7 @@ from orchestrator.core.notifications.deployment_notifications import (
     is_ending_soon,
 )
 from orchestrator.core.structs import replace
-from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.any_of import any_of, is_one_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts, notifications
@@ -74,7 +74,7 @@ async def list_open(connection: StoreConnection, account_names: Collection[str] 
     """Return the deployments that have not ended, of these accounts or (None) of all, the next to expire first."""
     query = select(*DEPLOYMENT_COLUMNS).where(deployments.c.state.not_in(TERMINAL_DEPLOYMENT_STATES))
     if account_names is not None:
-        query = query.where(deployments.c.account.in_(list(account_names)))
+        query = query.where(is_one_of(deployments.c.account, account_names))
     # NULL sorts first on SQLite and last on PostgreSQL; a deployment without an expiry has not been created.
     order = (deployments.c.expires_at.is_(None), deployments.c.expires_at, deployments.c.id)
     return [deployment_from_row(row) for row in await connection.execute(query.order_by(*order))]

@@ -13,6 +13,7 @@ from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.structs import Struct, replace
+from orchestrator.store.db.any_of import is_one_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, runs
@@ -95,12 +96,12 @@ async def _save_link(tx: Transaction, linked: Deployment) -> None:
 async def wake_price_holds(tx: Transaction, accounts_of_file: Collection[str], at: float) -> None:
     """Make the deployments due that wait for a price or a budget: the limits may have changed."""
     query = select(*DEPLOYMENT_COLUMNS).where(
-        deployments.c.state == DeploymentState.WANTED, deployments.c.account.in_(list(accounts_of_file))
+        deployments.c.state == DeploymentState.WANTED, is_one_of(deployments.c.account, accounts_of_file)
     )
     waiting = [deployment_from_row(row) for row in await tx.connection.execute(query)]
     held = [each.id for each in waiting if each.hold is not None and each.hold.kind in PRICE_HOLD_KINDS]
     if held:
-        await tx.connection.execute(_wake().where(deployments.c.id.in_(held)).values(wake_at=at))
+        await tx.connection.execute(_wake().where(is_one_of(deployments.c.id, held)).values(wake_at=at))
 
 
 async def wake_account(tx: Transaction, account: str, at: float) -> None:

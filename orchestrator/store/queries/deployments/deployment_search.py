@@ -11,6 +11,7 @@ from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.lifecycle import MAY_EXIST_STATES, TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.structs import Struct
+from orchestrator.store.db.any_of import is_one_of
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row
 from orchestrator.store.schema.tables import accounts, deployments, jobs, runs
@@ -81,7 +82,7 @@ async def list_by_jobs(connection: StoreConnection, ids: Collection[JobId]) -> l
     """Return the deployments of these jobs, those that have not ended after those that have."""
     if not ids:
         return []
-    query = select(*DEPLOYMENT_COLUMNS).where(deployments.c.job_id.in_(list(ids)))
+    query = select(*DEPLOYMENT_COLUMNS).where(is_one_of(deployments.c.job_id, ids))
     order = (deployments.c.state.not_in(TERMINAL_DEPLOYMENT_STATES), deployments.c.created_at, deployments.c.id)
     return [deployment_from_row(row) for row in await connection.execute(query.order_by(*order))]
 
@@ -96,7 +97,7 @@ async def find_position(connection: StoreConnection, deployment_id: DeploymentId
 def _build_condition(wanted: DeploymentFilter) -> ColumnElement[bool]:
     parts: list[ColumnElement[bool]] = [true()]
     if wanted.accounts:
-        parts.append(deployments.c.account.in_(list(wanted.accounts)))
+        parts.append(is_one_of(deployments.c.account, wanted.accounts))
     if wanted.provider:
         parts.append(deployments.c.provider == wanted.provider)
     if wanted.state:
