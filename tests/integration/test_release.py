@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from store_values import DATASET, NOW, RUN, SPEC, a_job, fill, id_of, read_job
+from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of, read_job, save_standing
 
-from orchestrator import control
-from orchestrator.core.account import ProviderName
+from orchestrator import control, status
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.remote_state import REMOTE_MISSING_KIND
@@ -32,6 +32,25 @@ async def test_release_removes_every_hold_except_a_budget_hold(database: Databas
     job = await read_job(database, "acme")
     assert (job.hold is not None) is stays
     assert (job.wake_at == 100.0) is not stays
+
+
+@pytest.mark.parametrize("by_new_key", [True, False])
+async def test_lifted_hold_of_the_account_is_not_shown_as_the_error_of_its_job(
+    database: Database, by_new_key: bool
+) -> None:
+    """The call that led to the hold left the same failure in its job."""
+    refused = Failure("key_invalid", "the provider refused the key", "Replace the key.")
+    waiting = Failure("rate_limited", "too many requests", "Wait.")
+    later = a_job("acme", id=JobId("later"), wake_at=NOW + 60, failure=waiting, attempts=1)
+    await fill(database, [a_job("acme", wake_at=None, failure=refused), later])
+    await save_standing(database, a_standing("acme", hold=Hold(refused.kind, refused.message, refused.hint)))
+    if by_new_key:
+        account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
+        await control.sync_accounts(database, [control.ListedAccount(account, "a-new-key")], now=NOW + 1)
+    else:
+        await control.release_accounts(database, ["acme"], by="me", now=NOW + 1)
+    snapshot = await status.get_status(database, NOW + 1)
+    assert {job.job: job.error for job in snapshot.jobs} == {id_of("acme"): None, "later": waiting}
 
 
 async def test_release_leaves_an_ended_job_and_its_losses(database: Database) -> None:

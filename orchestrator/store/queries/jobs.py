@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -260,7 +261,7 @@ async def wake_ready(tx: Transaction, names: Collection[str], at: float) -> None
 
 
 async def wake_account(tx: Transaction, account: str, at: float) -> None:
-    """Make all open jobs of the account due."""
+    """Make all open jobs of the account due, and clear their failures: the account is verified again."""
     await _wake(tx, _WAKE_ACCOUNT, at, account)
 
 
@@ -269,7 +270,7 @@ async def _wake(tx: Transaction, statement: ReturningUpdate[Any], at: float, key
     tx.schedule_wake_ups([WakeUp(JobId(job_id), account, at) for job_id, account in woken])
 
 
-def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
+def _wake_statement(condition: ColumnElement[bool], **changes: ColumnElement[Any]) -> ReturningUpdate[Any]:
     at: BindParameter[float] = bindparam("at", type_=Float)
     # A ready job waits only for a slot, a start or a release, so its next regular check is no reason to leave it.
     is_asleep = jobs.c.wake_at.is_(None) | (jobs.c.state == JobState.READY)
@@ -279,7 +280,7 @@ def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     return (
         update(jobs)
         .where(condition)
-        .values(wake_at=at, version=jobs.c.version + 1)
+        .values(wake_at=at, version=jobs.c.version + 1, **changes)
         .returning(jobs.c.id, jobs.c.account)
     )
 
@@ -288,7 +289,8 @@ def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
 _wake_key: BindParameter[str] = bindparam("of", type_=String)
 _WAKE_READY = _wake_statement(any_of(jobs.c.account, "of") & (jobs.c.state == JobState.READY))
 _WAKE_UNSUBMITTED = _wake_statement((jobs.c.run_id == _wake_key) & jobs.c.state.in_(UNSUBMITTED_STATES))
-_WAKE_ACCOUNT = _wake_statement((jobs.c.account == _wake_key) & jobs.c.state.not_in(TERMINAL_STATES))
+# The job whose call led to the hold of its account has the same failure: it would be shown as if the hold had stayed.
+_WAKE_ACCOUNT = _wake_statement((jobs.c.account == _wake_key) & jobs.c.state.not_in(TERMINAL_STATES), failure=null())
 _DUE = (
     select(jobs.c.id, jobs.c.account)
     .where(jobs.c.wake_at <= bindparam("now"))
