@@ -10,6 +10,7 @@ from typing import Final
 
 from orchestrator.control.accounts import get_account_states
 from orchestrator.control.deployment_plan import DeploymentPlan, PlannedDeployment
+from orchestrator.control.runs import RECONFIRM_HINT
 from orchestrator.core.deployment.cost import find_price_hold
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId, build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
@@ -77,16 +78,29 @@ async def undeploy(database: Database, target: DeploymentTarget, *, by: str, now
 
 
 async def approve_deployments(
-    database: Database, target: DeploymentTarget, *, by: str, now: float
+    database: Database,
+    target: DeploymentTarget,
+    *,
+    by: str,
+    now: float,
+    shown_reasons: Collection[str] | None = None,
 ) -> list[Deployment]:
     """Approve the prices of deployments that are held because of them. Returns the approved ones.
 
-    Raises NothingToDo if none of the selected deployments waits for an approval.
+    `shown_reasons` are the reasons of the holds as the operator was shown them, which name the dollars; None: none
+    were shown. Raises NothingToDo if none of the selected deployments waits for an approval, and ConfigError, without
+    any change, if one of them waits for another reason than those.
     """
 
     def approve(deployment: Deployment) -> DeploymentOutcome | None:
         if deployment.hold is None or deployment.hold.kind not in APPROVABLE_HOLD_KINDS:
             return None
+        if shown_reasons is not None and deployment.hold.reason not in shown_reasons:
+            raise ConfigError(
+                f"The price changed: the deployment of {deployment.account} is now held because "
+                f"{deployment.hold.reason}.",
+                hint=RECONFIRM_HINT,
+            )
         return replace(release_deployment(deployment, now=now, approved=True), label="approved")
 
     approved = await _apply(database, target, approve, by=by, now=now)

@@ -53,11 +53,25 @@ class DeploymentExecutor:
         return await self._call(control.undeploy, target, by=principal.actor, now=self._backend.now())
 
     async def approve(
-        self, principal: Principal, target: DeploymentTarget, *, expect: int | None = None
+        self,
+        principal: Principal,
+        target: DeploymentTarget,
+        *,
+        expect: int | None = None,
+        shown_reasons: Collection[str] | None = None,
     ) -> Sequence[Deployment]:
-        """Approve the held prices of deployments. Rejected if the number of selected ones is not `expect`."""
+        """Approve the held prices of deployments.
+
+        Rejected if the number of selected ones is not `expect`, or one is held for another reason than those shown.
+        """
         await self._check_count(target, expect)
-        return await self._call(control.approve_deployments, target, by=principal.actor, now=self._backend.now())
+        return await self._call(
+            control.approve_deployments,
+            target,
+            by=principal.actor,
+            now=self._backend.now(),
+            shown_reasons=shown_reasons,
+        )
 
     async def preview(self, target: DeploymentTarget) -> Sequence[Deployment]:
         """Return the selected deployments that have not ended."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from html import unescape
 from typing import Any
 
 import httpx2
@@ -21,7 +23,9 @@ from deployment_actions import (
 from store_values import NOW, fill
 
 from orchestrator.core.deployment.deployment import StopReason
-from orchestrator.core.deployment.transitions import start_create, withdraw_deployment
+from orchestrator.core.deployment.transitions import hold_deployment, start_create, withdraw_deployment
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 
 HOURS: dict[str, Any] = {"keep_hours": 4}
@@ -112,6 +116,41 @@ async def test_a_held_price_is_approved(client: httpx2.AsyncClient, database: Da
     answer = await post(client, "approve", deployments=[held.id])
     assert answer.json()["count"] == 1
     assert (await list_all(database))["fw-1"].hold is None
+
+
+async def open_approval(browser: httpx2.AsyncClient, selection: str) -> dict[str, list[str]]:
+    """Return the fields of the dialog's form."""
+    html = (await browser.get(f"/deployments/confirm?verb=approve&{selection}")).text
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', html):
+        fields.setdefault(name, []).append(unescape(value))
+    return fields
+
+
+async def test_dialog_approves_what_it_has_shown_and_nothing_else(served: ServedApp, database: Database) -> None:
+    await deploy(database, "fw-1", price=find_no_price)
+    [second] = await deploy(database, "fw-2")
+    expensive = Hold(HoldKind.RUN_TOO_EXPENSIVE, "it would cost 900.00 USD", "approve it")
+    async with served.client() as browser:
+        await browser.post("/login", data={"token": OPERATOR})
+        form = await open_approval(browser, "all=1")
+        second = await record(database, hold_deployment(second, expensive))
+        assert (await browser.post("/deployments/act", data=form)).status_code == 303
+        listed = await list_all(database)
+        assert (listed["fw-1"].hold, listed["fw-2"].hold) == (None, expensive), "nobody has seen the second price"
+
+        form = await open_approval(browser, f"deployment={second.id}")
+        dearer = replace(expensive, reason="it would cost 9000.00 USD")
+        await record(database, hold_deployment(second, dearer))
+        answer = await browser.post("/deployments/act", data=form)
+        assert answer.status_code == 409
+        assert (
+            "The price changed: the deployment of fw-2 is now held because it would cost 9000.00 USD." in answer.text
+        )
+        assert (await list_all(database))["fw-2"].hold == dearer
+        form = await open_approval(browser, f"deployment={second.id}")
+        assert (await browser.post("/deployments/act", data=form)).status_code == 303
+    assert (await list_all(database))["fw-2"].hold is None
 
 
 async def test_deployments_are_paged_by_account_and_filtered(client: httpx2.AsyncClient, database: Database) -> None:

@@ -47,6 +47,7 @@ class DeploymentActionRequest(Struct, frozen=True, kw_only=True):
     back: str = DEPLOYMENTS_PATH
     expect: int = 0  # number of deployments shown in the dialog
     expect_usd: float | None = None  # price shown in the dialog
+    shown_reasons: tuple[str, ...] = ()  # of the holds that the dialog approves; they name the prices
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -64,6 +65,7 @@ class DeploymentActionRequest(Struct, frozen=True, kw_only=True):
             back=form.get_back(DEPLOYMENTS_PATH),
             expect=form.expected_count,
             expect_usd=form.expected_usd,
+            shown_reasons=form.get_all("shown_reason"),
         )
 
     @property
@@ -205,11 +207,19 @@ def build_undeploy_dialog(
 def build_approval_dialog(request: DeploymentActionRequest, deployments: Sequence[Deployment]) -> DeploymentDialog:
     """Build the dialog that repeats why each deployment is held: the message names the dollars."""
     held = [each for each in deployments if each.hold and each.hold.kind in APPROVABLE_HOLD_KINDS]
-    request = replace(request, expect=len(deployments))
     if not held:
         text = "No selected deployment is held because of its price."
         return DeploymentDialog(request=request, title="Nothing to approve", text=text)
     reasons = dict.fromkeys(each.hold.reason for each in held if each.hold)
+    # The form names what the dialog shows: a deployment that is held meanwhile needs an approval of its own.
+    request = replace(
+        request,
+        selects_all=False,
+        accounts=(),
+        ids=tuple(each.id for each in held),
+        expect=len(held),
+        shown_reasons=tuple(reasons),
+    )
     return DeploymentDialog(
         request=request,
         title=f"Approve {format_count(len(held), 'deployment')}?",

@@ -96,7 +96,11 @@ class DeploymentPageRoutes:
             return len(await self._executor.deploy(principal, selection, expect_usd=request.expect_usd))
         if request.action is DeploymentAction.UNDEPLOY:
             return len(await self._executor.undeploy(principal, request.target, expect=request.expect))
-        return len(await self._executor.approve(principal, request.target, expect=request.expect))
+        return len(
+            await self._executor.approve(
+                principal, request.target, expect=request.expect, shown_reasons=request.shown_reasons
+            )
+        )
 
     async def _build_dialog(self, request: DeploymentActionRequest) -> DeploymentDialog:
         if request.lacks_selection:
