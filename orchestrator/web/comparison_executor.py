@@ -41,13 +41,17 @@ class ComparisonExecutor:
         *,
         expect_usd: float | None = None,
         accepts_any_price: bool = False,
+        expects_unknown_price: bool = False,
     ) -> PlannedComparison:
         """Request a comparison. The service asks the models within seconds.
 
-        The price is confirmed by `max_usd` among the options, by `expect_usd`, or by `accepts_any_price`.
+        The price is confirmed by `max_usd` among the options, by `expect_usd`, by `accepts_any_price`, or by
+        `expects_unknown_price` as long as it is unknown.
         """
         planned = await self.plan(run, options)
-        _check_price(planned, expect_usd, accepts_any_price=accepts_any_price)
+        if expects_unknown_price and planned.usd is not None:
+            raise _price_changed_error(planned, None)
+        _check_price(planned, expect_usd, accepts_any_price=accepts_any_price or expects_unknown_price)
         try:
             comparison = await self._backend.call_with_database(
                 start_comparison, planned, by=principal.actor, now=self._backend.now()
@@ -67,14 +71,21 @@ class ComparisonExecutor:
 
 
 def _check_price(planned: PlannedComparison, expect_usd: float | None, *, accepts_any_price: bool) -> None:
-    price = "unknown" if planned.usd is None else f"at most {format_usd(planned.usd)}"
     if expect_usd is not None:
         if planned.usd is None or abs(planned.usd - expect_usd) >= HALF_CENT:
-            changed = f"The price changed: now {price}, expected {format_usd(expect_usd)}."
-            raise ProblemError(409, changed, "Plan the comparison again and confirm its price.")
+            raise _price_changed_error(planned, expect_usd)
     elif planned.comparison.settings.max_usd is None and not accepts_any_price:
         raise ProblemError(
             409,
-            f"The price of the comparison ({price}) is not confirmed.",
+            f"The price of the comparison ({_format_price(planned)}) is not confirmed.",
             "Send `max_usd`, a limit that is never exceeded, or `accept_any_price`.",
         )
+
+
+def _price_changed_error(planned: PlannedComparison, expect_usd: float | None) -> ProblemError:
+    changed = f"The price changed: now {_format_price(planned)}, expected {format_usd(expect_usd)}."
+    return ProblemError(409, changed, "Plan the comparison again and confirm its price.")
+
+
+def _format_price(planned: PlannedComparison) -> str:
+    return "unknown" if planned.usd is None else f"at most {format_usd(planned.usd)}"

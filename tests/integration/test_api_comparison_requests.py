@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -129,6 +130,25 @@ async def test_request_without_the_right_price_is_refused(
     assert (answer.status_code, answer.json()["detail"]) == (409, detail)
     assert answer.json()["hint"]
     assert await find_open(database) is None
+
+
+async def test_price_that_the_dialog_showed_as_unknown_confirms_no_known_price(
+    served: ServedApp, database: Database, planner: Planner
+) -> None:
+    planner.usd = None
+    async with served.client() as browser:
+        await browser.post("/login", data={"token": OPERATOR})
+        html = (await browser.get("/comparison/confirm?verb=start")).text
+        form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', html))
+        assert form["unknown_price"] == "1"
+        planner.usd = 500.0
+        answer = await browser.post("/comparison/act", data=form)
+        assert answer.status_code == 409
+        assert "The price changed: now at most $500.00, expected unknown." in answer.text
+        assert await find_open(database) is None
+        planner.usd = None
+        assert (await browser.post("/comparison/act", data=form)).status_code == 303
+    assert await find_open(database) is not None
 
 
 @pytest.mark.parametrize("error", [ConfigError("no models", hint="wait"), DatasetChanged("it is gone", hint="wait")])

@@ -78,7 +78,7 @@ class ComparisonActionRoutes:
             request.run or None,
             request.build_options(),
             expect_usd=request.expect_usd,
-            accepts_any_price=request.accepts_unknown_price,
+            expects_unknown_price=request.accepts_unknown_price,
         )
 
     async def _build_dialog(self, request: ComparisonActionRequest) -> ComparisonDialog:
