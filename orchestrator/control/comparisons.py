@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.control.deployment_plan import DeploymentPlan
 from orchestrator.control.deployments import request_deployments
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
-from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.deployment.transitions import request_stop
 from orchestrator.core.errors import ConfigError, NothingToDo
@@ -91,8 +91,7 @@ async def stop_own_deployments(tx: Transaction, comparison_id: str, *, by: str, 
     """Request the stop of the deployments that the comparison has requested, and of no others."""
     stopped = []
     for deployment in await deployment_records.list_by_comparison(tx.connection, comparison_id):
-        has_ended = deployment.state in TERMINAL_DEPLOYMENT_STATES
-        if has_ended or deployment.stop_reason not in {None, StopReason.CONFLICT}:
+        if deployment.state in TERMINAL_DEPLOYMENT_STATES or not deployment.needs_stop_request:
             continue
         outcome = request_stop(deployment, now=now)
         if await deployment_records.record(tx, outcome, at=now, cause=by):

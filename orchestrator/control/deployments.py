@@ -69,10 +69,13 @@ async def request_deployments(
 
 
 async def undeploy(database: Database, target: DeploymentTarget, *, by: str, now: float) -> list[Deployment]:
-    """Request that the deployments are stopped. Returns those of which it was not requested before."""
+    """Request that the deployments are stopped. Returns those of which it was not requested before.
+
+    One that is removed only because it is to be created again, after a conflict, is stopped as well.
+    """
 
     def stop(deployment: Deployment) -> DeploymentOutcome | None:
-        return None if deployment.stop_reason is not None else request_stop(deployment, now=now)
+        return request_stop(deployment, now=now) if deployment.needs_stop_request else None
 
     return await _apply(database, target, stop, by=by, now=now)
 

@@ -25,7 +25,13 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment import Deployment, StopReason
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
 from orchestrator.core.deployment.lifecycle import DeploymentState
-from orchestrator.core.deployment.transitions import hold_deployment, start_create, withdraw_deployment
+from orchestrator.core.deployment.transitions import (
+    hold_deployment,
+    record_missing,
+    start_create,
+    start_stop,
+    withdraw_deployment,
+)
 from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.checkpoint import Checkpoint, number_checkpoints
@@ -195,6 +201,18 @@ async def test_a_stop_is_requested_once_and_recorded(database: Database) -> None
     assert (await list_all(database))["globex"].stop_reason is None
     [line] = (await plan(database, "acme")).lines
     assert line.obstacle == "its deployment is being stopped; request it again when it has ended"
+
+
+async def test_a_stop_is_requested_of_what_would_be_created_again_after_a_conflict(database: Database) -> None:
+    await fill_finished(database, "acme")
+    started = await start(database, (await deploy(database, "acme"))[0])
+    await record(database, start_stop(started, StopReason.CONFLICT, now=NOW + 2))
+    target = DeploymentTarget(accounts=["acme"])
+    [stopped] = await control.undeploy(database, target, by="operator:bob", now=NOW + 9)
+    assert (stopped.stop_reason, stopped.wake_at) == (StopReason.REQUESTED, NOW + 9)
+    once = record_missing(stopped, now=NOW + 100).deployment
+    assert record_missing(once, now=NOW + 200).deployment.state is DeploymentState.STOPPED
+    assert await control.undeploy(database, target, by="me", now=NOW + 10) == []
 
 
 async def test_an_empty_selection_stops_nothing_and_all_stops_all(database: Database) -> None:

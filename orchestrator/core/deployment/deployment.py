@@ -100,6 +100,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
         """Whether it costs money without calls. An unknown price counts as one, unless its kind is per token."""
         return self.spec.kind is DeploymentKind.HOUR or bool(self.usd_per_hour)
 
+    @property
+    def needs_stop_request(self) -> bool:
+        """Whether only a request stops it for good: a removal after a conflict ends in another create."""
+        return self.stop_reason in {None, StopReason.CONFLICT}
+
     def is_expired(self, now: float) -> bool:
         """Return whether the service has to stop it at `now`."""
         return self.expires_at is not None and now >= self.expires_at

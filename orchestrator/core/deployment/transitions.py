@@ -195,8 +195,7 @@ def request_stop(deployment: Deployment, *, now: float) -> DeploymentOutcome:
     """
     wake_at = None if deployment.state in TERMINAL_DEPLOYMENT_STATES else now
     # A removal after a conflict would end in another create, so the operator's request replaces its reason.
-    is_kept = deployment.stop_reason not in {None, StopReason.CONFLICT}
-    reason = deployment.stop_reason if is_kept else StopReason.REQUESTED
+    reason = StopReason.REQUESTED if deployment.needs_stop_request else deployment.stop_reason
     return _change(deployment, "stop requested", stop_reason=reason, wake_at=wake_at)
 
 

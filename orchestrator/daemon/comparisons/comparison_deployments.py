@@ -17,7 +17,7 @@ from typing import Final
 from orchestrator.control.comparisons import stop_own_deployments
 from orchestrator.core.comparison.comparison import Comparison, ModelToAsk
 from orchestrator.core.deployment.cost import calculate_cost_so_far
-from orchestrator.core.deployment.deployment import Deployment, DeploymentId, StopReason
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_exact_duration
@@ -93,7 +93,7 @@ def _find_obstacle(deployment: Deployment | None, waited: float) -> str | None:
     why = f": {deployment.failure.message}" if deployment.failure else ""
     if deployment.state in TERMINAL_DEPLOYMENT_STATES:
         return f"its deployment is {deployment.state}{why}"
-    if deployment.stop_reason not in {None, StopReason.CONFLICT}:
+    if not deployment.needs_stop_request:
         return "its deployment is being stopped"
     if deployment.hold is not None and waited >= MAX_HELD_SECONDS:
         return f"its deployment is on hold: {deployment.hold.reason}"

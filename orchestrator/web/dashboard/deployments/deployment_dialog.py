@@ -183,7 +183,7 @@ def build_undeploy_dialog(
     request: DeploymentActionRequest, deployments: Sequence[Deployment], now: float
 ) -> DeploymentDialog:
     """Build the dialog that names what the deployments have cost and no longer will."""
-    open_ones = [each for each in deployments if each.stop_reason is None]
+    open_ones = [each for each in deployments if each.needs_stop_request]
     request = replace(request, expect=len(deployments))
     if not open_ones:
         return DeploymentDialog(

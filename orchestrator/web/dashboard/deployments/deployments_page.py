@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.control.deployments import APPROVABLE_HOLD_KINDS
+from orchestrator.core.deployment.deployment import StopReason
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.lifecycle import (
     DEPLOYMENT_STATE_DESCRIPTIONS,
@@ -88,7 +89,7 @@ class DeploymentTableRow(Struct, frozen=True, kw_only=True):
             error=view.error,
             message=f"{view.error.message.removesuffix('.')}." if view.error else "",
             note=_format_note(view),
-            can_stop=not has_ended and view.stop_reason is None,
+            can_stop=not has_ended and view.stop_reason in {None, StopReason.CONFLICT},
             can_approve=view.held and view.error is not None and view.error.kind in APPROVABLE_HOLD_KINDS,
         )
 
