@@ -11,7 +11,10 @@
 #      billed by the hour. The same holds for a removal that has begun.
 #   3. Holds, of the deployment and of its account, and the price. They keep a deployment from being created. One that
 #      exists is not polled while it is on hold, but it wakes at its expiry (transitions.py).
-#   4. The state. One arm for each; `assert_never` makes mypy report a state without an arm.
+#   4. The key. Before a create it is verified: with the key of somebody else the look-up before it finds nothing. For
+#      the same reason a look-up that finds nothing counts only with a verified key, also of a removal: otherwise a
+#      deployment would be reported as gone, and be billed on. What such a key does find carries our tag and is ours.
+#   5. The state. One arm for each; `assert_never` makes mypy report a state without an arm.
 #
 # CreateDeployment writes the intent (`start_create`), looks the deployment up by its tag and by its name, and only
 # creates what is certainly not there. RemoveDeployment looks up, deletes what it finds (and every surplus with the
@@ -30,7 +33,7 @@ from orchestrator.core.structs import Struct
 
 
 class VerifyDeploymentAccount(Struct, frozen=True):
-    """Verify the account's key and its owner, before anything is sent."""
+    """Verify the account's key and its owner, before anything is created or believed to be missing."""
 
 
 class CreateDeployment(Struct, frozen=True):
@@ -79,17 +82,22 @@ def next_deployment_action(deployment: Deployment, context: DeploymentContext, n
     if now < intent_end:
         return Wait(intent_end)
     if deployment.stop_reason is not None or deployment.is_expired(now):
-        return _next_stop_step(deployment.state, deployment.stop_reason or StopReason.EXPIRED)
-    if any(hold.is_active(now) for hold in context.holds):
+        action = _next_stop_step(deployment.state, deployment.stop_reason or StopReason.EXPIRED)
+    elif any(hold.is_active(now) for hold in context.holds):
         return Idle()
-    return _next_step(deployment.state, context)
+    else:
+        action = _next_step(deployment.state, context)
+    is_look_up = isinstance(action, PollDeployment | RemoveDeployment)
+    if is_look_up and deployment.missing_since is not None and not context.account_verified:
+        return VerifyDeploymentAccount()
+    return action
 
 
 def _next_step(state: DeploymentState, context: DeploymentContext) -> DeploymentAction:
     match state:
         case DeploymentState.WANTED if not context.model_exists:
             return Idle()
-        case DeploymentState.WANTED if not context.account_verified:
+        case DeploymentState.WANTED | DeploymentState.CREATING if not context.account_verified:
             return VerifyDeploymentAccount()
         case DeploymentState.WANTED | DeploymentState.CREATING:
             return CreateDeployment() if context.may_create_now else Idle()

@@ -73,13 +73,17 @@ class DeploymentSteps:
         self._time_limit = time_limit
 
     async def verify(self, deployment: Deployment, connection: ProviderConnection) -> DeploymentOutcome:
-        """Ask the provider who owns the account's key, and mark the account as verified."""
+        """Ask the provider who owns the account's key, and mark the account as verified.
+
+        What was not found with the key before its verification is looked up again.
+        """
         connection, identity = await self._limit(self._identify(connection))
         account, now = connection.account, self._clock.now()
         verified = AccountVerified(
             identity.organization or account.organization, identity.project or account.project, now
         )
-        return replace(sleep_deployment_until(deployment, now), account_update=verified)
+        outcome = sleep_deployment_until(replace(deployment, missing_since=None), now)
+        return replace(outcome, account_update=verified)
 
     async def list_options(self, provider: DeploymentProvider, base_model: str) -> list[DeploymentOption] | None:
         """Return the ways of deploying models of this base model; None: the provider does not report them."""

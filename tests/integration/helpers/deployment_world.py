@@ -78,6 +78,7 @@ class DeploymentCloud:
 
     clock: SteppedClock
     made: dict[str, MadeDeployment] = field(default_factory=dict)
+    hidden: dict[str, MadeDeployment] = field(default_factory=dict)  # what the present key does not see
     creates: Counter[str] = field(default_factory=Counter)  # by account
     removals: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)  # by operation
