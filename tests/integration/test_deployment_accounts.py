@@ -1,10 +1,14 @@
-"""Deployments of accounts that are given another key, on both databases."""
+"""Deployments of accounts that are held, removed or given another key meanwhile, on both databases."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 from deployment_world import (
     HOUR,
+    CloudProvider,
     DeploymentCloud,
     DeploymentReplica,
     SteppedClock,
@@ -15,12 +19,18 @@ from deployment_world import (
 )
 from store_values import a_standing
 
+from orchestrator.control import hold_accounts
 from orchestrator.core.account import ProviderName
+from orchestrator.core.deployment.cost import DeploymentOption
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import WrongOrganization
+from orchestrator.core.structs import replace
+from orchestrator.providers.base import Provider
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts
 from orchestrator.store.queries.deployments import deployment_requests
+
+Change = Callable[[Database, DeploymentReplica], Awaitable[None]]
 
 
 @pytest.fixture
@@ -28,9 +38,71 @@ def cloud() -> DeploymentCloud:
     return DeploymentCloud(SteppedClock())
 
 
+class _Changing(CloudProvider):
+    """A provider during whose first answer the account changes."""
+
+    def __init__(self, replica: DeploymentReplica, change: Change) -> None:
+        super().__init__(replica.cloud, "acme")
+        self._replica = replica
+        self._change: Change | None = change
+
+    async def list_deployment_options(self, base_model: str) -> list[DeploymentOption] | None:
+        change, self._change = self._change, None
+        if change is not None:
+            await change(self._replica.database, self._replica)
+        return await super().list_deployment_options(base_model)
+
+
+def change_during_answer(replica: DeploymentReplica, change: Change) -> None:
+    provider = cast(Provider, _Changing(replica, change))
+    replica.connections["acme"] = replace(replica.connections["acme"], provider=provider)
+
+
+async def hold_account(database: Database, replica: DeploymentReplica) -> None:
+    await hold_accounts(database, ["acme"], reason="do not use it", by="operator:ann", now=replica.clock.now())
+
+
+async def remove_account(database: Database, replica: DeploymentReplica) -> None:
+    """Remove the account from the accounts file of this replica."""
+    await database.write(lambda tx: accounts.mark_removed_except(tx, [], replica.clock.now()))
+    del replica.connections["acme"]
+
+
+async def remove_account_elsewhere(database: Database, replica: DeploymentReplica) -> None:
+    """Remove the account from the accounts file, which this replica has not read yet."""
+    await database.write(lambda tx: accounts.mark_removed_except(tx, [], replica.clock.now()))
+
+
 async def replace_key(database: Database, replica: DeploymentReplica) -> None:
     state = a_standing("acme", provider=ProviderName.FIREWORKS, verified_at=None)
     await database.write(lambda tx: accounts.save(tx, state))
+
+
+@pytest.mark.parametrize("change", [hold_account, remove_account, remove_account_elsewhere])
+async def test_nothing_is_created_in_an_account_that_is_taken_away_while_the_price_is_read(
+    database: Database, cloud: DeploymentCloud, change: Change
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    change_during_answer(replica, change)
+    await work(replica, seconds=3600)
+    waiting = await read_one(database)
+    assert (waiting.state, cloud.creates.total()) == (DeploymentState.WANTED, 0)
+    assert waiting.failure is None or waiting.failure.kind == "account_unreachable"
+    assert waiting.wake_at is not None
+
+
+async def test_key_that_is_replaced_while_the_price_is_read_is_verified_before_the_create(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    change_during_answer(replica, replace_key)
+    await work(replica, seconds=30)
+    assert (cloud.creates.total(), cloud.calls["identify"]) == (0, 0)
+    await work(replica, seconds=300)
+    assert (await read_one(database)).state is DeploymentState.READY
+    assert (cloud.creates.total(), cloud.calls["identify"]) == (1, 1)
 
 
 async def use_key_of_another_organization(database: Database, replica: DeploymentReplica) -> None:

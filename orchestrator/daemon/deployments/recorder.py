@@ -1,8 +1,9 @@
 """Records outcomes of deployment steps in the database, then logs them."""
 
-# Before an intent is written, everything that could forbid the create is checked in the same transaction: another
-# operation of the account (Azure allows one at a time), the account's budget, the run's limit. Write transactions
-# follow each other, also between replicas, so what was checked is still true at the commit.
+# Before an intent is written, everything that could forbid the create is checked in the same transaction: the account
+# (an operator may hold or remove it while the provider is asked for the price), another operation of it (Azure allows
+# one at a time), its budget, the run's limit. Write transactions follow each other, also between replicas, so what
+# was checked is still true at the commit.
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import Account
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.clock import Clock
 from orchestrator.core.deployment.cost import find_price_hold
 from orchestrator.core.deployment.deployment import Deployment
@@ -34,12 +36,13 @@ from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.queries import costs
+from orchestrator.store.queries import accounts, costs
 from orchestrator.store.queries.deployments import deployment_costs, deployment_records
 from orchestrator.store.queries.deployments.deployment_requests import LoadedDeployment
 
 CAUSE = "service"  # stored with each event: the service itself changed the deployment
 BUSY_ACCOUNT_RECHECK_SECONDS = 10.0  # while another operation of the account must end first
+CHANGED_ACCOUNT_RECHECK_SECONDS = 60.0  # after the account was held, removed or changed in the last moment
 
 
 class StaleDeployment(Exception):
@@ -98,7 +101,10 @@ class DeploymentRecorder:
     async def _decide_create(
         self, connection: StoreConnection, loaded: LoadedDeployment, now: float, until: float
     ) -> DeploymentOutcome:
-        deployment = loaded.deployment
+        deployment, listed = loaded.deployment, self._connections.get(loaded.deployment.account)
+        state = (await accounts.get_many(connection, [deployment.account]))[deployment.account]
+        if listed is None or not _is_usable(state, now):
+            return sleep_deployment_until(deployment, now + CHANGED_ACCOUNT_RECHECK_SECONDS)
         if not DEPLOYMENT_OFFERS[deployment.provider].parallel_creates and (
             await deployment_records.is_operation_in_progress(
                 connection, deployment.account, except_id=deployment.id, now=now
@@ -106,17 +112,16 @@ class DeploymentRecorder:
         ):
             return sleep_deployment_until(deployment, now + BUSY_ACCOUNT_RECHECK_SECONDS)
         if deployment.state is DeploymentState.WANTED:  # the cost of one that is being created is committed already
-            if hold := await self._find_price_hold(connection, loaded, now):
+            if hold := await self._find_price_hold(connection, loaded, listed.account, now):
                 known = hold == deployment.hold
                 return sleep_deployment_until(deployment, None) if known else hold_deployment(deployment, hold)
             deployment = replace(deployment, hold=None, failure=None)
         return start_create(deployment, now=now, intent_until=until)
 
     async def _find_price_hold(
-        self, connection: StoreConnection, loaded: LoadedDeployment, now: float
+        self, connection: StoreConnection, loaded: LoadedDeployment, account: Account, now: float
     ) -> Hold | None:
         deployment, run = loaded.deployment, loaded.run
-        account = self._connections[deployment.account].account
         approved = deployment.approved_at is not None
         budget_left = None
         if account.budget_usd is not None:
@@ -159,6 +164,12 @@ class DeploymentRecorder:
         if recorded.label is not None:
             _log_outcome(self._log, recorded)
         return recorded.deployment
+
+
+def _is_usable(state: AccountState, now: float) -> bool:
+    """Return whether something may be created in the account: it is listed, verified and not held."""
+    is_held = state.hold is not None and state.hold.is_active(now)
+    return state.verified_at is not None and state.removed_at is None and not is_held
 
 
 async def _get_spent_usd(connection: StoreConnection, account: Account, run: Run | None, now: float) -> float:
