@@ -112,7 +112,8 @@ class AccountsFileApplier:
         names = [run.options.name for run in inputs.accounts_file.runs]
         applied_names = {each.plan.name for each in planned.runs}
         # Before the jobs exist: one that succeeds requests the deployment of its run.
-        self._run_deployments.apply({each.plan.name: _build_run_deployments(each) for each in planned.runs}, names)
+        limits = {run.options.name: run.options.max_total_usd for run in inputs.accounts_file.runs}
+        self._run_deployments.apply({each.plan.name: _build_run_deployments(each) for each in planned.runs}, limits)
         runs = await control.apply_plans(
             self._database,
             [_build_checked_plan(each) for each in planned.runs],
@@ -188,5 +189,4 @@ def _build_checked_plan(planned: PlannedRun) -> CheckedPlan:
 
 
 def _build_run_deployments(planned: PlannedRun) -> RunDeployments:
-    run = planned.desired.run
-    return RunDeployments(run_id=planned.plan.run_id, specs=run.deployments, max_total_usd=run.options.max_total_usd)
+    return RunDeployments(run_id=planned.plan.run_id, specs=planned.desired.run.deployments)

@@ -29,7 +29,7 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries.deployments import deployment_records
 
-APPROVABLE_HOLD_KINDS: Final = frozenset({HoldKind.PRICE_UNKNOWN, HoldKind.RUN_TOO_EXPENSIVE})
+APPROVABLE_HOLD_KINDS: Final = frozenset({HoldKind.PRICE_UNKNOWN, HoldKind.RUN_TOO_EXPENSIVE, HoldKind.SUPERSEDED})
 """Holds that an approval lifts. The budget of an account is not approved away: it is raised in the accounts file."""
 
 

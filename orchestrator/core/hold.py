@@ -78,8 +78,9 @@ HOLD_DESCRIPTIONS: Final[Mapping[HoldKind, tuple[str, str]]] = {
     ),
     HoldKind.MODERATING: ("The chats are being moderated.", "No action needed: the hold ends with the moderation."),
     HoldKind.SUPERSEDED: (
-        "A newer run replaced this run before the job was submitted.",
-        "No action needed: the job continues if the accounts file describes this run again.",
+        "A newer run replaced this run before the job was submitted, or its model deployed.",
+        "No action needed: it continues if the accounts file describes this run again. A deployment can be approved: "
+        "`orchestrator deployments --approve`.",
     ),
     HoldKind.KEY_MISSING: (
         "The account's key cannot be read.",
@@ -168,6 +169,11 @@ NOT_SELECTED_HOLD = Hold(
     HoldKind.NOT_SELECTED,
     "the run no longer selects this account",
     "Select the account in `accounts` of the run again to continue the job.",
+)
+SUPERSEDED_DEPLOYMENT_HOLD = Hold(
+    HoldKind.SUPERSEDED,
+    "a newer run replaced the run of its model, so no `max_total_usd` limits what it costs",
+    "Approve the deployment or withdraw it. It continues if the accounts file describes the run again.",
 )
 SUPERSEDED_HOLD = Hold(
     HoldKind.SUPERSEDED,

@@ -12,6 +12,7 @@ from deployment_world import (
     DeploymentCloud,
     DeploymentReplica,
     SteppedClock,
+    limited_to,
     read_one,
     request,
     trained_job,
@@ -20,8 +21,7 @@ from deployment_world import (
 from store_values import NOW, RUN
 
 from orchestrator.control.deployment_plan import DeploymentPlan, PlannedDeployment
-from orchestrator.control.deployments import deploy
-from orchestrator.core.account import ProviderName
+from orchestrator.control.deployments import DeploymentTarget, approve_deployments, deploy
 from orchestrator.core.deployment.cost import DeploymentPrice
 from orchestrator.core.deployment.deployment import Deployment, StopReason
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
@@ -29,10 +29,11 @@ from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.transitions import ABSENCE_CONFIRMATION_SECONDS, start_stop
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.plans.budget import CommittedSpend, month_start
-from orchestrator.daemon.deployments.run_deployments import RunDeployments, RunDeploymentTable
+from orchestrator.core.structs import replace
+from orchestrator.daemon.deployments.run_deployments import RunDeploymentTable
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import costs, runs
-from orchestrator.store.queries.deployments import deployment_records
+from orchestrator.store.queries.deployments import deployment_records, deployment_requests
 
 # The second confirmation that nothing is left at the provider is billed as well.
 ROUND_USD = USD_PER_HOUR * (2 + 2 * ABSENCE_CONFIRMATION_SECONDS / HOUR)
@@ -94,10 +95,7 @@ async def test_each_deployment_of_a_model_counts_towards_the_limit_of_the_run(
 ) -> None:
     await request(database, trained_job("acme"))
     await database.write(lambda tx: runs.save(tx, RUN))
-    table = RunDeploymentTable()
-    entry = RunDeployments(run_id=RUN.id, specs={ProviderName.FIREWORKS: SPEC}, max_total_usd=20.0)
-    table.apply({RUN.name: entry}, [RUN.name])
-    held = await deploy_until_held(database, DeploymentReplica(database, cloud, ["acme"], runs=table))
+    held = await deploy_until_held(database, DeploymentReplica(database, cloud, ["acme"], runs=limited_to(20.0)))
     assert cloud.creates["acme"] == 2
     assert held.hold is not None
     assert held.hold.kind == HoldKind.RUN_TOO_EXPENSIVE
@@ -139,3 +137,38 @@ async def test_create_that_is_repeated_after_a_conflict_counts_both(
     assert 0 < again.earlier_usd < 1
     committed = await read_committed(database, cloud.clock.now())
     assert committed.total == pytest.approx(again.earlier_usd + 8)
+
+
+async def test_deployment_that_its_run_limits_is_not_created_when_another_run_replaces_that(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    await database.write(lambda tx: runs.save(tx, RUN))
+    replica = DeploymentReplica(database, cloud, ["acme"], runs=limited_to(5.0))
+    await work(replica, seconds=60)
+    held = await read_one(database)
+    assert (held.hold and held.hold.kind, cloud.creates.total()) == (HoldKind.RUN_TOO_EXPENSIVE, 0)
+    await database.write(lambda tx: runs.save(tx, replace(RUN, current=False)))
+    await database.write(lambda tx: deployment_requests.wake_price_holds(tx, ["acme"], cloud.clock.now()))
+    await work(replica, seconds=60)
+    held = await read_one(database)
+    assert (held.hold and held.hold.kind, cloud.creates.total()) == (HoldKind.SUPERSEDED, 0)
+    target = DeploymentTarget(accounts=["acme"])
+    await approve_deployments(database, target, by="operator:ann", now=cloud.clock.now())
+    await work(replica, seconds=300)
+    assert ((await read_one(database)).state, cloud.creates.total()) == (DeploymentState.READY, 1)
+
+
+async def test_deployment_waits_until_the_limit_of_its_run_is_known(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    await database.write(lambda tx: runs.save(tx, RUN))
+    table = RunDeploymentTable()  # the accounts file was not read yet
+    replica = DeploymentReplica(database, cloud, ["acme"], runs=table)
+    await work(replica, seconds=600)
+    waiting = await read_one(database)
+    assert (waiting.state, waiting.hold, cloud.creates.total()) == (DeploymentState.WANTED, None, 0)
+    table.apply({}, {RUN.name: 9.0})  # its dataset is refused, so the run was not applied
+    await work(replica, seconds=300)
+    assert ((await read_one(database)).state, cloud.creates.total()) == (DeploymentState.READY, 1)

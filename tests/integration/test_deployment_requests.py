@@ -51,8 +51,8 @@ FIREWORKS = ProviderName.FIREWORKS
 
 def requested(max_total_usd: float | None = None, spec: DeploymentSpec = SPEC) -> RunDeploymentTable:
     table = RunDeploymentTable()
-    entry = RunDeployments(run_id=RUN.id, specs={FIREWORKS: spec}, max_total_usd=max_total_usd)
-    table.apply({RUN.name: entry}, [RUN.name])
+    entry = RunDeployments(run_id=RUN.id, specs={FIREWORKS: spec})
+    table.apply({RUN.name: entry}, {RUN.name: max_total_usd})
     return table
 
 
@@ -94,7 +94,7 @@ async def test_run_that_the_file_no_longer_has_requests_nothing(database: Databa
     job = a_job("acme", provider=FIREWORKS, state=JobState.RUNNING)
     await fill(database, [job])
     table = requested()
-    table.apply({}, ["another"])
+    table.apply({}, {"another": None})
     await make_recorder(database, table).record(
         advance(job, JobEvent.REMOTE_SUCCEEDED, now=NOW, fine_tuned_model="models/acme")
     )

@@ -25,7 +25,7 @@ from orchestrator.core.deployment.transitions import (
     sleep_deployment_until,
     start_create,
 )
-from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.hold import SUPERSEDED_DEPLOYMENT_HOLD, Hold, HoldKind
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.budget import month_start
@@ -36,13 +36,14 @@ from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.queries import accounts, costs
+from orchestrator.store.queries import accounts, costs, runs
 from orchestrator.store.queries.deployments import deployment_costs, deployment_records
 from orchestrator.store.queries.deployments.deployment_requests import LoadedDeployment
 
 CAUSE = "service"  # stored with each event: the service itself changed the deployment
 BUSY_ACCOUNT_RECHECK_SECONDS = 10.0  # while another operation of the account must end first
 CHANGED_ACCOUNT_RECHECK_SECONDS = 60.0  # after the account was held, removed or changed in the last moment
+UNKNOWN_LIMIT_RECHECK_SECONDS = 60.0  # while this process has not read what the run may cost
 
 
 class StaleDeployment(Exception):
@@ -112,17 +113,22 @@ class DeploymentRecorder:
         ):
             return sleep_deployment_until(deployment, now + BUSY_ACCOUNT_RECHECK_SECONDS)
         if deployment.state is DeploymentState.WANTED:  # the cost of one that is being created is committed already
-            if hold := await self._find_price_hold(connection, loaded, listed.account, now):
+            # Read again: another run may have replaced it while the provider was asked for the price.
+            run = await runs.find(connection, loaded.run.id) if loaded.run else None
+            if run and run.current and not self._runs.knows_limit(run) and deployment.approved_at is None:
+                return sleep_deployment_until(deployment, now + UNKNOWN_LIMIT_RECHECK_SECONDS)
+            if hold := await self._find_price_hold(connection, deployment, run, listed.account, now):
                 known = hold == deployment.hold
                 return sleep_deployment_until(deployment, None) if known else hold_deployment(deployment, hold)
             deployment = replace(deployment, hold=None, failure=None)
         return start_create(deployment, now=now, intent_until=until)
 
     async def _find_price_hold(
-        self, connection: StoreConnection, loaded: LoadedDeployment, account: Account, now: float
+        self, connection: StoreConnection, deployment: Deployment, run: Run | None, account: Account, now: float
     ) -> Hold | None:
-        deployment, run = loaded.deployment, loaded.run
         approved = deployment.approved_at is not None
+        if run and not run.current and not approved:
+            return SUPERSEDED_DEPLOYMENT_HOLD
         budget_left = None
         if account.budget_usd is not None:
             if not approved and (hold := await _find_unpriced_hold(connection, account)):
@@ -137,7 +143,7 @@ class DeploymentRecorder:
         )
 
     async def _find_run_left_usd(self, connection: StoreConnection, run: Run | None) -> float | None:
-        limit = self._runs.find_limit_usd(run)
+        limit = self._runs.find_limit_usd(run) if run else None
         if limit is None or run is None:
             return None
         started = await deployment_costs.list_started(connection, run_id=run.id)

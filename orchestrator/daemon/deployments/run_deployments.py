@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment import Deployment, build_deployment
@@ -18,7 +18,6 @@ class RunDeployments(Struct, frozen=True, kw_only=True):
 
     run_id: RunId
     specs: Mapping[ProviderName, DeploymentSpec] = field(default_factory=dict)
-    max_total_usd: float | None = None
 
 
 class RunDeploymentTable:
@@ -26,11 +25,16 @@ class RunDeploymentTable:
 
     def __init__(self) -> None:
         self._by_name: dict[str, RunDeployments] = {}
+        self._limits_usd: Mapping[str, float | None] = {}
 
-    def apply(self, runs: Mapping[str, RunDeployments], all_runs: Collection[str]) -> None:
-        """Replace the entries of the applied runs, by name, and drop those of runs that the file no longer has."""
-        kept = {name: each for name, each in self._by_name.items() if name in all_runs}
+    def apply(self, runs: Mapping[str, RunDeployments], limits_usd: Mapping[str, float | None]) -> None:
+        """Replace the entries of the applied runs, by name, and drop those of runs that the file no longer has.
+
+        `limits_usd` has the `max_total_usd` of every run of the file, also of one that was not applied.
+        """
+        kept = {name: each for name, each in self._by_name.items() if name in limits_usd}
         self._by_name = kept | dict(runs)
+        self._limits_usd = dict(limits_usd)
 
     def find(self, run_id: RunId) -> RunDeployments | None:
         """Return the entry of the run; None if the accounts file does not describe it now."""
@@ -44,11 +48,13 @@ class RunDeploymentTable:
             return None
         return build_deployment(job, spec, now=now)
 
-    def find_limit_usd(self, run: Run | None) -> float | None:
+    def knows_limit(self, run: Run) -> bool:
+        """Return whether the accounts file describes the run, so that it is known what the run may cost."""
+        return run.current and run.name in self._limits_usd
+
+    def find_limit_usd(self, run: Run) -> float | None:
         """Return what the run and its deployments may cost together; None: no limit, or an approval without one."""
-        entry = self.find(run.id) if run else None
-        if run is None or entry is None or entry.max_total_usd is None:
-            return None
-        if run.approved_at is None:
-            return entry.max_total_usd
-        return None if run.approved_usd is None else max(entry.max_total_usd, run.approved_usd)
+        limit = self._limits_usd.get(run.name)
+        if limit is None or run.approved_at is None:
+            return limit
+        return None if run.approved_usd is None else max(limit, run.approved_usd)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import structlog
-from store_values import NOW, a_job, a_standing, fill
+from store_values import NOW, RUN, a_job, a_standing, fill
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
@@ -180,6 +180,13 @@ def add_remote(
     return cloud.made[remote.id]
 
 
+def limited_to(max_total_usd: float | None) -> RunDeploymentTable:
+    """Return what the accounts file says about RUN."""
+    table = RunDeploymentTable()
+    table.apply({}, {RUN.name: max_total_usd})
+    return table
+
+
 class Crash(BaseException):
     """The process is killed: nothing handles this."""
 
@@ -230,7 +237,7 @@ class DeploymentReplica:
             recorder=DeploymentRecorder(
                 database,
                 self.connections,
-                runs or RunDeploymentTable(),
+                runs or limited_to(None),
                 redact=Redactor(),
                 clock=self.clock,
                 replica=replica,

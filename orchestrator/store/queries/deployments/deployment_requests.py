@@ -21,7 +21,9 @@ from orchestrator.store.queries.deployments import deployment_records
 from orchestrator.store.schema.mapping import DEPLOYMENT_COLUMNS, deployment_from_row
 from orchestrator.store.schema.tables import deployments
 
-PRICE_HOLD_KINDS = frozenset({HoldKind.OVER_BUDGET, HoldKind.PRICE_UNKNOWN, HoldKind.RUN_TOO_EXPENSIVE})
+PRICE_HOLD_KINDS = frozenset(
+    {HoldKind.OVER_BUDGET, HoldKind.PRICE_UNKNOWN, HoldKind.RUN_TOO_EXPENSIVE, HoldKind.SUPERSEDED}
+)
 """Holds of a deployment that depend on the accounts file: they are decided again when it is applied."""
 
 # Built once: compiling a statement takes longer than executing it.
