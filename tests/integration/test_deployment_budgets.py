@@ -13,6 +13,7 @@ from deployment_world import (
     DeploymentReplica,
     SteppedClock,
     limited_to,
+    read_all,
     read_one,
     request,
     trained_job,
@@ -21,12 +22,17 @@ from deployment_world import (
 from store_values import NOW, RUN
 
 from orchestrator.control.deployment_plan import DeploymentPlan, PlannedDeployment
-from orchestrator.control.deployments import DeploymentTarget, approve_deployments, deploy
+from orchestrator.control.deployments import DeploymentTarget, approve_deployments, deploy, undeploy
+from orchestrator.core.account import BudgetPeriod
 from orchestrator.core.deployment.cost import DeploymentPrice
-from orchestrator.core.deployment.deployment import Deployment, StopReason
+from orchestrator.core.deployment.deployment import Deployment, StopReason, build_deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentKind
 from orchestrator.core.deployment.lifecycle import DeploymentState
-from orchestrator.core.deployment.transitions import ABSENCE_CONFIRMATION_SECONDS, start_stop
+from orchestrator.core.deployment.transitions import (
+    ABSENCE_CONFIRMATION_SECONDS,
+    DeploymentOutcome,
+    start_stop,
+)
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.plans.budget import CommittedSpend, month_start
 from orchestrator.core.structs import replace
@@ -172,3 +178,50 @@ async def test_deployment_waits_until_the_limit_of_its_run_is_known(
     table.apply({}, {RUN.name: 9.0})  # its dataset is refused, so the run was not applied
     await work(replica, seconds=300)
     assert ((await read_one(database)).state, cloud.creates.total()) == (DeploymentState.READY, 1)
+
+
+async def test_budget_of_a_month_lets_the_deployment_start_in_the_next_one(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    connection = replica.connections["acme"]
+    account = replace(connection.account, budget_usd=10.0, budget_period=BudgetPeriod.MONTH)
+    replica.connections["acme"] = replace(connection, account=account)
+    held = await deploy_until_held(database, replica)
+    assert (held.hold and held.hold.kind, cloud.creates["acme"]) == (HoldKind.OVER_BUDGET, 1)
+    await work(replica, seconds=HOUR)
+    assert (await read_one(database)).version > held.version
+    assert (await read_one(database)).hold == held.hold
+    cloud.clock.seconds = datetime(1970, 2, 1, tzinfo=UTC).timestamp() - NOW  # NOW is in January
+    await work(replica, seconds=600)
+    assert ((await read_one(database)).state, cloud.creates["acme"]) == (DeploymentState.READY, 2)
+
+
+async def test_deployment_starts_when_the_one_of_unknown_price_was_stopped(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    [first] = await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"], budget_usd=20.0)
+    await work(replica, seconds=300)
+    [made] = cloud.made.values()
+    made.remote = replace(made.remote, usd_per_hour=None)
+    running = await read_one(database)
+    unpriced = replace(running, usd_per_hour=None, price_source=None, version=running.version + 1)
+    outcome = DeploymentOutcome(deployment=unpriced, previous_state=running.state, label=None)
+    await database.write(lambda tx: deployment_records.record(tx, outcome, at=cloud.clock.now(), cause="service"))
+    checkpoint = build_deployment(trained_job("acme"), SPEC, now=cloud.clock.now(), model="m-2", checkpoint="c-2")
+    await database.write(
+        lambda tx: deployment_records.add(tx, [checkpoint], at=cloud.clock.now(), cause="operator:ann")
+    )
+    await work(replica, seconds=1200)
+
+    async def read(wanted: Deployment) -> Deployment:
+        return next(each for each in await read_all(database) if each.id == wanted.id)
+
+    held = await read(checkpoint)
+    assert held.hold is not None
+    assert "Stop that deployment" in held.hold.hint
+    await undeploy(database, DeploymentTarget(accounts=["acme"], ids=[first.id]), by="ann", now=cloud.clock.now())
+    await work(replica, seconds=1200)
+    assert (await read(checkpoint)).state is DeploymentState.READY

@@ -309,9 +309,10 @@ def sleep_deployment_until(deployment: Deployment, until: float | None) -> Deplo
     return _change(deployment, wake_at=until)
 
 
-def hold_deployment(deployment: Deployment, hold: Hold) -> DeploymentOutcome:
-    """Put the deployment on hold. It wakes at the hold's end, at its expiry, or when an operator acts."""
-    return _change(deployment, "held", failure=hold.failure, hold=hold, wake_at=hold.until)
+def hold_deployment(deployment: Deployment, hold: Hold, *, wake_at: float | None = None) -> DeploymentOutcome:
+    """Put the deployment on hold. It wakes at `wake_at`, else the hold's end; at its expiry; or for an operator."""
+    wakes_at = hold.until if wake_at is None else wake_at
+    return _change(deployment, "held", failure=hold.failure, hold=hold, wake_at=wakes_at)
 
 
 def release_deployment(deployment: Deployment, *, now: float, approved: bool = False) -> DeploymentOutcome:

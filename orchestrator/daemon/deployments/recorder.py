@@ -43,6 +43,7 @@ from orchestrator.store.queries.deployments.deployment_requests import LoadedDep
 CAUSE = "service"  # stored with each event: the service itself changed the deployment
 BUSY_ACCOUNT_RECHECK_SECONDS = 10.0  # while another operation of the account must end first
 CHANGED_ACCOUNT_RECHECK_SECONDS = 60.0  # after the account was held, removed or changed in the last moment
+PRICE_HOLD_RECHECK_SECONDS = 600.0  # of a deployment that waits for a budget or the limit of its run
 UNKNOWN_LIMIT_RECHECK_SECONDS = 60.0  # while this process has not read what the run may cost
 
 
@@ -118,8 +119,11 @@ class DeploymentRecorder:
             if run and run.current and not self._runs.knows_limit(run) and deployment.approved_at is None:
                 return sleep_deployment_until(deployment, now + UNKNOWN_LIMIT_RECHECK_SECONDS)
             if hold := await self._find_price_hold(connection, deployment, run, listed.account, now):
-                known = hold == deployment.hold
-                return sleep_deployment_until(deployment, None) if known else hold_deployment(deployment, hold)
+                # Nothing wakes it when a month begins or another deployment ends. An unknown price needs an operator.
+                recheck_at = None if deployment.usd_per_hour is None else now + PRICE_HOLD_RECHECK_SECONDS
+                if hold == deployment.hold:
+                    return sleep_deployment_until(deployment, recheck_at)
+                return hold_deployment(deployment, hold, wake_at=recheck_at)
             deployment = replace(deployment, hold=None, failure=None)
         return start_create(deployment, now=now, intent_until=until)
 
