@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestrator.control.deployment_plan import DeploymentPlan
 from orchestrator.control.deployments import request_deployments
-from orchestrator.core.comparison.comparison import Comparison, ComparisonState
-from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.comparison.comparison import Comparison, ComparisonState, ModelToAsk
+from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.deployment.transitions import request_stop
 from orchestrator.core.errors import ConfigError, NothingToDo
@@ -63,11 +65,28 @@ async def start_comparison(
         running = await comparison_records.find_open(tx.connection, comparison.run_id)
         if running is not None:
             raise create_running_error(planned.run_name, running)
+        if planned.deployments is not None:
+            requested = await request_deployments(
+                tx, planned.deployments, by=by, now=now, comparison_id=comparison.id
+            )
+            comparison = _with_requested(comparison, requested)
         if not await comparison_records.add(tx, comparison):
             raise NothingToDo(f"comparison {comparison.id} was started already", hint="Wait until it ends.")
-        if planned.deployments is not None:
-            await request_deployments(tx, planned.deployments, by=by, now=now, comparison_id=comparison.id)
     return comparison
+
+
+def _with_requested(comparison: Comparison, requested: Sequence[Deployment]) -> Comparison:
+    """Return the comparison with what its deployments cost before. One that somebody else started is not its own."""
+    before = {each.id: each.earlier_usd or 0.0 for each in requested}
+
+    def update(model: ModelToAsk) -> ModelToAsk:
+        if not model.starts_deployment or model.deployment_id is None:
+            return model
+        if (usd := before.get(DeploymentId(model.deployment_id))) is not None:
+            return replace(model, hosted_before_usd=usd)
+        return replace(model, starts_deployment=False, hosting_usd=0.0)
+
+    return replace(comparison, models=tuple(map(update, comparison.models)))
 
 
 async def stop_comparison(database: Database, comparison_id: str, *, by: str, now: float) -> Comparison:

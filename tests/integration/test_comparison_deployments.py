@@ -15,19 +15,24 @@ from comparison_bench import ACCOUNTS, URL, ComparisonBench, KilledProcess, writ
 from deployment_actions import USD_PER_HOUR, a_finished_job, find_no_price, plan, record
 from store_values import RUN, fill
 
-from orchestrator.control import deploy
+from orchestrator.control import DeploymentTarget, deploy, undeploy
 from orchestrator.control.comparisons import PlannedComparison, start_comparison, stop_comparison
 from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.deployment.deployment import Deployment
+from orchestrator.core.deployment.deployment import Deployment, StopReason
 from orchestrator.core.deployment.lifecycle import DeploymentState
-from orchestrator.core.deployment.transitions import DeploymentOutcome
+from orchestrator.core.deployment.transitions import (
+    ABSENCE_CONFIRMATION_SECONDS,
+    DeploymentOutcome,
+    record_missing,
+    start_stop,
+)
 from orchestrator.core.errors import Failure
 from orchestrator.core.structs import replace
-from orchestrator.daemon.comparisons.comparison_deployments import MAX_HELD_SECONDS
+from orchestrator.daemon.comparisons.comparison_deployments import MAX_HELD_SECONDS, ComparisonDeployments
 from orchestrator.daemon.comparisons.comparison_planner import list_deploying_models, plan_comparison
 from orchestrator.daemon.comparisons.comparison_worker import ComparisonWorker
 from orchestrator.inputs.prices import load_prices
@@ -55,6 +60,7 @@ class DeployedBench(ComparisonBench):
     database: Database
     dataset: Dataset
     failing: set[str] = field(default_factory=set)
+    conflicting: set[str] = field(default_factory=set)  # whose first create fails by another operation
     models: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,6 +77,12 @@ class DeployedBench(ComparisonBench):
     async def _advance(self, deployment: Deployment) -> None:
         waited = self.now - deployment.state_since
         changes: dict[str, Any] = {}
+        if deployment.account in self.conflicting and deployment.state is DeploymentState.STARTING and waited >= 60:
+            self.conflicting.remove(deployment.account)
+            stopping = await record(self.database, start_stop(deployment, StopReason.CONFLICT, now=self.now))
+            missing = replace(stopping, missing_since=self.now - ABSENCE_CONFIRMATION_SECONDS)
+            await record(self.database, record_missing(missing, now=self.now))
+            return
         match deployment.state:
             case _ if deployment.stop_reason is not None and waited >= STOP_SECONDS:
                 changes = {"state": DeploymentState.STOPPED, "ended_at": self.now}
@@ -145,6 +157,11 @@ class DeployedBench(ComparisonBench):
         async with self.database.read() as connection:
             return {each.account: each for each in await deployment_records.list_all(connection)}
 
+    async def calculate_hosting_usd(self, comparison: Comparison) -> float | None:
+        deployments = ComparisonDeployments(self.database, comparison)
+        await deployments.load()
+        return deployments.calculate_usd(self.now)
+
     async def find(self, comparison: Comparison) -> Comparison:
         async with self.database.read() as connection:
             found = await comparison_records.find(connection, comparison.id)
@@ -183,6 +200,50 @@ async def test_models_are_deployed_asked_and_stopped(bench: DeployedBench) -> No
     assert ended.result["token_usd"] == pytest.approx(bench.sandbox.count_usd(), abs=1e-6)
     assert ended.result["hosting_usd"] == pytest.approx(calculate_usd(deployments))
     assert ended.total_usd == pytest.approx(bench.sandbox.count_usd() + calculate_usd(deployments))
+
+
+async def test_cost_contains_a_create_that_is_repeated_after_a_conflict(bench: DeployedBench) -> None:
+    bench.conflicting = {"globex"}
+    ended = await bench.run(await bench.request())
+    assert ended.state is ComparisonState.FINISHED, ended.message
+    deployments = await bench.list_deployments()
+    assert deployments["globex"].round == 1
+    earlier = deployments["globex"].earlier_usd or 0.0
+    assert earlier >= USD_PER_HOUR / 60
+    assert ended.hosting_usd == pytest.approx(calculate_usd(deployments) + earlier)
+
+
+async def test_cost_is_kept_when_an_operator_deploys_the_model_again(bench: DeployedBench) -> None:
+    comparison = await bench.request()
+    for _ in range(5):
+        await bench.sleep(30)
+    await undeploy(bench.database, DeploymentTarget(accounts=OWN), by="operator:bob", now=bench.now)
+    await bench.sleep(STOP_SECONDS)
+    ended = await bench.list_deployments()
+    assert await bench.calculate_hosting_usd(comparison) == pytest.approx(calculate_usd(ended))
+    await deploy(bench.database, await plan(bench.database, "globex"), by="operator:bob", now=bench.now)
+    await bench.sleep(3600)
+    assert (await bench.list_deployments())["globex"].state is DeploymentState.STARTING
+    assert await bench.calculate_hosting_usd(comparison) == pytest.approx(calculate_usd(ended))
+
+
+async def test_cost_omits_what_an_earlier_comparison_has_cost(bench: DeployedBench) -> None:
+    first = await bench.run(await bench.request())
+    assert first.hosting_usd
+    again = PlannedComparison(
+        comparison=replace(first, id="0123456789abcdef", state=ComparisonState.ASKING, result=None, finished_at=None),
+        run_name=RUN.name,
+        requests=0,
+        usd=None,
+        deployments=await plan(bench.database, *OWN),
+    )
+    second = await start_comparison(bench.database, again, by="schedule", now=bench.now)
+    assert await bench.calculate_hosting_usd(second) == 0
+    await bench.sleep(1)
+    await bench.sleep(119)
+    assert await bench.calculate_hosting_usd(second) == pytest.approx(2 * 2 * USD_PER_HOUR / 60)
+    stored = {model.name: model.hosted_before_usd for model in (await bench.find(second)).models if not model.is_base}
+    assert stored == {"acme-eu": None, **dict.fromkeys(OWN, pytest.approx(first.hosting_usd / 2))}
 
 
 async def test_killed_comparison_still_stops_its_deployments(bench: DeployedBench) -> None:

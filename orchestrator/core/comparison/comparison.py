@@ -74,6 +74,7 @@ class ModelToAsk(Struct, frozen=True, kw_only=True):
     deployment_id: str | None = None  # the deployment that is waited for; `base_url` is empty until it is ready
     starts_deployment: bool = False  # whether the comparison requests it, and stops it
     hosting_usd: float | None = 0.0  # highest price of a deployment that the comparison starts; None: unknown
+    hosted_before_usd: float | None = None  # what that deployment had cost before, in earlier rounds; None: unknown
     scores_references: bool = False  # whether the log-probability of reference answers is requested
     reference_logprobs: Mapping[str, float | None] = field(default_factory=dict)  # by probe; None: not certain
 

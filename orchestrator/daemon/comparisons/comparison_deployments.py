@@ -8,6 +8,10 @@
 # those of each comparison that has ended; an expiry of about an hour is the last resort.
 #
 # A deployment that somebody else requested is waited for and called, and never stopped.
+#
+# The cost of a deployment is that of all rounds since the comparison requested it: a create that is repeated after a
+# conflict begins another round, and so does an operator who deploys the model again after it was stopped. What it
+# cost before is part of the comparison, because the record of a deployment only has the sum of its earlier rounds.
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
 from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_exact_duration
+from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.deployments import deployment_records
 
@@ -109,20 +114,31 @@ class ComparisonDeployments:
         self._database = database
         self._comparison_id = comparison.id
         self._requested_at = comparison.created_at
+        self._before_usd = {
+            DeploymentId(model.deployment_id): model.hosted_before_usd
+            for model in comparison.models
+            if model.starts_deployment and model.deployment_id is not None
+        }
         self._started: list[Deployment] = []
+        self._taken_over: list[Deployment] = []  # an operator has requested the model again
 
     async def resolve(self, models: Sequence[ModelToAsk], now: float) -> ResolvedModels:
         """Load the deployments, and return the models with the addresses of those that are ready."""
         ids = [DeploymentId(model.deployment_id) for model in models if model.deployment_id is not None]
         async with self._database.read() as connection:
-            self._started = await deployment_records.list_by_comparison(connection, self._comparison_id)
+            await self._load(connection)
             found = await deployment_records.get_many(connection, ids)
         return resolve_models(models, found, now=now, requested_at=self._requested_at)
 
     async def load(self) -> None:
         """Load the deployments that the comparison has started."""
         async with self._database.read() as connection:
-            self._started = await deployment_records.list_by_comparison(connection, self._comparison_id)
+            await self._load(connection)
+
+    async def _load(self, connection: StoreConnection) -> None:
+        self._started = await deployment_records.list_by_comparison(connection, self._comparison_id)
+        known = await deployment_records.get_many(connection, list(self._before_usd))
+        self._taken_over = [each for each in known.values() if each.comparison_id != self._comparison_id]
 
     async def stop(self, *, cause: str, now: float) -> None:
         """Request the stop of the deployments that the comparison has started."""
@@ -138,4 +154,10 @@ class ComparisonDeployments:
         """Return what they cost at most until now; None: the price of one is unknown."""
         costs = [calculate_cost_so_far(each, now) for each in self._started]
         known = [usd for usd in costs if usd is not None]
-        return sum(known) if len(known) == len(costs) else None
+        earlier = sum(map(self._get_earlier_usd, [*self._started, *self._taken_over]))
+        return sum(known) + earlier if len(known) == len(costs) else None
+
+    def _get_earlier_usd(self, deployment: Deployment) -> float:
+        """Return what the rounds between the request of the comparison and the latest one have cost."""
+        before = self._before_usd.get(deployment.id)
+        return 0.0 if before is None else max((deployment.earlier_usd or 0.0) - before, 0.0)
