@@ -13,7 +13,7 @@ from orchestrator.core.config_refusal import ConfigRefusal, build_refusal, merge
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.core.secret import Redactor
 from orchestrator.core.structs import Struct, field
-from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter
+from orchestrator.daemon.comparisons.comparison_starter import MISSED_START_RETRY_SECONDS, ComparisonStarter
 from orchestrator.daemon.comparisons.comparison_worker import WORKER_INTERVAL_SECONDS, ComparisonWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
@@ -119,6 +119,9 @@ class Service:
             )
         if self._comparison_worker is not None:
             self._scheduler.schedule_every(WORKER_INTERVAL_SECONDS, "comparisons", self._comparison_worker.tick)
+        if self._comparison_starter is not None:
+            missed = self._comparison_starter.start_missed
+            self._scheduler.schedule_every(MISSED_START_RETRY_SECONDS, "missed comparisons", missed)
         self._scheduler.start()
         self._dispatch_tasks.append(asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch"))
         if self._deployment_worker is not None:
@@ -218,6 +221,7 @@ class Service:
         """Reload the run at the times of `expression`, and compare its models at those of `comparison`."""
         self._scheduler.schedule_cron(expression, f"schedule {name}", partial(self.reload, [name]))
         if self._comparison_starter is not None:
+            self._comparison_starter.set_schedule(name, comparison)
             start = partial(self._comparison_starter.start, name, comparison or "")
             self._scheduler.schedule_cron(comparison, f"comparison {name}", start)
         (self._scheduled_runs.add if expression or comparison else self._scheduled_runs.discard)(name)

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.control.comparisons import PlannedComparison
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable
 from orchestrator.core.structs import replace
 from orchestrator.daemon.comparisons.comparison_starter import ComparisonStarter, build_scheduled_id
 from orchestrator.store.db.database import Database
@@ -78,6 +78,44 @@ async def test_two_replicas_request_one_comparison(database: Database, database_
     await other.close()
     await create_starter(database, lambda: DUE + WEEK).start(RUN.name, LINE)
     assert len(await list_stored(database)) == 2
+
+
+async def test_comparison_that_was_due_during_an_outage_is_started_after_it(database: Database) -> None:
+    await fill(database, [])
+    outages = [True, True, False]
+
+    async def plan_after_outage(run_name: str) -> PlannedComparison:
+        if outages.pop(0):
+            raise DatabaseUnavailable("the database does not answer")
+        return await plan(run_name)
+
+    now = DUE
+    starter = ComparisonStarter(database, plan=plan_after_outage, now=lambda: now, log=structlog.get_logger())
+    with capture_logs() as logs:
+        await starter.start(RUN.name, LINE)
+        await starter.start_missed()
+        assert await list_stored(database) == []
+        starter.set_schedule(RUN.name, LINE)  # a reload that changes nothing
+        now = DUE + 1800
+        await starter.start_missed()
+    [stored] = await list_stored(database)
+    assert (stored.id, logs) == (build_scheduled_id(RUN.id, DUE), [])
+    await starter.start_missed()
+    assert (len(await list_stored(database)), outages) == (1, [])
+
+
+async def test_comparison_that_was_due_during_an_outage_is_forgotten_with_its_line(database: Database) -> None:
+    await fill(database, [])
+
+    async def plan_in_outage(_run_name: str) -> PlannedComparison:
+        raise DatabaseUnavailable("the database does not answer")
+
+    starter = ComparisonStarter(database, plan=plan_in_outage, now=lambda: DUE, log=structlog.get_logger())
+    await starter.start(RUN.name, LINE)
+    starter.set_schedule(RUN.name, None)
+    starter._plan = plan
+    await starter.start_missed()
+    assert await list_stored(database) == []
 
 
 async def test_none_is_started_while_another_is_open(database: Database) -> None:

@@ -5,6 +5,9 @@
 # Each replica has the schedule. The id of a scheduled comparison is computed from the run and the time at which it
 # was due, so that the replicas request the same one: the first stores it, and for the others it exists already, also
 # if it has ended before a replica whose clock is late comes to it.
+#
+# A comparison that is due during a database outage is started after it, if that ends within CRON_GRACE_SECONDS. The
+# line is kept in memory.
 
 from __future__ import annotations
 
@@ -16,13 +19,14 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.control.comparisons import PlannedComparison, start_comparison
 from orchestrator.control.runs import get_current_run
-from orchestrator.core.errors import NothingToDo, OrchestratorError
+from orchestrator.core.errors import DatabaseUnavailable, NothingToDo, OrchestratorError
 from orchestrator.core.structs import replace
 from orchestrator.daemon.scheduler import find_last_due_time
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries.comparisons import comparison_records
 
 SCHEDULE_CAUSE: Final = "schedule"
+MISSED_START_RETRY_SECONDS: Final = 30.0
 
 PlanComparison = Callable[[str], Awaitable[PlannedComparison]]
 """Plans the comparison of the run with this name with the options of its table. Raises ConfigError."""
@@ -39,9 +43,13 @@ class ComparisonStarter:
         self._plan = plan
         self._now = now
         self._log = log
+        self._missed: dict[str, str] = {}  # cron lines by run whose comparison was due during a database outage
 
     async def start(self, run_name: str, expression: str) -> None:
-        """Request the comparison that was due last by the cron line. Logs why it cannot be started."""
+        """Request the comparison that was due last by the cron line. Logs why it cannot be started.
+
+        After a database outage `start_missed` requests it.
+        """
         now = self._now()
         due = find_last_due_time(expression, now)
         if due is None:
@@ -56,8 +64,21 @@ class ComparisonStarter:
             )
         except NothingToDo:  # another replica was faster
             return
+        except DatabaseUnavailable:  # logged once by the database
+            self._missed[run_name] = expression
         except OrchestratorError as error:
             self._log.warning("comparison.not_started", name=run_name, message=str(error))
+
+    async def start_missed(self) -> None:
+        """Request the comparisons that were due during a database outage. Called by the scheduler."""
+        for run_name, expression in list(self._missed.items()):
+            del self._missed[run_name]  # another outage adds it again
+            await self.start(run_name, expression)
+
+    def set_schedule(self, run_name: str, expression: str | None) -> None:
+        """Forget what was due by another line of the run than this one."""
+        if self._missed.get(run_name) != expression:
+            self._missed.pop(run_name, None)
 
     async def _is_stored(self, run_name: str, due: float) -> bool:
         """Return whether another replica has started the comparison; planning it would report that it runs."""

@@ -21,6 +21,10 @@ class RecordingStarter:
 
     def __init__(self) -> None:
         self.started: list[tuple[str, str]] = []
+        self.schedules: dict[str, str | None] = {}
+
+    def set_schedule(self, run_name: str, expression: str | None) -> None:
+        self.schedules[run_name] = expression
 
     async def start(self, run_name: str, expression: str) -> None:
         self.started.append((run_name, expression))
@@ -202,5 +206,7 @@ async def test_comparisons_of_a_removed_run_are_not_started() -> None:
     )
     stage = Stage(first, AppliedFile(runs=["other"], schedules={"other": None}, refusals={}))
     await stage.service.reload()
+    assert stage.starter.schedules == {"tone": "0 6 * * mon"}
     await stage.service.reload()
     assert not stage.crons
+    assert stage.starter.schedules == {"tone": None, "other": None}
