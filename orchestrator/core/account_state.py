@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Self, assert_never
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.structs import Struct, replace
 
@@ -36,6 +36,11 @@ class AccountVerified(Struct, frozen=True):
     organization: str | None
     project: str | None
     at: float
+
+    @classmethod
+    def from_identity(cls, account: Account, identity: AccountIdentity, at: float) -> Self:
+        """Build it from what the provider names; what it does not name is taken from the accounts file."""
+        return cls(identity.organization or account.organization, identity.project or account.project, at)
 
 
 class AccountHeld(Struct, frozen=True):

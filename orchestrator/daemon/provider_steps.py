@@ -131,15 +131,9 @@ class ProviderSteps:
         account = connection.account
         connection, identity = await self._identify(connection)
         now = self._clock.now()
-        organization = identity.organization or account.organization
-        project = identity.project or account.project
-        self._log.info(
-            "account.verified", account=account.name, organization=organization, key=connection.key_fingerprint
-        )
-        return replace(
-            poll_again(loaded.job, now),
-            account_update=AccountVerified(organization, project, now),
-        )
+        verified, key = AccountVerified.from_identity(account, identity, now), connection.key_fingerprint
+        self._log.info("account.verified", account=account.name, organization=verified.organization, key=key)
+        return replace(poll_again(loaded.job, now), account_update=verified)
 
     async def upload(
         self, loaded: jobs.LoadedJob, connection: ProviderConnection, files: list[DatasetFile], deadline: Deadline

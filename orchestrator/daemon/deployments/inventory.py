@@ -115,13 +115,11 @@ class DeploymentInventory:
         except (ProviderError, TimeoutError) as error:
             self._log_failed_list(account, error)
             return None
-        organization = identity.organization or account.organization
-        update = AccountVerified(organization, identity.project or account.project, self._clock.now())
-        if not await self._save_update(state, update):
+        verified = AccountVerified.from_identity(account, identity, self._clock.now())
+        if not await self._save_update(state, verified):
             return None
-        self._log.info(
-            "account.verified", account=account.name, organization=organization, key=connection.key_fingerprint
-        )
+        key = connection.key_fingerprint
+        self._log.info("account.verified", account=account.name, organization=verified.organization, key=key)
         return connection
 
     async def _save_update(self, state: AccountState, update: AccountUpdate) -> bool:

@@ -78,10 +78,8 @@ class DeploymentSteps:
         What was not found with the key before its verification is looked up again.
         """
         connection, identity = await self._limit(self._identify(connection))
-        account, now = connection.account, self._clock.now()
-        verified = AccountVerified(
-            identity.organization or account.organization, identity.project or account.project, now
-        )
+        now = self._clock.now()
+        verified = AccountVerified.from_identity(connection.account, identity, now)
         outcome = sleep_deployment_until(replace(deployment, missing_since=None), now)
         return replace(outcome, account_update=verified)
 
