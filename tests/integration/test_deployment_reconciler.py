@@ -27,7 +27,7 @@ from orchestrator.core.deployment.deployment_spec import DeploymentKind, Deploym
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.deployment.remote_deployment import RemoteDeploymentStatus
 from orchestrator.core.deployment.transitions import release_deployment, request_stop
-from orchestrator.core.errors import AuthenticationFailed, RateLimited
+from orchestrator.core.errors import AuthenticationFailed, RateLimited, RemoteNotFound
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
@@ -433,3 +433,33 @@ async def test_inventory_lists_each_verified_account_once_a_day(database: Databa
     cloud.clock.seconds += 24 * HOUR
     await replica.inventory.check_due_accounts()
     assert cloud.calls["list_own_deployments"] == 2
+
+
+async def test_deployment_that_a_gateway_hides_is_removed_soon_after_its_supposed_end(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await replica.inventory.check_due_accounts()
+    await work(replica, seconds=300)
+
+    def answer_404(operation: str, account: str) -> None:
+        raise RemoteNotFound(f"404 page not found for {operation}", account=account)
+
+    cloud.fail = answer_404
+    await work(replica, seconds=900)
+    assert (await read_one(database)).state is DeploymentState.GONE
+    for minute in range(60):
+        if minute == 15:  # the first list after the end fails as well
+            cloud.fail = lambda operation, account: None
+        cloud.clock.seconds += 60
+        await replica.inventory.check_due_accounts()
+        await work(replica)
+    assert (cloud.made, cloud.removals.total()) == ({}, 1)
+    lists = cloud.calls["list_own_deployments"]
+    ended = await read_one(database)
+    assert (ended.state, ended.stop_reason) == (DeploymentState.STOPPED, StopReason.FOUND_AFTER_END)
+    cloud.clock.seconds += HOUR
+    for _ in range(2):
+        await replica.inventory.check_due_accounts()
+    assert cloud.calls["list_own_deployments"] == lists

@@ -1,4 +1,4 @@
-"""Compares what the providers have with what the database has: soon after the start, then once a day."""
+"""Compares what the providers have with what the database has: after the start, once a day, and after each end."""
 
 # The provider is the truth about what is billed (core/deployment/inventory.py). The lists find what no other step
 # would: a deployment of a lost database, one that arrived after its end was confirmed, and leftovers.
@@ -7,6 +7,9 @@
 # verifies it where no job does: after a release or a change of the key, the jobs of an account may all have ended.
 # A new account is left to its job for UNVERIFIED_RETRY_SECONDS. A list that fails is tried again after RETRY_SECONDS.
 # Slow accounts delay only those of the same provider, see `_slots`.
+#
+# A deployment ends after two look-ups a minute apart that find nothing. A gateway can answer 404 to both, and what
+# runs would be billed on without an end. So the account is listed once more, CONFIRMATION_SECONDS after the end.
 
 from __future__ import annotations
 
@@ -46,6 +49,7 @@ from orchestrator.store.queries.deployments import deployment_records
 CAUSE = "inventory"  # stored with each event
 CHECK_SECONDS: Final = 24 * 3600.0  # between two lists of an account
 RETRY_SECONDS: Final = 600.0  # after a verification or a list that failed
+CONFIRMATION_SECONDS: Final = 600.0  # between the end of a deployment and a list of its account
 UNVERIFIED_RETRY_SECONDS: Final = 10.0
 MAX_CONCURRENT_LISTS: Final = 4  # of the accounts of one provider: these requests are not urgent
 
@@ -68,17 +72,23 @@ class DeploymentInventory:
         self._clock = clock
         self._log = log
         self._due_at: dict[str, float] = {}  # by account, on the boot clock; without an entry: due now
+        self._checked_at: dict[str, float] = {}  # by account, epoch seconds
         self._slots: dict[ProviderName, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(MAX_CONCURRENT_LISTS)
         )
 
     async def check_due_accounts(self) -> None:
-        """Compare the accounts that were not compared for a day. Called by the scheduler."""
+        """Compare the accounts that were not compared for a day or since an end. Called by the scheduler."""
         now = self._clock.boottime()
-        due = [name for name, each in self._connections.items() if self._due_at.get(name, now) <= now and _has(each)]
-        if not due:
+        known = [name for name, each in self._connections.items() if _has(each)]
+        if not known:
             return
         async with self._database.read() as connection:
+            ends = await deployment_records.get_latest_ends(connection, since=self._clock.now() - CHECK_SECONDS)
+            unconfirmed = {name for name, ended_at in ends.items() if self._is_unconfirmed(name, ended_at)}
+            due = [name for name in known if self._due_at.get(name, now) <= now or name in unconfirmed]
+            if not due:
+                return
             states = await accounts.get_many(connection, due)
         unheld = [name for name in due if name in states and not states[name].hold]
         ready = [name for name in unheld if states[name].verified_at or name in self._due_at]
@@ -86,10 +96,15 @@ class DeploymentInventory:
             self._due_at[name] = now + UNVERIFIED_RETRY_SECONDS
         await asyncio.gather(*(self._check(self._connections[name], states[name]) for name in ready))
 
+    def _is_unconfirmed(self, name: str, ended_at: float) -> bool:
+        """Return whether the account was not checked since the end of its latest deployment could be confirmed."""
+        due_at = ended_at + CONFIRMATION_SECONDS
+        return self._checked_at.get(name, 0.0) < due_at <= self._clock.now()
+
     async def _check(self, connection: ProviderConnection, state: AccountState) -> None:
         account = connection.account
         verified = connection if state.verified_at else await self._verify(connection, state)
-        started_at = self._clock.now()
+        self._checked_at[account.name] = started_at = self._clock.now()
         listed = await self._list(verified) if verified else None
         self._due_at[account.name] = self._clock.boottime() + (RETRY_SECONDS if listed is None else CHECK_SECONDS)
         if listed:

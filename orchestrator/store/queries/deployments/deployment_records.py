@@ -112,6 +112,15 @@ async def list_by_account(connection: StoreConnection, account: str) -> list[Dep
     return [deployment_from_row(row) for row in rows]
 
 
+async def get_latest_ends(connection: StoreConnection, since: float) -> dict[str, float]:
+    """Return when the latest deployment ended, by account; only what was created and has ended after `since`."""
+    query = select(deployments.c.account, func.max(deployments.c.ended_at).label("latest")).where(
+        deployments.c.ended_at > since, deployments.c.create_started_at.is_not(None)
+    )
+    rows = await connection.execute(query.group_by(deployments.c.account))
+    return {row.account: row.latest for row in rows}
+
+
 async def is_operation_in_progress(
     connection: StoreConnection, account: str, except_id: DeploymentId, now: float
 ) -> bool:
