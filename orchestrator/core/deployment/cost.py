@@ -17,7 +17,7 @@ from typing import Any, Final
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import SECONDS_PER_HOUR, DeploymentKind, DeploymentSpec
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.plans.budget import month_start
+from orchestrator.core.plans.budget import ROUNDING_USD, month_start
 from orchestrator.core.structs import Struct, replace
 
 BILLING_STEP_SECONDS: Final = 60.0
@@ -148,10 +148,10 @@ def find_price_hold(
         f"replicas: {spec.billed_replicas})"
     )
     smaller = "Lower `keep_hours` or `max_replicas`,"
-    if budget_left_usd is not None and estimate > budget_left_usd:
+    if budget_left_usd is not None and estimate > budget_left_usd + ROUNDING_USD:
         reason += f", and {max(budget_left_usd, 0.0):.2f} USD of the account's budget are left"
         return Hold(HoldKind.OVER_BUDGET, reason, f"{smaller} raise `budget_usd`, or withdraw it.")
-    if run_left_usd is not None and estimate > run_left_usd and not is_approved:
+    if run_left_usd is not None and estimate > run_left_usd + ROUNDING_USD and not is_approved:
         reason += f", and {max(run_left_usd, 0.0):.2f} USD of the run's limit are left"
         return Hold(HoldKind.RUN_TOO_EXPENSIVE, reason, f"{smaller} raise `max_total_usd`, or approve it.")
     return None

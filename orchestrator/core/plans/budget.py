@@ -60,14 +60,14 @@ def month_start(now: float) -> float:
     return datetime(date.year, date.month, 1, tzinfo=UTC).timestamp()
 
 
-_ROUNDING_USD: Final = 1e-6
+ROUNDING_USD: Final = 1e-6
 """Sums of the same prices in another order differ by less; without it a budget could fit the plan and not the job."""
 
 
 def find_budget_hold(account: Account, usd: float | None, committed: CommittedSpend) -> Hold | None:
     """Return the hold of a job whose price does not fit into the account's budget; None if it fits or is unknown."""
     spent = committed.amount_for(account.budget_period)
-    if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd + _ROUNDING_USD:
+    if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd + ROUNDING_USD:
         return None
     budget = _BUDGET_DESCRIPTIONS[account.budget_period].format(format_usd(account.budget_usd))
     return Hold(

@@ -122,6 +122,12 @@ def test_price_within_the_limits_or_approved_for_the_run_does_not_hold() -> None
     assert find_price_hold(DEPLOYMENT_SPEC, 0.0, budget_left_usd=0.0, run_left_usd=0.0) is None
 
 
+def test_price_that_uses_up_the_limits_exactly_does_not_hold_because_of_rounding() -> None:
+    left = 0.3 - (0.1 + 0.1)  # after two deployments of the same price
+    assert left < 2 * 0.05
+    assert find_price_hold(DEPLOYMENT_SPEC, 0.05, budget_left_usd=left, run_left_usd=left) is None
+
+
 def test_nothing_is_committed_or_spent_before_the_create() -> None:
     assert calculate_committed_usd(a_deployment(usd_per_hour=6.0)) == 0
     assert calculate_cost_so_far(a_deployment(usd_per_hour=6.0), NOW) == 0
