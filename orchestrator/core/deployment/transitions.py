@@ -108,14 +108,18 @@ def record_created(deployment: Deployment, remote: RemoteDeployment, *, now: flo
 
 
 def describe_remote(deployment: Deployment, remote: RemoteDeployment) -> dict[str, Any]:
-    """Return the fields that a remote deployment describes. What it does not report stays as it is."""
+    """Return the fields that a remote deployment describes. What it does not report stays as it is.
+
+    So does the source of a known price: that the provider reports no price is not where it comes from.
+    """
+    is_priced = remote.usd_per_hour is not None or deployment.usd_per_hour is None
     reported = {
         "remote_id": remote.id,
         "remote_status": remote.raw_status,
         "model_string": remote.model_string,
         "base_url": remote.base_url,
         "usd_per_hour": remote.usd_per_hour,
-        "price_source": remote.price_source,
+        "price_source": remote.price_source if is_priced else None,
     }
     return {name: getattr(deployment, name) if value is None else value for name, value in reported.items()}
 

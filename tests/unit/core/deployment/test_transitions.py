@@ -248,6 +248,13 @@ def test_what_the_provider_does_not_report_stays_as_it_is() -> None:
     }
 
 
+def test_source_of_a_price_stays_where_the_provider_reports_none() -> None:
+    remote = a_remote_deployment(price_source="not reported by the API")
+    stated = a_deployment(DeploymentState.READY, usd_per_hour=1.7, price_source="stated by the operator")
+    assert describe_remote(stated, remote)["price_source"] == "stated by the operator"
+    assert describe_remote(replace(stated, usd_per_hour=None), remote)["price_source"] == "not reported by the API"
+
+
 FAILING = a_deployment(DeploymentState.STARTING, attempts=3, missing_since=NOW - 9, failure=FAILURE)
 
 
