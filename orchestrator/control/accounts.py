@@ -197,7 +197,8 @@ async def _hold_renamed_accounts(
     """Return the states, with a hold for each new account with the key of an unlisted one that has paid jobs.
 
     The name is part of a job's identity, so the same work would be done and paid in the same account again. A running
-    service applies an edit at once: nobody would see the plan before.
+    service applies an edit at once: nobody would see the plan before. An account that has its first key counts as
+    new.
     """
     listed = {state.name for state in states}
     unlisted = {
@@ -205,7 +206,8 @@ async def _hold_renamed_accounts(
         for state in before.values()
         if state.name not in listed and state.key_fingerprint
     }
-    new = [state for state in states if state.name not in before and state.hold is None]
+    keyed = {name for name, state in before.items() if state.key_fingerprint}
+    new = [state for state in states if state.name not in keyed and state.hold is None]
     earlier = {state.name: unlisted.get((state.provider, state.key_fingerprint)) for state in new}
     names = [name for name in earlier.values() if name is not None]
     jobs = await job_queries.list_by_accounts(tx.connection, names) if names else []

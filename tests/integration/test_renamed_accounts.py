@@ -8,7 +8,7 @@ from store_values import NOW, a_job, fill
 from orchestrator import control
 from orchestrator.control import ListedAccount
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.hold import HoldKind
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, events
@@ -71,3 +71,17 @@ async def test_account_with_the_key_of_a_listed_account_and_one_with_another_key
     await sync(database, listed("acme"), listed("twin"))
     await sync(database, listed("other", "fedcba98"))
     assert [await find_hold(database, name) for name in ("twin", "other")] == [None, None]
+
+
+async def test_account_whose_key_appears_later_is_held_as_one_with_a_key(database: Database) -> None:
+    await sync(database, listed("acme"))
+    await fill(database, [a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:model")])
+    account = listed("acme-europe").account
+    await sync(database, ListedAccount(account, "", Hold(HoldKind.KEY_MISSING, "no such file", "Create it.")))
+    assert await find_hold(database, "acme-europe") == HoldKind.KEY_MISSING
+    await sync(database, listed("acme-europe"))
+    assert await find_hold(database, "acme-europe") == HoldKind.RENAMED
+    await control.release_accounts(database, ["acme-europe"], by="me", now=NOW)
+    await sync(database, ListedAccount(account, "", Hold(HoldKind.KEY_MISSING, "no such file", "Create it.")))
+    await sync(database, listed("acme-europe"))
+    assert await find_hold(database, "acme-europe") is None
