@@ -198,17 +198,17 @@ async def _hold_renamed_accounts(
 
     The name is part of a job's identity, so the same work would be done and paid in the same account again. A running
     service applies an edit at once: nobody would see the plan before. An account that has its first key counts as
-    new.
+    new. The same key at another place, as in another region or at another server, is another account.
     """
     listed = {state.name for state in states}
     unlisted = {
-        (state.provider, state.key_fingerprint): state.name
+        state.definition: state.name
         for state in before.values()
         if state.name not in listed and state.key_fingerprint
     }
     keyed = {name for name, state in before.items() if state.key_fingerprint}
     new = [state for state in states if state.name not in keyed and state.hold is None]
-    earlier = {state.name: unlisted.get((state.provider, state.key_fingerprint)) for state in new}
+    earlier = {state.name: unlisted.get(state.definition) for state in new}
     names = [name for name in earlier.values() if name is not None]
     jobs = await job_queries.list_by_accounts(tx.connection, names) if names else []
     paid = Counter(job.account for job in jobs if job.state in AT_PROVIDER_STATES or job.fine_tuned_model)

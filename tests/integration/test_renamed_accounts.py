@@ -85,3 +85,16 @@ async def test_account_whose_key_appears_later_is_held_as_one_with_a_key(databas
     await sync(database, ListedAccount(account, "", Hold(HoldKind.KEY_MISSING, "no such file", "Create it.")))
     await sync(database, listed("acme-europe"))
     assert await find_hold(database, "acme-europe") is None
+
+
+async def test_account_with_the_same_key_at_another_place_is_another_account(database: Database) -> None:
+    def server(name: str, url: str) -> ListedAccount:
+        account = Account(name=name, provider=ProviderName.OPENAI_COMPATIBLE, api_key="env:KEY", base_url=url)
+        return ListedAccount(account, "0123abcd")
+
+    await sync(database, server("old-server", "http://one.test/v1"))
+    succeeded = a_job("old-server", state=JobState.SUCCEEDED, fine_tuned_model="ft:model")
+    await fill(database, [succeeded])
+    await sync(database, server("new-server", "http://two.test/v1"), server("renamed", "http://one.test/v1"))
+    assert await find_hold(database, "new-server") is None
+    assert await find_hold(database, "renamed") == HoldKind.RENAMED
