@@ -170,11 +170,6 @@ NOT_SELECTED_HOLD = Hold(
     "the run no longer selects this account",
     "Select the account in `accounts` of the run again to continue the job.",
 )
-SUPERSEDED_DEPLOYMENT_HOLD = Hold(
-    HoldKind.SUPERSEDED,
-    "a newer run replaced the run of its model, so no `max_total_usd` limits what it costs",
-    "Approve the deployment or withdraw it. It continues if the accounts file describes the run again.",
-)
 SUPERSEDED_HOLD = Hold(
     HoldKind.SUPERSEDED,
     "a newer run with another dataset or training spec replaced this run before the job was submitted",

@@ -165,6 +165,20 @@ async def test_deployment_that_its_run_limits_is_not_created_when_another_run_re
     assert ((await read_one(database)).state, cloud.creates.total()) == (DeploymentState.READY, 1)
 
 
+@pytest.mark.parametrize(("priced", "shown"), [(True, "8.00 USD"), (False, "2 hours at an unknown price")])
+async def test_hold_of_a_replaced_run_names_the_price_that_an_approval_accepts(
+    database: Database, cloud: DeploymentCloud, *, priced: bool, shown: str
+) -> None:
+    if not priced:
+        cloud.options = None
+    await request(database, trained_job("acme"))
+    await database.write(lambda tx: runs.save(tx, replace(RUN, current=False)))
+    await work(DeploymentReplica(database, cloud, ["acme"], runs=limited_to(5.0)), seconds=60)
+    held = await read_one(database)
+    assert held.hold is not None
+    assert (held.hold.kind, held.hold.reason.rpartition(": ")[2]) == (HoldKind.SUPERSEDED, shown)
+
+
 async def test_deployment_waits_until_the_limit_of_its_run_is_known(
     database: Database, cloud: DeploymentCloud
 ) -> None:

@@ -155,3 +155,14 @@ def find_price_hold(
         reason += f", and {max(run_left_usd, 0.0):.2f} USD of the run's limit are left"
         return Hold(HoldKind.RUN_TOO_EXPENSIVE, reason, f"{smaller} raise `max_total_usd`, or approve it.")
     return None
+
+
+def build_superseded_hold(spec: DeploymentSpec, usd_per_hour: float | None) -> Hold:
+    """Build the hold of a deployment whose run was replaced while it waited. An approval accepts its price."""
+    estimate = estimate_deployment_usd(spec, usd_per_hour)
+    price = f"{spec.keep_hours:g} hours at an unknown price" if estimate is None else f"{estimate:.2f} USD"
+    return Hold(
+        HoldKind.SUPERSEDED,
+        f"a newer run replaced the run of its model, so no `max_total_usd` limits what it costs: {price}",
+        "Approve the deployment or withdraw it. It continues if the accounts file describes the run again.",
+    )

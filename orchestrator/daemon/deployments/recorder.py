@@ -15,7 +15,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.account import Account
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.clock import Clock
-from orchestrator.core.deployment.cost import find_price_hold
+from orchestrator.core.deployment.cost import build_superseded_hold, find_price_hold
 from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.deployment.lifecycle import DeploymentState
@@ -25,7 +25,7 @@ from orchestrator.core.deployment.transitions import (
     sleep_deployment_until,
     start_create,
 )
-from orchestrator.core.hold import SUPERSEDED_DEPLOYMENT_HOLD, Hold, HoldKind
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.budget import month_start
@@ -132,7 +132,7 @@ class DeploymentRecorder:
     ) -> Hold | None:
         approved = deployment.approved_at is not None
         if run and not run.current and not approved:
-            return SUPERSEDED_DEPLOYMENT_HOLD
+            return build_superseded_hold(deployment.spec, deployment.usd_per_hour)
         budget_left = None
         if account.budget_usd is not None:
             if not approved and (hold := await _find_unpriced_hold(connection, account)):
