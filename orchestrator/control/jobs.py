@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from orchestrator.control.accounts import get_account_states
 from orchestrator.control.runs import NOTHING_SHOWN, Confirmation, ShownPrice, get_current_run
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
@@ -18,6 +19,7 @@ from orchestrator.core.plans.retirement import find_retry_hold
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import accounts as account_queries
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import outcomes
 from orchestrator.store.queries import runs as run_queries
@@ -54,7 +56,7 @@ async def cancel(
     is no longer the one that was confirmed.
     """
 
-    def request(job: Job) -> Outcome | None:
+    def request(job: Job, _: AccountState) -> Outcome | None:
         return None if job.state in TERMINAL_STATES else request_cancel(job, now=now)
 
     run_only = Confirmation(run_id=confirmed.run_id)
@@ -75,13 +77,19 @@ async def retry(
     """Start these accounts' failed jobs again, as new remote jobs; every account's when `names` is None.
 
     The run is held if the earlier rounds and the new ones cost more than `max_total_usd`. Returns the jobs that were
-    started again. Raises ConfigError when the run, or the price of these jobs, is no longer the one that was
-    confirmed.
+    started again. A job of a removed account would not be submitted, and no longer be listed: it stays as it is.
+    Raises ConfigError when such an account is named, and when the run, or the price of these jobs, is no longer the
+    one that was confirmed.
     """
 
-    def restart(job: Job) -> Outcome | None:
+    def restart(job: Job, account: AccountState) -> Outcome | None:
         if job.state is not JobState.FAILED:
             return None
+        if account.removed_at is not None:
+            if names is None:
+                return None
+            hint = "Add the account to the accounts file again, with the same name, then retry its job."
+            raise ConfigError(f"account {account.name} is no longer in the accounts file", hint=hint)
         # A new round means a new tag, and only an ended remote job may be left behind for it: one that may still be
         # running is found again by its old tag, and a second one would be paid for.
         changes = {
@@ -135,7 +143,7 @@ async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, 
 async def _apply_to_jobs(
     tx: Transaction,
     names: Collection[str] | None,
-    transition: Callable[[Job], Outcome | None],
+    transition: Callable[[Job, AccountState], Outcome | None],
     *,
     by: str,
     now: float,
@@ -146,9 +154,11 @@ async def _apply_to_jobs(
     await get_account_states(tx.connection, names or ())  # an unknown name is an error, and nothing is changed
     run = await get_current_run(tx.connection, run_name)
     confirmed.require_run(run)
+    accounts = await account_queries.list_all(tx.connection)
     changed = []
     for job in await job_queries.list_by_run(tx.connection, run.id):
-        outcome = transition(job) if names is None or job.account in names else None
+        selected = names is None or job.account in names
+        outcome = transition(job, accounts[job.account]) if selected else None
         if outcome and (outcome.job == job or await outcomes.record(tx, outcome, at=now, cause=by)):
             changed.append((job, outcome.job))
     confirmed.require_price(ShownPrice.from_jobs(after for _, after in changed))  # raised here, it undoes the changes

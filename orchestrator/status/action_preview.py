@@ -68,5 +68,7 @@ async def _list_affected(
         candidate
         for run in selected
         for candidate in await job_search.list_candidates(connection, run, job_filter, now)
-        if is_applicable(action, candidate.state, held=candidate.held, error_kind=candidate.kind)
+        if is_applicable(
+            action, candidate.state, held=candidate.held, error_kind=candidate.kind, removed=candidate.removed
+        )
     ]

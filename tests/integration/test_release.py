@@ -5,11 +5,13 @@ from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of
 
 from orchestrator import control, status
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import Failure
+from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.jobs.remote_state import REMOTE_MISSING_KIND
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.store.db.database import Database
@@ -84,3 +86,19 @@ async def test_new_plan_leaves_an_ended_job(database: Database) -> None:
     plan = Plan(run_id=RUN.id, name=RUN.name, dataset=DATASET, specs=RUN.specs, lines=(line,))
     await control.apply_plan(database, plan, start=True, now=NOW + 1, cause="me")
     assert await read_job(database, "acme") == ended
+
+
+async def test_failed_job_of_a_removed_account_is_not_retried(database: Database) -> None:
+    """It would not be submitted, and without its remote job no list would show it any more."""
+    failed = a_job("gone", state=JobState.FAILED, remote_job_id="ftjob-1", submitted_at=NOW, wake_at=None)
+    await fill(database, [failed, a_job("there", state=JobState.FAILED, wake_at=None)])
+    await save_standing(database, a_standing("gone", removed_at=NOW))
+    preview = await status.preview_action(database, OperatorAction.RETRY, JobFilter(), NOW)
+    assert preview.accounts == ("there",)
+    with pytest.raises(ConfigError, match="account gone is no longer in the accounts file"):
+        await control.retry(database, ["gone", "there"], by="me", now=NOW)
+    assert [job.account for job in await control.retry(database, None, by="me", now=NOW)] == ["there"]
+    assert await read_job(database, "gone") == failed
+    listing = await status.list_jobs(database, JobFilter(), NOW, limit=9)
+    assert listing is not None
+    assert [(job.account, job.state) for job in listing.jobs] == [("gone", "failed"), ("there", "planned")]

@@ -197,13 +197,18 @@ DEFAULT_HOLD_REASON: Final = "held by the operator"
 _UNRELEASABLE_KINDS: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR}  # each of these needs something else
 
 
-def is_applicable(action: OperatorAction, state: str, *, held: bool, error_kind: str | None) -> bool:
-    """Return whether the action changes a job in this state; `error_kind` is the kind of its displayed error."""
+def is_applicable(
+    action: OperatorAction, state: str, *, held: bool, error_kind: str | None, removed: bool = False
+) -> bool:
+    """Return whether the action changes a job in this state; `error_kind` is the kind of its displayed error.
+
+    `removed`: its account is no longer in the accounts file.
+    """
     match action:
         case OperatorAction.CANCEL:
             return state not in {*TERMINAL_STATES, JobState.CANCELLING}
         case OperatorAction.RETRY:
-            return state == JobState.FAILED
+            return state == JobState.FAILED and not removed
         case OperatorAction.RELEASE:
             return held and error_kind not in _UNRELEASABLE_KINDS
         case OperatorAction.HOLD:

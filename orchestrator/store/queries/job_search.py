@@ -138,6 +138,8 @@ class ActionCandidate(Struct, frozen=True, kw_only=True):
     """Kind of the account's hold, which comes first here; else kind of the displayed error."""
     sent: bool
     """Whether the job was submitted."""
+    removed: bool
+    """Whether the account is no longer in the accounts file."""
     usd: float | None
     """Estimated price; None when unknown."""
 
@@ -155,11 +157,13 @@ async def list_candidates(
         or_(jobs_query.held, account_held).label("held"),
         case((account_held, account_kind), else_=jobs_query.error_part("kind")).label("kind"),
         jobs.c.submitted_at.is_not(None).label("sent"),
+        accounts.c.removed_at.is_not(None).label("removed"),
         jobs.c.estimated_usd.label("usd"),
     )
     query = jobs_query.select_jobs(job_filter, *columns, with_accounts=True)
     rows = await connection.execute(query.order_by(jobs.c.account))
-    return [ActionCandidate(**{**row._mapping, "held": bool(row.held), "sent": bool(row.sent)}) for row in rows]
+    flags = ("held", "sent", "removed")  # SQLite returns integers
+    return [ActionCandidate(**{**row._mapping, **{flag: bool(row._mapping[flag]) for flag in flags}}) for row in rows]
 
 
 async def get_state_counts(

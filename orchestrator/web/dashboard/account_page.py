@@ -133,7 +133,9 @@ def build_account_page(
         cost=tuple(_cost(newest, find_price).items()) if newest else (),
         hyperparameters=_build_hyperparameters(newest) if newest else (),
         checkpoints=_build_checkpoints(newest) if newest else (),
-        actions=_available_actions(newest, account.hold) if newest and newest.current else (),
+        actions=_available_actions(newest, account.hold, removed=account.removed_at is not None)
+        if newest and newest.current
+        else (),
         needs_remote_job=newest is not None and newest.job.held and newest.job.state == JobState.SUBMITTING,
         history=tuple(_build_history_row(entry) for entry in account.events),
         other_current_jobs=tuple(each for each in account.jobs[1:] if each.current),
@@ -248,14 +250,18 @@ def _format_loss(loss: float | None) -> str:
     return "–" if loss is None else f"{loss:.4f}"
 
 
-def _available_actions(newest: RunJob, account_hold: Failure | None) -> tuple[OperatorAction, ...]:
+def _available_actions(
+    newest: RunJob, account_hold: Failure | None, *, removed: bool = False
+) -> tuple[OperatorAction, ...]:
     """Return the actions for the newest job. An ended job is not held, but its account may be."""
     job = newest.job
     hold = (job.error if job.held else None) or account_hold
     kind = hold.kind if hold else None
     held_by_operator = kind == HoldKind.BY_OPERATOR
     applicable = [
-        each for each in ACCOUNT_ACTIONS if is_applicable(each, job.state, held=hold is not None, error_kind=kind)
+        each
+        for each in ACCOUNT_ACTIONS
+        if is_applicable(each, job.state, held=hold is not None, error_kind=kind, removed=removed)
     ]
     actions = [each for each in applicable if not (each is OperatorAction.HOLD and held_by_operator)]
     return (*actions, *_list_acceptance_actions(newest))
