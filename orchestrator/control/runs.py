@@ -105,9 +105,10 @@ async def approve(
         run = await _get_confirmed_run(tx.connection, run_name, confirmed)
         if run.hold is None:
             raise _nothing_to_approve_error(run)
+        # The run keeps its latest approval only. The history keeps the reason of each hold, which names the price.
+        tx.add_events(EventData(at=now, cause=by, note="approved", run_id=run.id, message=run.hold.reason))
         run = replace(run, hold=None, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
         await run_queries.save(tx, run)
-        tx.add_events(EventData(at=now, cause=by, note="approved", run_id=run.id))
         await job_queries.wake_unsubmitted(tx, run.id, now)
         return run
 

@@ -50,7 +50,7 @@ async def test_every_action_is_recorded_with_the_token_name(database: Database, 
         ("released", None),
         ("retried", None),
         ("cancel asked", None),
-        ("approved", None),
+        ("approved", "too dear"),
         ("moderation waived", "seen elsewhere"),
     ]
     assert (await read_job(database, "globex")).state is JobState.PLANNED

@@ -15,7 +15,7 @@ from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import runs
+from orchestrator.store.queries import events, runs
 
 MISSING = Moderation(state=ModerationStatus.MISSING, by="service", at=NOW)
 
@@ -58,6 +58,21 @@ async def test_approval_covers_no_higher_price(listed: Database) -> None:
     await control.approve(listed, by="me", now=NOW + 1)
     dearer = a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.01)
     assert (await control.apply_plan(listed, dearer, start=True, now=NOW + 2, cause="service")).hold == dearer.hold
+
+
+async def test_history_names_what_each_approval_was_about(listed: Database) -> None:
+    """The run keeps the latest approval only."""
+    for number, reason in enumerate(["estimated at $5.00", "estimated at $9.00"]):
+        plan = a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0 + 4 * number)
+        held = replace(plan, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, reason, "a hint"))
+        await control.apply_plan(listed, held, start=True, now=NOW + number, cause="service")
+        await control.approve(listed, by=f"operator:{number}", now=NOW + number)
+    async with listed.read() as connection:
+        entries = await events.list_after(connection, 0, limit=99, run=RUN.id)
+    assert [(entry.cause, entry.message) for entry in entries if entry.note == "approved"] == [
+        ("operator:0", "estimated at $5.00"),
+        ("operator:1", "estimated at $9.00"),
+    ]
 
 
 async def test_waiver_during_planning_is_kept(listed: Database) -> None:
