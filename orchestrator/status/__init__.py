@@ -44,6 +44,7 @@ from orchestrator.status.events import (
     get_latest_event_id,
     list_events_after,
     list_latest_events,
+    list_run_ids,
 )
 from orchestrator.status.losses import LastLoss, LossOverview, find_loss_overview, get_loss_curves, list_job_losses
 from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
@@ -153,6 +154,7 @@ __all__ = [
     "list_jobs",
     "list_latest_events",
     "list_probe_summaries",
+    "list_run_ids",
     "list_runs",
     "list_tokens",
     "preview_action",

@@ -16,9 +16,11 @@ from orchestrator import control, status
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs, tokens
@@ -176,6 +178,33 @@ async def test_event_stream_is_live_and_resumes_after_the_last_id(database: Data
             assert (await next_event(lines))["note"] == "released"
             served.stopping.set()
             assert "event: account" not in [line async for line in lines], "it ends, and nothing was told twice"
+    await server.stop()
+
+
+async def test_events_of_a_run_are_selected_by_its_id_and_its_name(database: Database, served: ServedApp) -> None:
+    async def start(run: Run) -> None:
+        await fill(database, [a_job("acme")], run=replace(run, started_at=None))
+        await control.start(database, by="me", now=NOW)
+
+    later = replace(RUN, id=RunId("run-2"))
+    await start(RUN)
+    async with served.client(READER) as client:
+        for name, ids in ((RUN.id, [RUN.id]), (RUN.name, [RUN.id]), ("another", [])):
+            page = (await client.get("/api/v1/events", params={"run": name})).json()
+            assert [event["run"] for event in page["events"]] == ids
+    server = WebServer(served.app, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{await server.start()}/api/v1/events"
+    headers = {"Authorization": f"Bearer {READER}", "Accept": "text/event-stream"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=scale_seconds(60)) as client,
+        client.stream("GET", url, params={"after": 0, "run": RUN.name}) as stream,
+    ):
+        lines = stream.aiter_lines()
+        assert (await next_event(lines))["run"] == RUN.id
+        await start(replace(RUN, id=RunId("run-3"), name="another"))
+        await start(later)
+        assert (await next_event(lines))["run"] == later.id, "a later version of the run, and no other run"
+        served.stopping.set()
     await server.stop()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from sys import intern
+from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import Select, delete, func, or_, select
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
@@ -85,11 +86,25 @@ async def list_by_account(connection: StoreConnection, account: str, limit: int 
 async def list_after(
     connection: StoreConnection, after_id: int, *, limit: int, account: str = "", run: str = "", job: str = ""
 ) -> list[StoredEvent]:
-    """Return events with larger ids, of everything or of one account, run or job, the oldest first."""
-    filters = ((events.c.account, account), (events.c.run_id, run), (events.c.job_id, job))
+    """Return events with larger ids, of everything or of one account, run or job, the oldest first.
+
+    `run` is the name or id of runs.
+    """
+    filters = ((events.c.account, account), (events.c.job_id, job))
     conditions = [column == value for column, value in filters if value]
+    if run:
+        conditions.append(events.c.run_id.in_(_select_run_ids(run)))
     query = select(events).where(events.c.id > after_id, *conditions).order_by(events.c.id).limit(limit)
     return [StoredEvent(**row._mapping) for row in await connection.execute(query)]
+
+
+async def list_run_ids(connection: StoreConnection, run: str) -> frozenset[str]:
+    """Return the ids of the runs with this name or id."""
+    return frozenset((await connection.execute(_select_run_ids(run))).scalars())
+
+
+def _select_run_ids(run: str) -> Select[Any]:
+    return select(runs.c.id).where(or_(runs.c.id == run, runs.c.name == run))
 
 
 async def list_latest(

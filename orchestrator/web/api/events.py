@@ -60,7 +60,7 @@ class EventRoutes:
         ] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of events per page.")] = 100,
         account: Annotated[ShortText, Query(description="Only events of this account.")] = "",
-        run: Annotated[ShortText, Query(description="Only events of this run.")] = "",
+        run: Annotated[ShortText, Query(description="Only events of the run with this id, or this name.")] = "",
         job: Annotated[ShortText, Query(description="Only events of this job.")] = "",
         last_event_id: Annotated[
             str, Header(description="Last event id received (SSE reconnect); takes precedence over `after`.")
@@ -73,22 +73,24 @@ class EventRoutes:
         """
         if _EVENT_STREAM_MEDIA_TYPE in request.headers.get("Accept", ""):
             resume_after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 10 else after
-            return self._build_stream_response(request, resume_after, {"account": account, "run": run, "job": job})
+            event_filter = _EventFilter(self._backend, account=account, run=run, job=job)
+            return self._build_stream_response(request, resume_after, event_filter)
         rows = await self._backend.call_with_database(
             status.list_events_after, after or 0, limit=limit + 1, account=account, run=run, job=job
         )
         events = [build_event(row) for row in rows[:limit]]
         return EventPageSchema(events=events, next=events[-1].id if len(rows) > limit else None)
 
-    def _build_stream_response(self, request: Request, after: int | None, filters: dict[str, str]) -> Response:
+    def _build_stream_response(self, request: Request, after: int | None, event_filter: _EventFilter) -> Response:
         if is_cross_site(request):
             return problem_response(
                 403, "Cross-site request rejected.", "Open the stream from a page of the same origin."
             )
-        lines = self._stream_text(request, after, {name: value for name, value in filters.items() if value})
-        return _EventStreamResponse(self._broadcaster, lines)
+        return _EventStreamResponse(self._broadcaster, self._stream_text(request, after, event_filter))
 
-    async def _stream_text(self, request: Request, after: int | None, filters: dict[str, str]) -> AsyncIterator[str]:
+    async def _stream_text(
+        self, request: Request, after: int | None, event_filter: _EventFilter
+    ) -> AsyncIterator[str]:
         now = asyncio.get_running_loop().time
         # No blank line follows: it would make this line an event without data, which strict clients reject.
         yield f"retry: {RECONNECT_MILLISECONDS}\n"
@@ -100,7 +102,34 @@ class EventRoutes:
                         if await self._authenticator.authenticate(request, await self._tokens.get()) is None:
                             return  # the session has expired or the token was revoked: a stream must not outlive it
                         checked_at = now()
-                    yield _format_server_sent_events(entries, filters) or ": keep-alive\n"
+                    selected = await event_filter.select(entries)
+                    yield "".join(map(_format_event, selected)) or ": keep-alive\n"
+
+
+class _EventFilter:
+    """Selects the events of one account, run or job for one stream. Empty: all of them."""
+
+    def __init__(self, backend: WebBackend, *, account: str, run: str, job: str) -> None:
+        self._backend = backend
+        self._account, self._run, self._job = account, run, job
+        self._run_ids: frozenset[str] = frozenset()
+        """The runs with this name or id."""
+        self._known_run_ids: set[str] = set()
+        """The runs of all events so far."""
+
+    async def select(self, entries: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the selected events."""
+        new = {entry.run_id for entry in entries if entry.run_id} - self._known_run_ids
+        if self._run and new:  # a run with this name may have begun since
+            self._run_ids = await self._backend.call_with_database(status.list_run_ids, self._run)
+            self._known_run_ids |= new
+        return [
+            entry
+            for entry in entries
+            if (not self._account or entry.account == self._account)
+            and (not self._run or entry.run_id in self._run_ids)
+            and (not self._job or entry.job_id == self._job)
+        ]
 
 
 class _SharedTokenList:
@@ -186,17 +215,6 @@ def _event_kind(entry: StoredEvent) -> EventKind:
     if entry.account:
         return "account"
     return "run" if entry.run_id else "service"
-
-
-def _format_server_sent_events(entries: Sequence[StoredEvent], filters: dict[str, str]) -> str:
-    return "".join(
-        _format_event(entry)
-        for entry in entries
-        if all(getattr(entry, _FILTERED_FIELDS[name]) == value for name, value in filters.items())
-    )
-
-
-_FILTERED_FIELDS: Final = {"account": "account", "run": "run_id", "job": "job_id"}
 
 
 @lru_cache(maxsize=MAX_RECENT_EVENTS)  # fifty viewers receive the same event at about the same time
