@@ -10,7 +10,7 @@ from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.control.comparisons import LeftOutModel, PlannedComparison, create_running_error, start_comparison
 from orchestrator.control.deployment_plan import DeploymentPlan, DeploymentSelection, plan_deployments
 from orchestrator.control.runs import get_current_run
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonSettings, ComparisonState, ModelToAsk
 from orchestrator.core.comparison.model_reply import ModelReply, find_price_obstacle
 from orchestrator.core.comparison.probe import Probe
@@ -20,6 +20,7 @@ from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_spec import DeploymentSpec
 from orchestrator.core.deployment.lifecycle import DeploymentState
 from orchestrator.core.errors import ConfigError, NothingToDo, ProviderError
+from orchestrator.core.hold import Hold
 from orchestrator.core.inference import ChatQuestion, ModelAddress
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.run import Run
@@ -40,6 +41,7 @@ from orchestrator.daemon.comparisons.probe_source import load_probes
 from orchestrator.inputs.prices import load_prices
 from orchestrator.providers.base import ChatProvider
 from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import accounts as account_queries
 from orchestrator.store.queries import jobs, replicas, runs
 from orchestrator.store.queries.comparisons import acceptances, comparison_records
 from orchestrator.store.queries.deployments import deployment_records
@@ -209,7 +211,11 @@ class ComparisonDesk:
         await self._load_file()
         async with app.database.read() as connection:
             run = await get_current_run(connection, run_name)
-        models = [each for each in await self._list_models(run) if accounts is None or each.account in accounts]
+        usable, holds = await self._load_accounts()
+        callable_models = await self._list_models(run, usable)
+        models = [each for each in callable_models if accounts is None or each.account in accounts]
+        if held := sorted(holds.keys() & set(accounts or ())):
+            raise ConfigError(f"account {held[0]} is on hold: {holds[held[0]].reason}", hint=holds[held[0]].hint)
         if missing := sorted(set(accounts or ()) - {model.account for model in models}):
             raise await self._create_missing_models_error(run, missing)
         if not models:
@@ -259,14 +265,18 @@ class ComparisonDesk:
                 return ModelReply(model=model, error=str(error))
             return ModelReply(model=model, reply=reply, seconds=app.clock.boottime() - started)
 
-    async def _list_models(self, run: Run) -> list[ModelToAsk]:
+    async def _list_models(self, run: Run, accounts: Mapping[str, Account]) -> list[ModelToAsk]:
         run_jobs, ready, find_price = await self._load_facts(run)
-        return list_callable_models(
-            run_jobs,
-            accounts=self._app.connections.get_listed_accounts(),
-            deployments=ready,
-            find_price=find_price,
-        )
+        return list_callable_models(run_jobs, accounts=accounts, deployments=ready, find_price=find_price)
+
+    async def _load_accounts(self) -> tuple[dict[str, Account], dict[str, Hold]]:
+        """Return the listed accounts that are not on hold, and the holds of the others: nothing is sent for these."""
+        now = self._app.clock.now()
+        async with self._app.database.read() as connection:
+            states = await account_queries.list_all(connection)
+        holds = {name: state.hold for name, state in states.items() if state.hold and state.hold.is_active(now)}
+        listed = self._app.connections.get_listed_accounts()
+        return {name: account for name, account in listed.items() if name not in holds}, holds
 
     async def _find_left_out(
         self, run: Run, comparison: Comparison, deployments: DeploymentPlan | None
@@ -274,7 +284,8 @@ class ComparisonDesk:
         async with self._app.database.read() as connection:
             run_jobs = await jobs.list_by_run(connection, run.id)
         obstacles = {line.job.account: line.obstacle for line in deployments.lines} if deployments else {}
-        left_out = find_left_out(run_jobs, comparison.models, self._app.connections.get_listed_accounts())
+        usable, holds = await self._load_accounts()
+        left_out = find_left_out(run_jobs, comparison.models, usable, holds)
         return tuple(replace(each, reason=obstacles.get(each.account) or each.reason) for each in left_out)
 
     async def _load_facts(self, run: Run) -> tuple[list[Job], dict[str, Deployment], FindPrice]:
@@ -293,7 +304,7 @@ class ComparisonDesk:
         self, run: Run, probes: tuple[Probe, ...], settings: ComparisonSettings, cause: str
     ) -> tuple[Comparison, DeploymentPlan | None]:
         run_jobs, ready, find_price = await self._load_facts(run)
-        accounts = self._app.connections.get_listed_accounts()
+        accounts, _ = await self._load_accounts()
         deployments, deploying = None, []
         if settings.deploy:
             callable_models = list_callable_models(

@@ -7,12 +7,16 @@ from typing import Any, cast
 
 import pytest
 from deployment_actions import TABLES, a_finished_job, fill_finished, find_no_price, find_price
-from store_values import NOW, RUN, a_job, fill
+from store_values import NOW, RUN, a_job, a_standing, fill, save_standing
 
 from orchestrator.app.comparisons import ComparisonDesk
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.comparison.answer import AnswerOutcome
+from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.inference import ChatQuestion
+from orchestrator.core.hold import Hold
+from orchestrator.core.inference import ChatQuestion, ChatReply
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.structs import replace
 from orchestrator.store.db.database import Database
@@ -62,6 +66,7 @@ async def test_question_to_an_account_without_a_model_says_why(database: Databas
     await fill(database, [a_job("acme"), replace(a_job("blue", state=JobState.SUCCEEDED), fine_tuned_model="ft:m")])
     app = SimpleNamespace(
         database=database,
+        clock=SimpleNamespace(now=lambda: NOW),
         settings=SimpleNamespace(prices_file=None),
         connections=SimpleNamespace(get_listed_accounts=lambda: dict.fromkeys(("acme", "blue", "cyan"))),
     )
@@ -80,3 +85,45 @@ async def test_question_to_an_account_without_a_model_says_why(database: Databas
         f"run {RUN.name} has no model that can be called in acme: it has no model: its job is planned; "
         "blue: its model must be deployed before it can be called; cyan: the run has no job in this account"
     )
+
+
+class AnsweringProvider:
+    """Counts the questions that it answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def ask(self, *_: object) -> ChatReply:
+        self.asked += 1
+        return ChatReply(text="yes", outcome=AnswerOutcome.ANSWERED)
+
+
+async def test_nothing_is_sent_for_an_account_on_hold(database: Database) -> None:
+    """A hold promises it to the account's owner. The key may even belong to another organisation."""
+    names = ("acme", "globex", "initech")
+    done = {"state": JobState.SUCCEEDED, "fine_tuned_model": "ft:x", "servable": True, "wake_at": None}
+    await fill(database, [a_job(name, **done) for name in names])
+    wrong_key = Hold("wrong_organization", "the key belongs to org-2", "Correct the key.")
+    await save_standing(database, a_standing("globex", hold=wrong_key))
+    listed = {name: Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY") for name in names}
+    providers = {name: AnsweringProvider() for name in names}
+    desk = create_desk(database, find_no_price, is_service=True)
+    app = cast(Any, desk._app)
+    app.settings = SimpleNamespace(prices_file=None)
+    app.clock.boottime = lambda: NOW
+    app.connections = SimpleNamespace(
+        get_listed_accounts=lambda: listed,
+        by_name={name: SimpleNamespace(provider=provider) for name, provider in providers.items()},
+    )
+    app.loader.get_comparison_settings = lambda _run: ComparisonSettings()
+    question = ChatQuestion(messages=[{"role": "user", "content": "well?"}], max_output_tokens=9)
+    replies = await desk.ask(None, None, question, None, "me")
+    assert [reply.model.account for reply in replies] == ["acme", "initech"]
+    with pytest.raises(ConfigError, match="account globex is on hold: the key belongs to org-2"):
+        await desk.ask(None, ["acme", "globex"], question, None, "me")
+    assert [providers[name].asked for name in names] == [1, 0, 1]
+
+    comparison, _ = await desk._plan(RUN, (), ComparisonSettings(max_output_tokens=9), "me")
+    assert [model.account for model in comparison.models if not model.is_base] == ["acme", "initech"]
+    [left_out] = await desk._find_left_out(RUN, comparison, None)
+    assert (left_out.account, left_out.reason) == ("globex", "the account is on hold: the key belongs to org-2")

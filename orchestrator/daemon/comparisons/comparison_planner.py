@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from uuid import uuid4
 
 from orchestrator.control.comparisons import LeftOutModel
@@ -23,6 +24,7 @@ from orchestrator.core.deployment.deployment import Deployment
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
@@ -142,15 +144,23 @@ def _format_group(job: Job) -> str:
 
 
 def find_left_out(
-    jobs: Sequence[Job], compared: Sequence[ModelToAsk], accounts: Mapping[str, Account]
+    jobs: Sequence[Job],
+    compared: Sequence[ModelToAsk],
+    accounts: Mapping[str, Account],
+    holds: Mapping[str, Hold] = MappingProxyType({}),
 ) -> tuple[LeftOutModel, ...]:
-    """Return the models of these jobs that are not compared, with the reason, by account name."""
+    """Return the models of these jobs that are not compared, with the reason, by account name.
+
+    `holds` are those of the accounts for which nothing is sent.
+    """
     names = {model.account for model in compared}
     left = sorted((job for job in jobs if job.account not in names), key=lambda job: job.account)
-    return tuple(LeftOutModel(account=job.account, reason=_explain(job, accounts)) for job in left)
+    return tuple(LeftOutModel(account=job.account, reason=_explain(job, accounts, holds)) for job in left)
 
 
-def _explain(job: Job, accounts: Mapping[str, Account]) -> str:
+def _explain(job: Job, accounts: Mapping[str, Account], holds: Mapping[str, Hold]) -> str:
+    if hold := holds.get(job.account):
+        return f"the account is on hold: {hold.reason}"
     if job.account not in accounts:
         return "the account is not in the accounts file"
     if job.state is not JobState.SUCCEEDED or job.fine_tuned_model is None:
