@@ -15,7 +15,7 @@ from comparison_bench import ACCOUNTS, URL, ComparisonBench, KilledProcess, writ
 from deployment_actions import USD_PER_HOUR, a_finished_job, find_no_price, plan, record
 from store_values import RUN, fill
 
-from orchestrator.control import DeploymentTarget, deploy, undeploy
+from orchestrator.control import DeploymentTarget, deploy, hold_accounts, undeploy
 from orchestrator.control.comparisons import PlannedComparison, start_comparison, stop_comparison
 from orchestrator.core.account import ProviderName
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
@@ -60,6 +60,7 @@ class DeployedBench(ComparisonBench):
     database: Database
     dataset: Dataset
     failing: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)  # whose deployment waits because its account is on hold
     conflicting: set[str] = field(default_factory=set)  # whose first create fails by another operation
     models: dict[str, str] = field(default_factory=dict)
 
@@ -75,6 +76,8 @@ class DeployedBench(ComparisonBench):
             await self._advance(each)
 
     async def _advance(self, deployment: Deployment) -> None:
+        if deployment.account in self.held and deployment.stop_reason is None:
+            return
         waited = self.now - deployment.state_since
         changes: dict[str, Any] = {}
         if deployment.account in self.conflicting and deployment.state is DeploymentState.STARTING and waited >= 60:
@@ -294,6 +297,20 @@ async def test_price_that_nobody_approves_is_not_waited_for_forever(bench: Deplo
     assert (ended.finished_at or 0.0) - ended.created_at == pytest.approx(MAX_HELD_SECONDS, abs=60)
     deployments = await bench.list_deployments()
     assert all(deployments[name].stop_reason is not None for name in OWN)
+
+
+async def test_account_that_stays_on_hold_is_not_waited_for_forever(bench: DeployedBench) -> None:
+    bench.held = {"globex"}
+    comparison = await bench.request()
+    await hold_accounts(bench.database, ["globex"], reason="do not use it", by="operator:bob", now=bench.now)
+    ended = await bench.run(comparison)
+    assert ended.result is not None, ended.message
+    [account] = [each for each in ended.result["accounts"] if each["account"] == "globex"]
+    assert account["verdict"] == "not_comparable"
+    [error] = {each.message for each in await bench.list_answers(ended) if each.model == "globex"}
+    assert error == "its account is on hold: do not use it"
+    asked_at = min(each.at for each in await bench.list_answers(ended) if each.model == "acme-us")
+    assert asked_at - ended.created_at == pytest.approx(MAX_HELD_SECONDS, abs=60)
 
 
 async def test_operator_who_stops_a_comparison_stops_its_deployments(bench: DeployedBench) -> None:

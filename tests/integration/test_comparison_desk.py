@@ -10,9 +10,11 @@ from deployment_actions import TABLES, a_finished_job, fill_finished, find_no_pr
 from store_values import NOW, RUN, a_job, a_standing, fill, save_standing
 
 from orchestrator.app.comparisons import ComparisonDesk
+from orchestrator.control import hold_accounts
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ComparisonSettings
+from orchestrator.core.comparison.probe import Probe, ProbeKind
 from orchestrator.core.comparison.request_plan import InferencePrice
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold
@@ -23,6 +25,12 @@ from orchestrator.store.db.database import Database
 
 LISTED = InferencePrice(usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=2.0, usd_per_hour=7.5)
 HOURS = 1.25
+ACCOUNTS = {
+    name: Account(name=name, provider=ProviderName.FIREWORKS, api_key="env:KEY") for name in ("fw-1", "fw-2", "fw-3")
+}
+PROBE = Probe(
+    probe_id="p1", prompt_id="p1", kind=ProbeKind.HELD_OUT, messages="[]", reference="a", stratum=(False, 1, 0)
+)
 
 
 def create_desk(database: Database, find_deployment_price: Any, *, is_service: bool) -> ComparisonDesk:
@@ -31,6 +39,8 @@ def create_desk(database: Database, find_deployment_price: Any, *, is_service: b
         clock=SimpleNamespace(now=lambda: NOW),
         loader=SimpleNamespace(get_deployment_tables=lambda _run: TABLES),
         deployment_prices=SimpleNamespace(find_price=find_deployment_price),
+        settings=SimpleNamespace(prices_file=None),
+        connections=SimpleNamespace(get_listed_accounts=lambda: ACCOUNTS),
     )
     return ComparisonDesk(cast(Any, app), reads_file=not is_service)
 
@@ -127,3 +137,15 @@ async def test_nothing_is_sent_for_an_account_on_hold(database: Database) -> Non
     assert [model.account for model in comparison.models if not model.is_base] == ["acme", "initech"]
     [left_out] = await desk._find_left_out(RUN, comparison, None)
     assert (left_out.account, left_out.reason) == ("globex", "the account is on hold: the key belongs to org-2")
+
+
+async def test_model_of_a_held_account_is_left_out_and_not_deployed(database: Database) -> None:
+    await fill_finished(database, *ACCOUNTS)
+    await hold_accounts(database, ["fw-2"], reason="do not use it", by="operator:ann", now=NOW)
+    desk = create_desk(database, find_price, is_service=True)
+    comparison, deployments = await desk._plan(RUN, (PROBE,), ComparisonSettings(deploy=True), "schedule")
+    assert [model.name for model in comparison.models] == ["fw-1", "fw-3"]
+    assert deployments is not None
+    assert [line.job.account for line in deployments.accepted] == ["fw-1", "fw-3"]
+    [left_out] = await desk._find_left_out(RUN, comparison, deployments)
+    assert (left_out.account, left_out.reason) == ("fw-2", "the account is on hold: do not use it")

@@ -23,14 +23,16 @@ from orchestrator.core.comparison.comparison import Comparison, ModelToAsk
 from orchestrator.core.deployment.cost import calculate_cost_so_far
 from orchestrator.core.deployment.deployment import Deployment, DeploymentId
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES, DeploymentState
+from orchestrator.core.hold import Hold
 from orchestrator.core.structs import Struct, replace
 from orchestrator.core.text import format_exact_duration
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts
 from orchestrator.store.queries.deployments import deployment_records
 
 MAX_START_SECONDS: Final = 2400.0  # the slowest provider needs half an hour
-MAX_HELD_SECONDS: Final = 900.0  # for an operator to approve a price: the others may be billed meanwhile
+MAX_HELD_SECONDS: Final = 900.0  # for an operator to end a hold: the others may be billed meanwhile
 MAX_STOP_SECONDS: Final = 900.0  # then the comparison ends; the service goes on removing
 WAIT_SECONDS: Final = 2.0
 
@@ -53,11 +55,15 @@ class ResolvedModels(Struct, frozen=True, kw_only=True):
 def resolve_models(
     models: Sequence[ModelToAsk],
     deployments: Mapping[DeploymentId, Deployment],
+    account_holds: Mapping[str, Hold],
     *,
     now: float,
     requested_at: float,
 ) -> ResolvedModels:
-    """Return the models with the addresses of their deployments. What has an address keeps it."""
+    """Return the models with the addresses of their deployments. What has an address keeps it.
+
+    `account_holds` are those in force, by account: nothing becomes ready during a hold.
+    """
     resolved, unavailable, waiting = [], {}, 0
     for model in models:
         if model.base_url or model.deployment_id is None:
@@ -68,7 +74,7 @@ def resolve_models(
             resolved.append(replace(model, base_url=address[0], model=address[1]))
             continue
         resolved.append(model)
-        reason = _find_obstacle(deployment, now - requested_at)
+        reason = _find_obstacle(deployment, account_holds.get(model.account), now - requested_at)
         if reason is None:
             waiting += 1
         else:
@@ -91,7 +97,7 @@ def _find_address(deployment: Deployment) -> tuple[str, str] | None:
     return deployment.base_url, deployment.model_string
 
 
-def _find_obstacle(deployment: Deployment | None, waited: float) -> str | None:
+def _find_obstacle(deployment: Deployment | None, account_hold: Hold | None, waited: float) -> str | None:
     """Return why the deployment is not waited for any more; None if it may still become ready."""
     if deployment is None:
         return "its deployment does not exist"
@@ -100,11 +106,18 @@ def _find_obstacle(deployment: Deployment | None, waited: float) -> str | None:
         return f"its deployment is {deployment.state}{why}"
     if not deployment.needs_stop_request:
         return "its deployment is being stopped"
-    if deployment.hold is not None and waited >= MAX_HELD_SECONDS:
+    if waited >= MAX_HELD_SECONDS and deployment.hold is not None:
         return f"its deployment is on hold: {deployment.hold.reason}"
+    if waited >= MAX_HELD_SECONDS and account_hold is not None:
+        return format_account_hold(account_hold)
     if waited >= MAX_START_SECONDS:
         return f"its deployment was not ready after {format_exact_duration(MAX_START_SECONDS)}{why}"
     return None
+
+
+def format_account_hold(hold: Hold) -> str:
+    """Format why the deployment of a held account is not waited for."""
+    return f"its account is on hold: {hold.reason}"
 
 
 class ComparisonDeployments:
@@ -128,7 +141,8 @@ class ComparisonDeployments:
         async with self._database.read() as connection:
             await self._load(connection)
             found = await deployment_records.get_many(connection, ids)
-        return resolve_models(models, found, now=now, requested_at=self._requested_at)
+            holds = await accounts.get_holds(connection, [model.account for model in models], now)
+        return resolve_models(models, found, holds, now=now, requested_at=self._requested_at)
 
     async def load(self) -> None:
         """Load the deployments that the comparison has started."""

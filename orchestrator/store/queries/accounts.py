@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import bindparam, func, insert, select, update
 
 from orchestrator.core.account_state import AccountState
+from orchestrator.core.hold import Hold
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction
@@ -24,6 +25,12 @@ async def get_many(connection: StoreConnection, names: Collection[str]) -> dict[
     """Return those of these accounts that were ever listed, by name."""
     rows = await connection.execute(_SELECT_MANY, {"names": list(names)})
     return {row.name: account_state_from_row(row) for row in rows}
+
+
+async def get_holds(connection: StoreConnection, names: Collection[str], now: float) -> dict[str, Hold]:
+    """Return the holds of these accounts that are in force, by account."""
+    holds = {name: state.hold for name, state in (await get_many(connection, names)).items()}
+    return {name: hold for name, hold in holds.items() if hold is not None and hold.is_active(now)}
 
 
 async def list_page(connection: StoreConnection, after: str, limit: int) -> list[AccountState]:
