@@ -426,6 +426,18 @@ async def test_key_of_an_organization_needs_a_project(together: Together) -> Non
     assert "`project`" in caught.value.hint
 
 
+async def test_owner_that_is_not_found_is_no_missing_deployment(together: Together) -> None:
+    """Otherwise two polls with a gateway that hides /whoami would end a deployment that is billed."""
+    made = await together.create()
+    restarted = together.bench.provider()
+    assert isinstance(restarted, TogetherProvider)
+    with (
+        together.bench.answering("404 page not found", status=404),
+        pytest.raises(ProviderUnavailable, match="does not name the project"),
+    ):
+        await restarted.get_deployment(made.id)
+
+
 async def test_prices_that_cannot_be_read_are_unknown(together: Together) -> None:
     def hide_prices(request: httpx2.Request, body: Any) -> Any:
         return body | {"data": []} if request.url.path.endswith("instance-types") else body

@@ -26,7 +26,7 @@ from orchestrator.core.deployment.remote_deployment import (
     RemoteDeploymentStatus,
     select_remote_deployment,
 )
-from orchestrator.core.errors import RemoteNotFound, RequestRejected
+from orchestrator.core.errors import ProviderUnavailable, RemoteNotFound, RequestRejected
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.structs import replace
 from orchestrator.providers.base import Deadline, DeploymentOrder, DeploymentSearch
@@ -186,13 +186,22 @@ class TogetherDeployments:
         return select_remote_deployment(order.tag, order.model, search.found, named=search.named).chosen
 
     async def _read_identity(self) -> TogetherIdentity:
-        """Return the owner of the key."""
+        """Return the owner of the key. It is no answer about a deployment, so a 404 must not look like one."""
         try:
             async with self._root_client.read_call():
                 return await self._root_client.get_decoded(IDENTITY_DECODER, "/v3/whoami")
         except RemoteNotFound:  # v3 according to the SDK, v1 according to other documents
+            pass
+        try:
             async with self._client.read_call():
                 return await self._client.get_decoded(IDENTITY_DECODER, "/whoami")
+        except RemoteNotFound as error:
+            raise ProviderUnavailable(
+                f"Together does not name the project of the key: {error.message}",
+                hint=NO_PROJECT_HINT,
+                account=self._account.name,
+                request_id=error.request_id,
+            ) from error
 
     async def _get_project(self) -> str:
         """Return the id of the project: that of the accounts file, else that of the key."""
