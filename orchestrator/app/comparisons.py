@@ -364,9 +364,6 @@ class ComparisonDesk:
 
 
 def _list_ready_deployments(opened: list[Deployment]) -> dict[str, Deployment]:
-    """Return the deployments that answer calls, by the job whose final model they serve."""
-    return {
-        each.job_id: each
-        for each in opened
-        if each.state is DeploymentState.READY and each.job_id is not None and each.checkpoint is None
-    }
+    """Return the deployments that answer calls and are not being stopped, by the job whose final model they serve."""
+    ready = [each for each in opened if each.state is DeploymentState.READY and each.stop_reason is None]
+    return {each.job_id: each for each in ready if each.job_id is not None and each.checkpoint is None}

@@ -6,16 +6,18 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from deployment_actions import TABLES, a_finished_job, fill_finished, find_no_price, find_price
+from deployment_actions import TABLES, a_finished_job, deploy, fill_finished, find_no_price, find_price, record
 from store_values import NOW, RUN, a_job, a_standing, fill, save_standing
 
 from orchestrator.app.comparisons import ComparisonDesk
-from orchestrator.control import hold_accounts
+from orchestrator.control import DeploymentTarget, hold_accounts, undeploy
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import ComparisonSettings
 from orchestrator.core.comparison.probe import Probe, ProbeKind
 from orchestrator.core.comparison.request_plan import InferencePrice
+from orchestrator.core.deployment.remote_deployment import RemoteDeployment, RemoteDeploymentStatus
+from orchestrator.core.deployment.transitions import record_answer, record_created, start_create
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold
 from orchestrator.core.inference import ChatQuestion, ChatReply
@@ -149,3 +151,28 @@ async def test_model_of_a_held_account_is_left_out_and_not_deployed(database: Da
     assert [line.job.account for line in deployments.accepted] == ["fw-1", "fw-3"]
     [left_out] = await desk._find_left_out(RUN, comparison, deployments)
     assert (left_out.account, left_out.reason) == ("fw-2", "the account is on hold: do not use it")
+
+
+async def test_model_whose_deployment_is_being_stopped_is_not_called(database: Database) -> None:
+    await fill_finished(database, "fw-1", "fw-2")
+    desk = create_desk(database, find_price, is_service=True)
+    for requested in await deploy(database, "fw-1", "fw-2"):
+        started = await record(database, start_create(requested, now=NOW, intent_until=NOW))
+        remote = RemoteDeployment(
+            id=f"dep-{requested.account}",
+            status=RemoteDeploymentStatus.RUNNING,
+            raw_status="READY",
+            model=requested.model,
+            model_string=f"m#{requested.account}",
+            base_url="https://call.example/v1",
+        )
+        created = await record(database, record_created(started, remote, now=NOW))
+        await record(database, record_answer(created, now=NOW, wake_at=NOW + 60))
+    assert [model.name for model in await desk._list_models(RUN, desk._app.connections.get_listed_accounts())] == [
+        "fw-1",
+        "fw-2",
+    ]
+    await undeploy(database, DeploymentTarget(accounts=["fw-2"]), by="operator:ann", now=NOW)
+    assert [model.name for model in await desk._list_models(RUN, desk._app.connections.get_listed_accounts())] == [
+        "fw-1"
+    ]
