@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
 from orchestrator.core.comparison.probe import Probe
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.errors import DatasetChanged
+from orchestrator.core.errors import DatabaseUnavailable, DatasetChanged
 from orchestrator.daemon.comparisons.comparison_result import ResultRequest
 from orchestrator.daemon.comparisons.comparison_worker import MAX_FAILURES, ComparisonWorker
 from orchestrator.metrics import MetricsRecorder
@@ -135,6 +135,19 @@ async def test_comparison_whose_dataset_is_missing_is_stopped_with_the_reason(be
     assert ended.state is ComparisonState.STOPPED
     assert "x.jsonl is missing" in (ended.message or "")
     assert bench.sandbox.questions == []
+
+
+async def test_comparison_goes_on_when_the_database_was_away_as_its_probes_were_read(bench: ComparisonBench) -> None:
+    outages = [DatabaseUnavailable("the database does not answer")]
+
+    async def load_probes(_: Comparison) -> dict[str, Probe]:
+        if outages:
+            raise outages.pop()
+        return bench.probes
+
+    comparison = await bench.plan()
+    ended = await work_until_ended(bench, comparison, create_worker(bench, "one", load_probes=load_probes))
+    assert (ended.state, outages) == (ComparisonState.FINISHED, [])
 
 
 async def test_defect_keeps_the_answers_and_does_not_fail_forever(bench: ComparisonBench) -> None:

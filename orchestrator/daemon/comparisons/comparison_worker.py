@@ -111,6 +111,8 @@ class ComparisonWorker:
         cause = comparison.created_by
         try:
             probes = await self._load_probes(comparison)
+        except DatabaseUnavailable:
+            raise  # it says nothing about the probes: the comparison stays open
         except OrchestratorError as error:
             await self._runner.stop(comparison.id, f"its probes cannot be read: {error}", cause=cause)
             return
