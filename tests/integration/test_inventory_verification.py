@@ -1,4 +1,4 @@
-"""The inventory verifies accounts whose jobs have all ended: what they have at the provider is billed."""
+"""The inventory verifies accounts whose jobs have all ended, and repeats what failed: what is found is billed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from orchestrator import control
 from orchestrator.core.account import AccountIdentity, ProviderName
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.errors import ProviderError, TemporaryError, WrongOrganization
+from orchestrator.core.errors import DatabaseUnavailable, ProviderError, TemporaryError, WrongOrganization
 from orchestrator.core.hold import HoldKind
 from orchestrator.daemon.deployments.inventory import DeploymentInventory
 from orchestrator.providers.base import ProviderConnection
@@ -133,6 +133,26 @@ async def test_verification_that_fails_for_now_is_tried_again(database: Database
     state = await read_state(database)
     assert (state.hold, state.verified_at, await count_found(database)) == (None, None, 0)
     cloud.fail = lambda _operation, _account: None
+    cloud.clock.seconds += RETRY_SECONDS
+    await replica.inventory.check_due_accounts()
+    assert await count_found(database) == 1
+
+
+async def test_list_that_could_not_be_recorded_is_repeated_soon(
+    database: Database, cloud: DeploymentCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    add_remote(cloud, "acme", f"{'f' * 16}.0", "models/acme")
+
+    async def refuse(_change: object) -> None:
+        raise DatabaseUnavailable("the database does not answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(database, "write", refuse)
+        with pytest.raises(DatabaseUnavailable):
+            await replica.inventory.check_due_accounts()
+    assert await count_found(database) == 0
     cloud.clock.seconds += RETRY_SECONDS
     await replica.inventory.check_due_accounts()
     assert await count_found(database) == 1

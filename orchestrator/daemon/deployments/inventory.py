@@ -103,13 +103,15 @@ class DeploymentInventory:
 
     async def _check(self, connection: ProviderConnection, state: AccountState) -> None:
         account = connection.account
+        self._due_at[account.name] = self._clock.boottime() + RETRY_SECONDS  # also after a database outage
         verified = connection if state.verified_at else await self._verify(connection, state)
         self._checked_at[account.name] = started_at = self._clock.now()
         listed = await self._list(verified) if verified else None
-        self._due_at[account.name] = self._clock.boottime() + (RETRY_SECONDS if listed is None else CHECK_SECONDS)
         if listed:
             differences = await self._database.write(lambda tx: self._record(tx, account, listed, started_at))
             self._log_differences(account, differences)
+        if listed is not None:
+            self._due_at[account.name] = self._clock.boottime() + CHECK_SECONDS
 
     async def _verify(self, connection: ProviderConnection, state: AccountState) -> ProviderConnection | None:
         """Verify the account's key and its owner. Return its current connection; None if it is not verified.
