@@ -463,3 +463,21 @@ async def test_deployment_that_a_gateway_hides_is_removed_soon_after_its_suppose
     for _ in range(2):
         await replica.inventory.check_due_accounts()
     assert cloud.calls["list_own_deployments"] == lists
+
+
+async def test_deployment_that_was_requested_after_the_backup_of_the_database_is_followed_and_stopped(
+    database: Database, cloud: DeploymentCloud
+) -> None:
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await work(replica, seconds=3 * HOUR)
+    ended = await read_one(database)
+    end = cloud.clock.now() + 3 * HOUR
+    add_remote(cloud, "acme", f"{ended.id}.3", ended.model, stop_at=end)
+    await replica.inventory.check_due_accounts()
+    await work(replica, seconds=300)
+    again = await read_one(database)
+    assert (again.state, again.round, again.expires_at) == (DeploymentState.READY, 3, end)
+    assert again.earlier_usd is not None
+    await work(replica, seconds=3 * HOUR)
+    assert ((await read_one(database)).state, cloud.made) == (DeploymentState.STOPPED, {})

@@ -1,7 +1,7 @@
 """Compares what a provider has with our tag with what the database has, after a lost database or a wrong end."""
 
-# The provider is the truth about what is billed. Its list is read at the start and once a day. Four differences can
-# be found, and none leads to a deployment that runs on without an end:
+# The provider is the truth about what is billed. Its list is read at the start and once a day. Five differences can
+# be found, and only a leftover runs on without an end, until somebody removes it:
 #
 #   unknown     no record has its id: the database was lost, or is another one. It gets a record, and an expiry: the
 #               one that was written at the provider, else ADOPTION_SECONDS from now. It is not stopped at once,
@@ -12,6 +12,8 @@
 #
 #   early       its record is wanted: the database was lost, and its job has requested it again. It is linked at once,
 #               because a record that waits for an approval of its price would never be searched for, nor be stopped.
+#   later       it has the tag of a later round than its record: the database was restored from a backup. It is linked
+#               with the record, and keeps its end.
 #
 # A deployment that is being created is none of these: its own search finds it before a create.
 
@@ -31,11 +33,13 @@ from orchestrator.core.deployment.transitions import (
     DeploymentOutcome,
     record_created,
     record_reappearance,
+    request_again,
     start_create,
 )
 from orchestrator.core.structs import Struct, replace
 
 SHORTEST_READABLE_NAME: Final = len(format_deployment_name(f"{'0' * 16}.0"))
+MAX_LATER_ROUNDS: Final = 1000  # that a backup can lack: anyone who uses the account can write a tag
 ADOPTION_SECONDS: Final = 3600.0
 """How long a deployment without a record is kept if the provider does not show when it was to be stopped."""
 # Anyone who uses the account can write a tag: a round that no column can hold must not stop the comparison.
@@ -49,6 +53,7 @@ class InventoryDifferences(Struct, frozen=True, kw_only=True):
     reappeared: tuple[DeploymentOutcome, ...] = ()
     leftovers: tuple[RemoteDeployment, ...] = ()
     early: tuple[tuple[Deployment, RemoteDeployment], ...] = ()  # the record of each, and what exists already
+    later: tuple[tuple[Deployment, RemoteDeployment], ...] = ()  # the record of an earlier round, and what exists
 
 
 def compare_inventory(
@@ -65,6 +70,7 @@ def compare_inventory(
     reappeared: dict[DeploymentId, DeploymentOutcome] = {}
     leftovers = []
     early: dict[DeploymentId, tuple[Deployment, RemoteDeployment]] = {}
+    later: dict[DeploymentId, tuple[Deployment, RemoteDeployment]] = {}
     for remote in sorted(listed, key=lambda each: (each.created_at or 0.0, each.id)):
         tag = parse_deployment_tag(remote.tag or "") or _find_hashed_tag(provider, remote, by_id.values())
         if tag is None:  # not ours
@@ -72,6 +78,8 @@ def compare_inventory(
         known = by_id.get(tag[0])
         if known is None and tag[0] not in unknown:
             unknown[tag[0]] = _adopt(account, provider, remote, tag, now)
+        elif known is not None and _is_later_round(known, remote, tag[1]) and known.id not in later:
+            later[known.id] = known, remote
         elif known is None or known.round != tag[1]:
             leftovers.append(remote)
         elif known.state is DeploymentState.WANTED:
@@ -83,18 +91,43 @@ def compare_inventory(
         reappeared=tuple(reappeared.values()),
         leftovers=tuple(leftovers),
         early=tuple(early.values()),
+        later=tuple((known, remote) for known, remote in later.values() if known.id not in reappeared),
     )
 
 
 def list_link_outcomes(deployment: Deployment, remote: RemoteDeployment, *, now: float) -> list[DeploymentOutcome]:
     """Return the two changes that link a wanted deployment with what exists already, without a create.
 
-    Its price is no question any more: it is billed. The end that was written at the provider stays.
+    Its price is no question any more: it is billed, since its create. The end that was written at the provider stays.
     """
     started = start_create(replace(deployment, hold=None, failure=None), now=now, intent_until=now)
     ends = [each for each in (remote.expires_at, remote.stop_at) if each is not None]
-    linked = replace(remote, expires_at=min(ends, default=None))
-    return [started, record_created(started.deployment, linked, now=now)]
+    linked = record_created(started.deployment, replace(remote, expires_at=min(ends, default=None)), now=now)
+    created_at = min(remote.created_at or now, now)
+    return [started, replace(linked, deployment=replace(linked.deployment, create_started_at=created_at))]
+
+
+def list_later_outcomes(deployment: Deployment, remote: RemoteDeployment, *, now: float) -> list[DeploymentOutcome]:
+    """Return the changes that link the record of an earlier round with what exists. No comparison stops it.
+
+    How long it was to be kept follows from its create and its end, where the provider shows both.
+    """
+    tag = parse_deployment_tag(remote.tag or "")
+    assert tag is not None  # see `compare_inventory`
+    outcomes = [] if deployment.state is DeploymentState.WANTED else [request_again(deployment, now=now)]
+    spec = deployment.spec
+    if remote.stop_at is not None and remote.created_at is not None:
+        spec = replace(spec, keep_hours=max(remote.stop_at - remote.created_at, 0.0) / SECONDS_PER_HOUR)
+    latest = outcomes[-1].deployment if outcomes else deployment
+    wanted = replace(latest, round=tag[1], spec=spec, comparison_id=None)
+    return [*outcomes, *list_link_outcomes(wanted, remote, now=now)]
+
+
+def _is_later_round(known: Deployment, remote: RemoteDeployment, number: int) -> bool:
+    """Return whether the remote deployment belongs to a later round of a record that has none at the provider."""
+    has_none = known.state is DeploymentState.WANTED or known.state in TERMINAL_DEPLOYMENT_STATES
+    is_later = known.round < number <= known.round + MAX_LATER_ROUNDS
+    return has_none and is_later and remote.tag is not None and remote.model in ("", known.model)
 
 
 def parse_deployment_tag(tag: str) -> tuple[DeploymentId, int] | None:

@@ -31,7 +31,12 @@ from orchestrator.core.account_state import (
 from orchestrator.core.clock import Clock
 from orchestrator.core.deployment.deployment import Deployment, deployment_id
 from orchestrator.core.deployment.deployment_offers import DEPLOYMENT_OFFERS
-from orchestrator.core.deployment.inventory import InventoryDifferences, compare_inventory, list_link_outcomes
+from orchestrator.core.deployment.inventory import (
+    InventoryDifferences,
+    compare_inventory,
+    list_later_outcomes,
+    list_link_outcomes,
+)
 from orchestrator.core.deployment.remote_deployment import RemoteDeployment
 from orchestrator.core.errors import AccountError, ProviderError
 from orchestrator.core.hold import Hold
@@ -183,12 +188,11 @@ class DeploymentInventory:
         known_jobs = await jobs.list_by_accounts(tx.connection, [account.name]) if found.unknown else []
         unknown = [_with_job(each, known_jobs) for each in found.unknown]
         added = await deployment_records.add(tx, unknown, at=now, cause=CAUSE)
-        for wanted, remote in found.early:
-            for outcome in list_link_outcomes(wanted, remote, now=now):
-                await deployment_records.record(tx, outcome, at=now, cause=CAUSE)
-        return InventoryDifferences(
-            unknown=tuple(added), reappeared=tuple(reappeared), leftovers=found.leftovers, early=found.early
-        )
+        linked = [list_link_outcomes(wanted, remote, now=now) for wanted, remote in found.early]
+        linked += [list_later_outcomes(known, remote, now=now) for known, remote in found.later]
+        for outcome in (each for outcomes in linked for each in outcomes):
+            await deployment_records.record(tx, outcome, at=now, cause=CAUSE)
+        return replace(found, unknown=tuple(added), reappeared=tuple(reappeared))
 
     def _log_differences(self, account: Account, differences: InventoryDifferences) -> None:
         for deployment in differences.unknown:
@@ -199,11 +203,11 @@ class DeploymentInventory:
                 remote_deployment=deployment.remote_id,
                 expires_at=deployment.expires_at,
             )
-        for wanted, remote in differences.early:
+        for known, remote in (*differences.early, *differences.later):
             self._log.warning(
                 "deployment.adopted",
                 account=account.name,
-                deployment=wanted.id,
+                deployment=known.id,
                 remote_deployment=remote.id,
                 expires_at=remote.stop_at,
             )

@@ -10,8 +10,10 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.deployment import Deployment, StopReason, format_deployment_name
 from orchestrator.core.deployment.inventory import (
     ADOPTION_SECONDS,
+    MAX_LATER_ROUNDS,
     InventoryDifferences,
     compare_inventory,
+    list_later_outcomes,
     list_link_outcomes,
     parse_deployment_tag,
 )
@@ -65,6 +67,35 @@ def test_wanted_deployment_that_exists_already_is_linked_with_the_end_at_the_pro
     deployment = linked.deployment
     assert (deployment.state, deployment.hold, deployment.remote_id) == (DeploymentState.STARTING, None, "dep-1")
     assert (deployment.expires_at, deployment.version) == (NOW + 60, wanted.version + 2)
+    assert deployment.create_started_at == NOW - 600  # it is billed since then
+
+
+@pytest.mark.parametrize("state", sorted({*TERMINAL_DEPLOYMENT_STATES, DeploymentState.WANTED}))
+def test_later_round_than_that_of_a_restored_database_is_linked_and_keeps_its_end(state: DeploymentState) -> None:
+    known = a_deployment(state, round=1, comparison_id="c" * 16, usd_per_hour=6.0)
+    remote = replace(REMOTE, tag=f"{known.id}.4", stop_at=NOW + 2 * KEEP_SECONDS)
+    assert compare([remote], [known]) == InventoryDifferences(later=((known, remote),))
+    *_, linked = list_later_outcomes(known, remote, now=NOW)
+    deployment = linked.deployment
+    assert (deployment.state, deployment.tag, deployment.remote_id) == ("starting", remote.tag, "dep-1")
+    assert (deployment.expires_at, deployment.comparison_id) == (NOW + 2 * KEEP_SECONDS, None)
+    assert deployment.create_started_at == NOW - 600
+
+
+@pytest.mark.parametrize(
+    ("state", "tag", "model"),
+    [
+        (DeploymentState.READY, 4, ""),  # the record is about another one, which exists as well
+        (DeploymentState.STOPPED, 4, "models/another"),
+        (DeploymentState.STOPPED, 1 + MAX_LATER_ROUNDS + 1, ""),
+    ],
+)
+def test_later_round_that_may_not_be_that_of_the_record_is_a_leftover(
+    state: DeploymentState, tag: int, model: str
+) -> None:
+    known = a_deployment(state, round=1)
+    remote = replace(REMOTE, tag=f"{known.id}.{tag}", model=model)
+    assert compare([remote], [known]) == InventoryDifferences(leftovers=(remote,))
 
 
 @pytest.mark.parametrize(
