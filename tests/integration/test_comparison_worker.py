@@ -120,6 +120,8 @@ async def test_stopped_process_leaves_its_comparison_to_the_next_one_at_once(ben
     asked = len(bench.sandbox.questions)
     stored = len(await bench.list_answers(comparison))
     assert stored >= asked - 12  # the calls in flight: four for each of the three models
+    in_flight_usd = (released.spent_usd or 0.0) - bench.sandbox.count_usd()  # may be billed, and they are repeated
+    assert in_flight_usd > 1e-4
     ended = await work_until_ended(bench, comparison, create_worker(bench, "two"))
     assert ended.state is ComparisonState.FINISHED
     counted = Counter((each.account, each.messages) for each in bench.sandbox.questions)

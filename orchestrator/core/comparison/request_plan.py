@@ -256,6 +256,11 @@ class SpendingMeter:
         self.requests += 1
         return True
 
+    def keep_reservations(self) -> None:
+        """Count the calls in flight as spent: they end without an answer, and may be billed."""
+        self.spent_usd += sum(self._reserved_usd.values())
+        self._reserved_usd.clear()
+
     def release_request(self, request: ProbeRequest, input_tokens: int | None, output_tokens: int | None) -> None:
         """Replace the reservation by the price of the tokens that the provider counted.
 

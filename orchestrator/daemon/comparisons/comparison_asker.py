@@ -130,6 +130,7 @@ class ComparisonAsker:
         except BaseExceptionGroup as failures:
             raise _find_first_failure(failures) from failures
         except asyncio.CancelledError:
+            self._meter.keep_reservations()
             with suppress(DatabaseUnavailable, NothingToDo):
                 await self.save()
             raise
