@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import json
+import os
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
+from orchestrator.cli.session import SYSTEM_FAILURE_ERRNOS
 from orchestrator.core.deployment.lifecycle import TERMINAL_DEPLOYMENT_STATES
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.text import format_duration, format_number, format_percent, format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
+from orchestrator.system.atomic_file import write_replacement
 
 if TYPE_CHECKING:
     from orchestrator.core.plans.plan import Plan
     from orchestrator.status import JobView, StatusSnapshot
 
 LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN = "latest event", "fine-tuned model", "what to do"
+IRREPLACEABLE_ERRNOS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY})
 STATUS_COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN)
 
 
@@ -181,22 +186,55 @@ def is_utf8(stream: TextIO) -> bool:
 
 @contextmanager
 def translate_write_errors(target: Path) -> Iterator[None]:
-    """Raise ConfigError if the output file cannot be written: its path is an argument of the user."""
+    """Raise ConfigError if the output file cannot be written: its path is an argument of the user.
+
+    Errors of the machine, such as a full disk, are raised as OSError: another path may not help.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in SYSTEM_FAILURE_ERRNOS:
+            raise OSError(error.errno, error.strerror, str(target)) from None
         raise ConfigError(
-            f"{target} cannot be written: {error.strerror}", hint="Choose a writable file in an existing folder."
+            f"{target} cannot be written: {error.strerror or error}",
+            hint="Choose a writable file in an existing folder.",
         ) from None
 
 
 def write_text(text: str, target: Path | None) -> None:
-    """Write text to a file in UTF-8, or to stdout if `target` is None. Raises ConfigError if it cannot be written.
+    """Write text to a file in UTF-8, or to stdout if `target` is None, see `write_output`.
 
     Characters that are not valid Unicode, as in the names of some files, are written as escapes.
     """
     if target is None:
         sys.stdout.write(text)
         return
+    content = text.encode(errors="backslashreplace")
+    write_output(target, lambda file: file.write(content))
+
+
+def write_output(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace the file as a whole by what `write` writes, so that no error leaves half of it.
+
+    A device or a pipe, a file that is mounted, and a file in a folder that is not writable are written in place; then
+    `write` may be called again. Raises ConfigError and OSError as `translate_write_errors` does.
+    """
     with translate_write_errors(target):
-        target.write_text(text, encoding="utf-8", errors="backslashreplace")
+        is_file = target.is_file()
+        if is_file and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would not notice it
+        is_special = target.exists() and not is_file
+        if is_special or not _replace(target, write, must_succeed=not is_file):
+            with target.open("wb") as file:
+                write(file)
+
+
+def _replace(target: Path, write: Callable[[BinaryIO], object], *, must_succeed: bool) -> bool:
+    """Return whether the file could be replaced. With `must_succeed` any obstacle is raised as OSError."""
+    try:
+        write_replacement(target, write)
+    except OSError as error:
+        if must_succeed or error.errno not in IRREPLACEABLE_ERRNOS:
+            raise
+        return False
+    return True

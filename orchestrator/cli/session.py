@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
 MAX_FINDINGS_SHOWN = 50  # in an error message
 SYSTEM_HINT = "Check that the path exists, has the right type, and may be read or written by this user."
-SYSTEM_FAILURE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+SYSTEM_FAILURE_HINT = "Free disk space, memory or open files on this machine, then repeat the command."
+SYSTEM_FAILURE_ERRNOS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 """Errors of the machine and not of the configuration: the exit code is FAILED, because trying again may help."""
 
 
@@ -132,9 +135,11 @@ def print_errors(redact: Redactor) -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             raise
-        message = f"error: {sanitize_line(str(error.filename))}: {error.strerror}\nhint: {SYSTEM_HINT}"
+        is_failure = error.errno in SYSTEM_FAILURE_ERRNOS
+        hint = SYSTEM_FAILURE_HINT if is_failure else SYSTEM_HINT
+        message = f"error: {sanitize_line(str(error.filename))}: {error.strerror}\nhint: {hint}"
         typer.echo(redact(message), err=True)
-        code = ExitCode.FAILED if error.errno in SYSTEM_FAILURE_ERRNOS else ExitCode.USAGE
+        code = ExitCode.FAILED if is_failure else ExitCode.USAGE
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None

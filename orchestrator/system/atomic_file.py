@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-NEW_FILE_MODE: Final = 0o644
+NEW_FILE_MODE: Final = 0o644  # less what the umask takes away
+PRIVATE_FILE_MODE: Final = 0o600
+MAX_NAME_CHARACTERS: Final = 40  # of the file's name in that of the temporary file: a name has at most 255 bytes
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write the content to a temporary file beside `path` and rename it. Raises OSError.
+    """Replace the content of a file, or create it, see `write_replacement`. Raises OSError."""
+    write_replacement(path, lambda file: file.write(content))
 
-    A file that exists keeps its permissions and, where that is allowed, its owner. A symbolic link stays a link.
+
+def write_replacement(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, and rename that. Raises OSError.
+
+    A file that exists keeps its permissions and, where that is allowed, its owner; a new one has those that the umask
+    allows. A symbolic link stays a link.
     """
     target = path.resolve()
     try:
         before: os.stat_result | None = target.stat()
     except FileNotFoundError:
         before = None
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
+    temporary = target.with_name(f".{target.name[:MAX_NAME_CHARACTERS]}.{secrets.token_hex(8)}.new")
+    mode = PRIVATE_FILE_MODE if before else NEW_FILE_MODE
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if before:
                 with contextlib.suppress(PermissionError):  # only root may give a file to another user
                     os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode) if before else NEW_FILE_MODE)
-            file.write(content)
+                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+            write(file)
             file.flush()
             os.fsync(file.fileno())  # before the rename: otherwise a power failure can leave an empty file
-        Path(name).replace(target)
+        temporary.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -8,12 +8,13 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator.cli.commands.dataset import FindingFormat
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.output import print_json, translate_write_errors, write_text
+from orchestrator.cli.output import print_json, translate_write_errors, write_output, write_text
 from orchestrator.cli.progress import reading_progress
 from orchestrator.cli.session import CommandSession
 from orchestrator.core.dataset import Dataset, DatasetPart
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 COLOUR_RESET = "\x1b[0m"
+COPY_CHUNK_BYTES = 1 << 20
 
 
 def check_chats(
@@ -195,9 +197,14 @@ def _copy_parts(dataset: Dataset, output: Path) -> dict[str, DatasetPart]:
     targets = {"training": output, "validation": output.with_name(f"{output.stem}.validation{output.suffix}")}
     parts = _list_parts(dataset)
     for name, part in parts.items():
-        with translate_write_errors(targets[name]):
-            shutil.copyfile(part.path, targets[name])
+        with part.path.open("rb") as source:
+            write_output(targets[name], partial(_copy_all, source))
     return {name: replace(part, path=targets[name]) for name, part in parts.items()}
+
+
+def _copy_all(source: BinaryIO, target: BinaryIO) -> None:
+    source.seek(0)
+    shutil.copyfileobj(source, target, COPY_CHUNK_BYTES)
 
 
 def _format_part(name: str, part: DatasetPart) -> str:
