@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import write_text
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.plans.rerun import Rerun, plan_rerun
 from orchestrator.core.spec import RunOptions
 from orchestrator.core.structs import fields
@@ -35,12 +37,25 @@ OPTIONS_NOT_COPIED: Final[Mapping[str, str]] = {
 async def print_rerun(
     app: App, run_id: str, provider: ProviderName, *, base_model: str | None, write: Path | None
 ) -> ExitCode:
-    """Print or write the accounts file, and print the next steps. Returns FAILED if something is missing."""
+    """Print or write the accounts file, and print the next steps. Returns FAILED if something is missing.
+
+    Raises ConfigError if it would be written over the accounts file in use.
+    """
+    if write is not None:
+        _check_target(write, app.settings.accounts_file)
     plan, options, folder = await _prepare_rerun(app, run_id, provider, base_model)
     text = "\n".join(_accounts_file_lines(plan, options, folder)) + "\n"
     write_text(text, write)
     sys.stdout.write("\n".join(_next_step_lines(plan, write)) + "\n")
     return ExitCode.FAILED if plan.missing else ExitCode.DONE
+
+
+def _check_target(target: Path, accounts_file: Path) -> None:
+    if target.exists() and target.samefile(accounts_file):
+        raise ConfigError(
+            f"--write {target} would replace the accounts file in use",
+            hint="Choose another file; the next steps use it with --accounts.",
+        )
 
 
 async def _prepare_rerun(
@@ -115,7 +130,7 @@ def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:
     yield from (f"# note: {sanitize_line(note)}" for note in plan.notes)
     yield from (f"# missing: {item}" for item in plan.missing)
     if not plan.missing:
-        file = str(write) if write else "FILE"
+        file = shlex.quote(str(write)) if write else "FILE"
         yield from () if write else ("# Next: write the file with --write FILE, then run",)
         yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator plan --accounts {file}"
         yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator run --accounts {file}"

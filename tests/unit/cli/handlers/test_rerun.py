@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import MISSING
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from orchestrator.cli.handlers.rerun import OPTIONS_NOT_COPIED, _account_lines
+from orchestrator.cli.handlers.rerun import OPTIONS_NOT_COPIED, _account_lines, _next_step_lines, print_rerun
 from orchestrator.core.account import Account, BudgetPeriod, HyperparameterFormat, ProviderName
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.structs import fields, replace
 from orchestrator.inputs.accounts_file.loader import parse_accounts_file
+
+
+async def test_accounts_file_in_use_is_not_overwritten(tmp_path: Path) -> None:
+    file, link = tmp_path / "accounts.toml", tmp_path / "link.toml"
+    file.write_text("[run]\n")
+    link.symlink_to(file)
+    app = cast(Any, SimpleNamespace(settings=SimpleNamespace(accounts_file=file)))
+    for target in (file, link):
+        with pytest.raises(ConfigError, match="would replace the accounts file in use"):
+            await print_rerun(app, "run-1", ProviderName.TOGETHER, base_model=None, write=target)
+    assert file.read_text() == "[run]\n"
+
+
+def test_next_steps_quote_the_path_of_the_file() -> None:
+    plan = cast(Any, SimpleNamespace(notes=(), missing=(), provider="together"))
+    _, command = _next_step_lines(plan, Path("my runs/accounts.toml"))
+    assert shlex.split(command)[-1] == "my runs/accounts.toml"
 
 
 def test_entry_of_an_account_has_every_option_that_describes_its_server() -> None:
