@@ -23,7 +23,7 @@ def copy_database(source: Path, target: Path) -> None:
         with closing(_open(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite3.Error as error:
-        if (error.sqlite_errorname or "").startswith(_DENIED_ERROR_NAMES):
+        if getattr(error, "sqlite_errorname", "").startswith(_DENIED_ERROR_NAMES):
             raise PermissionError(errno.EACCES, f"cannot be copied: {error}", str(source)) from None
         raise ValueError(f"cannot be copied: {error}") from None
 

@@ -17,7 +17,7 @@ from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.engine import make_engine
 from orchestrator.store.db.group_commit import BatchChange, Change, GroupCommitWriter
 from orchestrator.store.db.open_files import OpenFiles
-from orchestrator.store.db.outage import Outage, describe_error, is_damaged, is_outage
+from orchestrator.store.db.outage import Outage, describe_error, find_hint, is_damaged, is_outage
 from orchestrator.store.db.transaction import EnqueueWakeUps, Transaction
 from orchestrator.store.schema.tables import metadata
 
@@ -63,7 +63,7 @@ class Database:
             place = format_database_label(self._url)
             raise ConfigError(
                 f"the database {place} cannot be opened: {describe_error(error)}",
-                hint=_DAMAGE_HINT if is_damaged(error) else _OPENING_HINT,
+                hint=_DAMAGE_HINT if is_damaged(error) else find_hint(error) or _OPENING_HINT,
             ) from error
 
     async def find_revision(self) -> str | None:
@@ -177,7 +177,9 @@ class Database:
             if not is_outage(error):
                 raise
             self.outage.begin(error)
-            raise DatabaseUnavailable(f"the database cannot be used: {describe_error(error)}") from error
+            raise DatabaseUnavailable(
+                f"the database cannot be used: {describe_error(error)}", hint=find_hint(error)
+            ) from error
 
     async def _upgrade(self) -> str | None:
         engine = make_engine(self._url, self.files, without_timeouts=True)

@@ -25,6 +25,12 @@ _SQLITE_OUTAGE_CODES: Final = (
     *("CANTOPEN", "PROTOCOL", "AUTH", "NOTADB"),
 )
 """Names of SQLite's primary result codes that mean an outage."""
+_SQLITE_HINTS: Final = {
+    "SQLITE_FULL": "Free space on the disk that has the database. A running service then continues automatically.",
+    "SQLITE_IOERR": "Check the disk that has the database: it is full or failing.",
+    "SQLITE_READONLY": "Give this user write access to the database file and its folder.",
+}
+"""What to do, by the beginning of the result code's name. The usual hint is about a server that does not answer."""
 _POSTGRESQL_OUTAGE_CODES: Final = (
     "08",  # connection
     "25006",  # read-only transaction: a standby
@@ -90,6 +96,14 @@ def describe_error(error: BaseException) -> str:
     while isinstance(error, DatabaseUnavailable | StatementError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__
+
+
+def find_hint(error: BaseException) -> str:
+    """Return what to do where the cause is a full disk or a missing permission of SQLite's file, else nothing."""
+    while isinstance(error, DatabaseUnavailable | StatementError) and error.__cause__ is not None:
+        error = error.__cause__
+    name = getattr(error, "sqlite_errorname", "")
+    return next((hint for start, hint in _SQLITE_HINTS.items() if name.startswith(start)), "")
 
 
 def _is_driver_outage(error: BaseException) -> bool:
