@@ -217,7 +217,7 @@ def _build_missing_key_hold(account: Account, error: ConfigError) -> Hold:
     else:
         hint = (
             "Put the key where the reference points, or correct the reference. "
-            "A running service finds the new key by itself."
+            "A running service finds the new key by itself, as does the next `orchestrator run`, without a release."
         )
     return Hold(HoldKind.KEY_MISSING, f"api_key: {error.message}", hint)
 

@@ -216,6 +216,7 @@ def test_an_account_without_a_key_is_held_with_what_to_do(
     assert "restart it" in keys.missing["b"].hint
     assert "file:no does not exist" in keys.missing["c"].reason
     assert "finds the new key" in keys.missing["c"].hint
+    assert "the next `orchestrator run`, without a release" in keys.missing["c"].hint
 
 
 def test_no_accounts_have_no_keys(tmp_path: Path, redact: Redactor) -> None:
