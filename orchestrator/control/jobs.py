@@ -106,11 +106,8 @@ async def retry(
         run, changed = await _apply_to_jobs(
             tx, names, restart, by=by, now=now, run_name=run_name, confirmed=confirmed
         )
-        priced = add_to_run_price(run, sum((job.earlier_usd or 0) - (old.earlier_usd or 0) for old, job in changed))
-        if priced != run:
-            await run_queries.save(tx, priced)
-        if priced.hold is not None and run.hold is None:
-            tx.add_events(EventData(at=now, cause=by, note="held", run_id=run.id, message=priced.hold.reason))
+        added_usd = sum((after.earlier_usd or 0) - (before.earlier_usd or 0) for before, after in changed)
+        await _add_to_price(tx, run, added_usd, by=by, now=now)
         return [after for _, after in changed]
 
 
@@ -163,6 +160,15 @@ async def _apply_to_jobs(
             changed.append((job, outcome.job))
     confirmed.require_price(ShownPrice.from_jobs(after for _, after in changed))  # raised here, it undoes the changes
     return run, changed
+
+
+async def _add_to_price(tx: Transaction, run: Run, usd: float, *, by: str, now: float) -> None:
+    """Add to the price of the run, and hold it if it costs more than it may."""
+    priced = add_to_run_price(run, usd)
+    if priced != run:
+        await run_queries.save(tx, priced)
+    if priced.hold is not None and run.hold is None:
+        tx.add_events(EventData(at=now, cause=by, note="held", run_id=run.id, message=priced.hold.reason))
 
 
 async def _get_ambiguous_job(connection: StoreConnection, job_id: str) -> Job:

@@ -194,7 +194,8 @@ ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
 RUN_ACTIONS: Final = tuple(each for each in OperatorAction if ACTION_INFO[each].scope is ActionScope.RUN)
 ACCOUNT_ACTIONS: Final = tuple(each for each in OperatorAction if ACTION_INFO[each].scope is ActionScope.ACCOUNTS)
 DEFAULT_HOLD_REASON: Final = "held by the operator"
-_UNRELEASABLE_KINDS: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR}  # each of these needs something else
+_UNRELEASABLE_KINDS: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR, HoldKind.RENAMED}
+"""Each of these needs something else."""
 
 
 def is_applicable(

@@ -22,7 +22,7 @@ def test_action_applies_to_its_states(verb: OperatorAction, states: set[JobState
     assert {state for state in JobState if is_applicable(verb, state, held=False, error_kind=None)} == states
 
 
-@pytest.mark.parametrize("kind", [HoldKind.BY_OPERATOR, "authentication_failed", "ambiguous"])
+@pytest.mark.parametrize("kind", [HoldKind.BY_OPERATOR, HoldKind.RENAMED, "authentication_failed", "ambiguous"])
 def test_release_removes_its_holds(kind: str) -> None:
     assert is_applicable(OperatorAction.RELEASE, JobState.PLANNED, held=True, error_kind=kind)
 
