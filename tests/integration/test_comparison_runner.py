@@ -193,6 +193,14 @@ async def test_temporary_failures_are_retried_and_lasting_ones_are_errors(bench:
     assert {answer.outcome for answer in await bench.list_answers(ended)} == {AnswerOutcome.ANSWERED}
 
 
+async def test_model_that_is_not_found_once_is_asked_again(bench: ComparisonBench) -> None:
+    """Of a deployment that has just become ready, a part of the provider may not know yet."""
+    bench.sandbox.failures = [httpx2.Response(404, json={"error": {"code": "DeploymentNotFound"}})] * 3
+    ended = await bench.run(await bench.plan())
+    assert {answer.outcome for answer in await bench.list_answers(ended)} == {AnswerOutcome.ANSWERED}
+    assert "not_comparable" not in verdicts(ended).values()
+
+
 async def test_call_without_an_answer_counts_as_spent(bench: ComparisonBench) -> None:
     """The provider may bill it: otherwise the limit could be exceeded."""
     bench.sandbox.failures = [httpx2.Response(500)] * 6 * 4  # all attempts at the first question to each model

@@ -106,6 +106,10 @@ class ModelAsker(Struct):
                 if attempt >= MAX_ATTEMPTS:
                     raise
                 wait = error.retry_after
+            except RemoteNotFound:  # a gateway, or a part of the provider that does not know a deployment yet
+                if attempt >= MAX_ATTEMPTS:
+                    raise
+                wait = None
             await self.sleep(min(max(wait or 0.0, _FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 5)), _MAX_WAIT_SECONDS))
 
     def _build_answer(self, request: ProbeRequest, reply: ChatReply) -> StoredAnswer:
