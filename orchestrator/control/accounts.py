@@ -270,5 +270,6 @@ def _build_account_state(entry: ListedAccount, before: AccountState | None) -> A
 
 
 def _hold_for_missing_key(state: AccountState, missing_key: Hold) -> AccountState:
-    """Hold an account that has no key, unless an operator holds it."""
-    return state if state.is_held_by_operator else replace(state, hold=missing_key, verified_at=None)
+    """Hold an account that has no key, unless a hold is in force that its key does not end."""
+    is_kept = state.hold is not None and state.hold.kind in {HoldKind.BY_OPERATOR, HoldKind.RENAMED}
+    return state if is_kept else replace(state, hold=missing_key, verified_at=None)

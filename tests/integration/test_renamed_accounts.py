@@ -63,6 +63,17 @@ async def test_released_account_stays_released(database: Database) -> None:
     assert await find_hold(database, "acme-europe") is None
 
 
+async def test_hold_stays_while_the_key_is_missing_for_a_while(database: Database) -> None:
+    await sync(database, listed("acme"))
+    await fill(database, [a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:model")])
+    renamed = listed("acme-europe")
+    await sync(database, renamed)
+    missing = ListedAccount(renamed.account, "", Hold(HoldKind.KEY_MISSING, "no such file", "Create it."))
+    for entry in (missing, renamed):
+        await sync(database, entry)
+        assert await find_hold(database, "acme-europe") == HoldKind.RENAMED
+
+
 async def test_account_with_the_key_of_a_listed_account_and_one_with_another_key_are_not_held(
     database: Database,
 ) -> None:
