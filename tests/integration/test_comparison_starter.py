@@ -104,6 +104,22 @@ async def test_comparison_that_was_due_during_an_outage_is_started_after_it(data
     assert (len(await list_stored(database)), outages) == (1, [])
 
 
+async def test_comparison_that_was_due_during_a_long_outage_is_reported(database: Database) -> None:
+    await fill(database, [])
+
+    async def plan_in_outage(_run_name: str) -> PlannedComparison:
+        raise DatabaseUnavailable("the database does not answer")
+
+    now = DUE
+    starter = ComparisonStarter(database, plan=plan_in_outage, now=lambda: now, log=structlog.get_logger())
+    with capture_logs() as logs:
+        for now in (DUE, DUE + 1800, DUE + 3601, DUE + 7200):
+            await (starter.start(RUN.name, LINE) if now == DUE else starter.start_missed())
+    [entry] = logs
+    assert (entry["event"], entry["name"]) == ("comparison.not_started", RUN.name)
+    assert "did not answer" in entry["message"]
+
+
 async def test_comparison_that_was_due_during_an_outage_is_forgotten_with_its_line(database: Database) -> None:
     await fill(database, [])
 

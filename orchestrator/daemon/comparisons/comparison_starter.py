@@ -27,6 +27,7 @@ from orchestrator.store.queries.comparisons import comparison_records
 
 SCHEDULE_CAUSE: Final = "schedule"
 MISSED_START_RETRY_SECONDS: Final = 30.0
+OUTAGE_MESSAGE: Final = "the database did not answer when the comparison was due, nor within an hour after it"
 
 PlanComparison = Callable[[str], Awaitable[PlannedComparison]]
 """Plans the comparison of the run with this name with the options of its table. Raises ConfigError."""
@@ -73,6 +74,8 @@ class ComparisonStarter:
         """Request the comparisons that were due during a database outage. Called by the scheduler."""
         for run_name, expression in list(self._missed.items()):
             del self._missed[run_name]  # another outage adds it again
+            if find_last_due_time(expression, self._now()) is None:
+                self._log.warning("comparison.not_started", name=run_name, message=OUTAGE_MESSAGE)
             await self.start(run_name, expression)
 
     def set_schedule(self, run_name: str, expression: str | None) -> None:
