@@ -23,7 +23,7 @@ from orchestrator.control import hold_accounts
 from orchestrator.core.account import ProviderName
 from orchestrator.core.deployment.cost import DeploymentOption
 from orchestrator.core.deployment.lifecycle import DeploymentState
-from orchestrator.core.errors import WrongOrganization
+from orchestrator.core.errors import RemoteNotFound, RequestRejected, WrongOrganization
 from orchestrator.core.structs import replace
 from orchestrator.providers.base import Provider
 from orchestrator.store.db.database import Database
@@ -175,3 +175,31 @@ async def test_create_is_not_repeated_with_a_key_that_may_not_see_the_first_one(
     await work(replica, seconds=300)
     assert (await read_one(database)).state is DeploymentState.READY
     assert cloud.creates.total() == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("error", [RemoteNotFound("404 from a gateway"), RequestRejected("405 from a gateway")])
+async def test_refused_verification_says_nothing_about_the_deployment(
+    database: Database, cloud: DeploymentCloud, error: RequestRejected, *, lost: bool
+) -> None:
+    """After the account's key was replaced, a gateway hides the deployment and refuses the verification."""
+    cloud.lose_creates = int(lost)
+    await request(database, trained_job("acme"))
+    replica = DeploymentReplica(database, cloud, ["acme"])
+    await work(replica, seconds=1 if lost else 300)
+    before = (await read_one(database)).state
+    assert before is (DeploymentState.CREATING if lost else DeploymentState.READY)
+    await replace_key(database, replica)
+    await database.write(lambda tx: deployment_requests.wake_account(tx, "acme", replica.clock.now()))
+    made, cloud.made = cloud.made, {}
+
+    def fail(operation: str, account: str) -> None:
+        if operation == "identify":
+            raise type(error)(error.message, account=account)
+
+    cloud.fail = fail
+    await work(replica, seconds=900)
+    cloud.made, cloud.fail = made, lambda operation, account: None
+    await work(replica, seconds=900)
+    assert ((await read_one(database)).state, cloud.creates.total()) == (DeploymentState.READY, 1)
+    assert cloud.removals.total() == 0

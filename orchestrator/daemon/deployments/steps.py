@@ -75,9 +75,19 @@ class DeploymentSteps:
     async def verify(self, deployment: Deployment, connection: ProviderConnection) -> DeploymentOutcome:
         """Ask the provider who owns the account's key, and mark the account as verified.
 
-        What was not found with the key before its verification is looked up again.
+        What was not found with the key before its verification is looked up again. A refusal of the verification
+        itself is no answer about a deployment that may exist: otherwise its 404 would confirm that nothing does.
         """
-        connection, identity = await self._limit(self._identify(connection))
+        try:
+            connection, identity = await self._limit(self._identify(connection))
+        except RequestRejected as error:
+            if deployment.state is DeploymentState.WANTED:
+                raise
+            raise ProviderUnavailable(
+                f"the key could not be verified: {error.message}",
+                account=deployment.account,
+                request_id=error.request_id,
+            ) from error
         now = self._clock.now()
         verified = AccountVerified.from_identity(connection.account, identity, now)
         outcome = sleep_deployment_until(replace(deployment, missing_since=None), now)
