@@ -14,13 +14,16 @@ from reconciler_values import make_reconciler, ready_job, verify_accounts
 from sqlalchemy import select
 from store_values import RUN, fill, id_of, read_job
 
+from orchestrator import status
 from orchestrator.app import SystemClock
 from orchestrator.control.accounts import hold_accounts, release_accounts
 from orchestrator.core.errors import DailyLimitReached
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.jobs.transitions import deselect_job, poll_again
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import CommittedSpend, month_start
@@ -171,6 +174,28 @@ async def test_deselected_job_that_was_not_created_leaves_the_run(
         linked = await jobs.get_account_by_job(connection, RUN.id)
         topics = [each["type"] for each in (await connection.execute(select(announcements.c.payload))).scalars()]
     assert (list(linked.values()), topics) == (([], ["run.finished"]) if earlier_usd is None else (["acme"], []))
+
+
+async def test_deselected_job_counts_as_open_until_it_was_looked_up(database: Database) -> None:
+    """Otherwise `orchestrator run` would end before it: the job may have been created, and is paid for then."""
+    clock, remote = MovedClock(LAST_EVENING - 86_400), LimitedProvider(loses=True)
+    waiting = await submit(database, remote, clock)
+    await deselect(database)
+
+    async def list_held() -> tuple[str, ...]:
+        found = await status.preview_action(database, OperatorAction.HOLD, JobFilter(held=True), clock.at)
+        return found.accounts
+
+    snapshot = await status.get_status(database, clock.at)
+    assert ([job.held for job in snapshot.jobs], snapshot.settled, await list_held()) == ([False], False, ())
+    await hold_accounts(database, ["acme"], reason="do not use it", by="operator:ann", now=clock.at)
+    snapshot = await status.get_status(database, clock.at)
+    assert ([job.held for job in snapshot.jobs], snapshot.settled, await list_held()) == ([True], True, ("acme",))
+    await release_accounts(database, ["acme"], by="operator:ann", now=clock.at)
+    clock.at = (waiting.wake_at or 0) + 1
+    await verify_accounts(database, ["acme"])
+    await make_reconciler(database, {"acme": remote}, clock=clock).handle(waiting.id)
+    assert (await load(database, waiting.id)).remote_job_id is not None
 
 
 async def test_create_that_is_in_progress_when_its_account_is_deselected_is_found(

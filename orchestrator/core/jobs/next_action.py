@@ -40,7 +40,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold, HoldKind
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
@@ -117,8 +117,12 @@ class JobContext(Struct, frozen=True, kw_only=True):
 
 
 def list_job_holds(job: Job, run: Run, account_state: AccountState) -> tuple[Hold, ...]:
-    """List the holds of the job, of its account and, before it is submitted, of its run. Some may have ended."""
-    holds = [job.hold, account_state.hold, ACCOUNT_REMOVED_HOLD if account_state.removed_at is not None else None]
+    """List the holds of the job, of its account and, before it is submitted, of its run. Some may have ended.
+
+    A deselected job that is being submitted is looked up first: its create may have happened before.
+    """
+    own = None if job.is_deselected and job.state is JobState.SUBMITTING else job.hold
+    holds = [own, account_state.hold, ACCOUNT_REMOVED_HOLD if account_state.removed_at is not None else None]
     if job.state in UNSUBMITTED_STATES:
         holds += [*run.holds, None if run.current else SUPERSEDED_HOLD]
     return tuple(hold for hold in holds if hold)
@@ -152,16 +156,11 @@ def next_action(job: Job, context: JobContext, now: float) -> Action:
         return Wait(intent_end)
     if job.cancel_asked:
         step = _next_cancel_step(job.state)
-    elif any(hold.is_active(now) and not _allows_lookup(hold, job) for hold in context.holds):
+    elif any(hold.is_active(now) for hold in context.holds):
         return Idle()
     else:
         step = _next_step(job, context)
     return step if context.account_verified or isinstance(step, LocalAction) else VerifyAccount()
-
-
-def _allows_lookup(hold: Hold, job: Job) -> bool:
-    """Return whether the job is looked up despite this hold: its create may have happened before."""
-    return hold.kind == HoldKind.NOT_SELECTED and job.state is JobState.SUBMITTING
 
 
 def _next_step(job: Job, context: JobContext) -> Action:

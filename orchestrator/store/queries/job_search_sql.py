@@ -30,7 +30,7 @@ from sqlalchemy import (
     select,
 )
 
-from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, HoldKind
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.job_sort_order import JobColumn, JobSortOrder
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
@@ -201,7 +201,11 @@ def has_own_hold(now: float) -> ColumnElement[bool]:
 def is_hold_active(table: FromClause, now: float) -> ColumnElement[bool]:
     """Whether the hold of the job or the account (the table) applies at `now`."""
     until = table.c.hold["until"].as_float()
-    return and_(table.c.hold.is_not(None), or_(until.is_(None), until > now))
+    is_active = and_(table.c.hold.is_not(None), or_(until.is_(None), until > now))
+    if table is not jobs:
+        return is_active
+    is_deselected = table.c.hold["kind"].as_string() == HoldKind.NOT_SELECTED
+    return and_(is_active, not_(and_(table.c.state == JobState.SUBMITTING, is_deselected)))  # it is looked up first
 
 
 def labels_json() -> ColumnElement[str]:

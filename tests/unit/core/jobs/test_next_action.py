@@ -119,13 +119,13 @@ def test_submission_that_is_void_is_not_repeated(
 def test_job_that_was_deselected_while_it_was_submitted_is_looked_up() -> None:
     job = a_job(JobState.SUBMITTING, submitted_at=NOW, hold=NOT_SELECTED_HOLD)
     assert is_submission_void(job, a_run(), NOW)
-    assert (
-        next_action(job, JobContext(is_submission_void=True, holds=(NOT_SELECTED_HOLD,)), NOW) == ResolveRemoteJob()
-    )
-    of_account = JobContext(is_submission_void=True, holds=(NOT_SELECTED_HOLD, PERMANENT_HOLD))
-    assert next_action(job, of_account, NOW) == Idle()
+    holds = list_job_holds(job, a_run(), an_account_state())
+    assert next_action(job, JobContext(is_submission_void=True, holds=holds), NOW) == ResolveRemoteJob()
+    of_account = list_job_holds(job, a_run(), an_account_state(hold=PERMANENT_HOLD))
+    assert next_action(job, JobContext(is_submission_void=True, holds=of_account), NOW) == Idle()
     ready = a_job(JobState.READY, hold=NOT_SELECTED_HOLD)
-    assert next_action(ready, JobContext(holds=(NOT_SELECTED_HOLD,)), NOW) == Idle()
+    holds = list_job_holds(ready, a_run(), an_account_state())
+    assert next_action(ready, JobContext(holds=holds), NOW) == Idle()
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
