@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -24,13 +25,15 @@ def write_replacement(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, and rename that. Raises OSError.
 
     A file that exists keeps its permissions and, where that is allowed, its owner; a new one has those that the umask
-    allows. A symbolic link stays a link.
+    allows. A symbolic link stays a link. A device or a pipe is refused: root would replace /dev/null for everybody.
     """
     target = path.resolve()
     try:
         before: os.stat_result | None = target.stat()
     except FileNotFoundError:
         before = None
+    if before and not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(target))
     temporary = target.with_name(f".{target.name[:MAX_NAME_CHARACTERS]}.{secrets.token_hex(8)}.new")
     mode = PRIVATE_FILE_MODE if before else NEW_FILE_MODE
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -14,7 +14,7 @@ from orchestrator.app.probe_reader import ProbeReader
 from orchestrator.cli.comparison_table import build_comparison_table
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
-from orchestrator.cli.output import print_json
+from orchestrator.cli.output import print_json, write_text
 from orchestrator.cli.progress import comparison_progress
 from orchestrator.cli.tables import get_table_width, print_output
 from orchestrator.core.comparison.answer import AnswerOutcome
@@ -24,7 +24,6 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.inference import ChatQuestion
 from orchestrator.core.text import format_count, format_usd, format_usd_limit
 from orchestrator.core.text_sanitizer import sanitize_line
-from orchestrator.system.atomic_file import replace_file
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -94,10 +93,10 @@ async def _write_report(app: App, comparison: Comparison, path: Path) -> None:
     name = found.run_name if found else comparison.run_id
     text = await asyncio.to_thread(render_report, comparison, name, probes, answers, app.clock.now())
     try:
-        await asyncio.to_thread(replace_file, path, text.encode())
-    except OSError as error:
+        await asyncio.to_thread(write_text, text, path)
+    except (ConfigError, OSError) as error:
         raise ConfigError(
-            f"the report cannot be written to {path}: {error.strerror or error}",
+            f"the report was not written: {getattr(error, 'strerror', '') or error}",
             hint="Choose another file; `orchestrator compare --latest --report FILE` needs no model.",
         ) from error
     sys.stderr.write(f"{sanitize_line(f'Report written to {path}.')}\n")

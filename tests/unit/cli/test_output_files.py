@@ -79,6 +79,14 @@ def test_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        replace_file(pipe, b"x")
+    assert pipe.is_fifo(), "as root the same would have replaced /dev/null"
+
+
 def test_folder_that_is_missing_or_the_target_is_an_error_of_the_argument(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "missing" / "models.env"):
         with pytest.raises(ConfigError, match="cannot be written"):
