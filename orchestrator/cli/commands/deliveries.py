@@ -8,7 +8,14 @@ import typer
 
 from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.name_completion import complete_targets
-from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, WideOption, command, create_group
+from orchestrator.cli.commands.root import (
+    AccountsFileOption,
+    JsonOption,
+    WideOption,
+    check_selection,
+    command,
+    create_group,
+)
 from orchestrator.cli.session import command_session, run_with_app
 
 if TYPE_CHECKING:
@@ -92,8 +99,7 @@ def retry(
     everything: Annotated[bool, typer.Option("--all", help="Retry all failed deliveries.")] = False,
 ) -> None:
     """Retry failed deliveries."""
-    if not ids and not everything:
-        raise typer.BadParameter("name at least one delivery id, or pass --all.", param_hint="ids")
+    check_selection(ids, all_selected=everything, choice="name at least one delivery id, or pass --all.", hint="ids")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import deliveries

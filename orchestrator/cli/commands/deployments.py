@@ -8,7 +8,14 @@ import typer
 
 from orchestrator.cli.commands.filters import AccountOption, ActionRunOption, ProviderOption, RunOption
 from orchestrator.cli.commands.help_layout import Panel
-from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, JsonOption, WideOption, command
+from orchestrator.cli.commands.root import (
+    AccountsArgument,
+    AllAccountsOption,
+    JsonOption,
+    WideOption,
+    check_selection,
+    command,
+)
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
 from orchestrator.core.deployment.deployment_spec import DeploymentKind, DeploymentSpec
@@ -74,8 +81,7 @@ def deploy(
     wide: WideOption = False,
 ) -> None:
     """Deploy finished models, so that they can be called. Shows the price and asks before anything is billed."""
-    if not accounts and not all_accounts:
-        raise typer.BadParameter("name at least one account, or pass --all.", param_hint="accounts")
+    check_selection(accounts, all_selected=all_accounts, choice="name at least one account, or pass --all.")
     options = {name: ctx.params[name] for name in SPEC_OPTIONS}
 
     async def work(app: App) -> int:
@@ -163,6 +169,5 @@ def deployments(
 
 
 def _check_selection(accounts: list[str] | None, ids: list[str] | None, *, all_accounts: bool) -> None:
-    """Raise BadParameter if nothing is selected: an empty selection selects nothing."""
-    if not accounts and not ids and not all_accounts:
-        raise typer.BadParameter("name at least one account, or pass --id or --all.", param_hint="accounts")
+    choice = "name at least one account, or pass --id or --all."
+    check_selection([*(accounts or ()), *(ids or ())], all_selected=all_accounts, choice=choice)

@@ -16,7 +16,7 @@ from orchestrator.cli.commands.filters import (
     build_job_filter,
 )
 from orchestrator.cli.commands.help_layout import Panel
-from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, command
+from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, check_selection, command
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, DEFAULT_HOLD_REASON, OperatorAction
@@ -181,11 +181,11 @@ def _run_account_action(
     job_filter: JobFilter | None = None,
     run: str | None = None,
 ) -> None:
-    if not accounts and not all_accounts and not (job_filter and job_filter.is_narrowing):
-        choice = "name at least one account, or pass --all."
-        if job_filter is not None:
-            choice = "name at least one account, or pass a filter such as --label, or --all."
-        raise typer.BadParameter(choice, param_hint="accounts")
+    choice = "name at least one account, or pass --all."
+    if job_filter is not None:
+        choice = "name at least one account, or pass a filter such as --label, or --all."
+    if accounts or not (job_filter and job_filter.is_narrowing):
+        check_selection(accounts, all_selected=all_accounts, choice=choice)
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate

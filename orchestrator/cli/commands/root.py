@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
@@ -77,6 +77,19 @@ AccountsFileOption = Annotated[
     typer.Option("--accounts", "-a", help="Accounts file; default: ORCHESTRATOR_ACCOUNTS_FILE or accounts.toml."),
 ]
 AllAccountsOption = Annotated[bool, typer.Option("--all", help="Apply to every account of the run.")]
+
+
+def check_selection(
+    names: Sequence[object] | None, *, all_selected: bool, choice: str, hint: str = "accounts"
+) -> None:
+    """Raise BadParameter if nothing is selected, or if it is unclear whether --all or the names apply.
+
+    `choice` says how to select something; `hint` is the argument with the names.
+    """
+    if not names and not all_selected:
+        raise typer.BadParameter(choice, param_hint=hint)
+    if names and all_selected:
+        raise typer.BadParameter("pass either names or --all, not both.", param_hint="--all")
 
 
 def _print_version(requested: bool) -> None:
