@@ -54,3 +54,16 @@ def test_ids_only_select_what_is_approved() -> None:
     result = CliRunner().invoke(app, ["deployments", "--id", "0123456789abcdef"])
     assert result.exit_code == 2
     assert "--approve" in result.output
+
+
+@pytest.mark.parametrize("option", [["--run", "tone"], ["--state", "ready"], ["--provider", "together"], ["--ended"]])
+@pytest.mark.parametrize("other", [["--approve", "--account", "acme"], ["--live"]])
+def test_filter_that_would_be_ignored_is_refused(option: list[str], other: list[str]) -> None:
+    result = CliRunner().invoke(app, ["deployments", *other, *option])
+    assert result.exit_code == 2
+    assert f"Invalid value for {option[0]}: is not used together with {other[0]}" in result.output
+
+
+def test_approval_and_the_list_of_the_providers_are_not_combined() -> None:
+    result = CliRunner().invoke(app, ["deployments", "--approve", "--account", "acme", "--live"])
+    assert "Invalid value for --live" in result.output, "nothing was approved"
