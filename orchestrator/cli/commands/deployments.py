@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +15,7 @@ from orchestrator.cli.commands.root import (
     WideOption,
     check_selection,
     command,
+    refuse_ignored,
 )
 from orchestrator.cli.session import run_with_app
 from orchestrator.core.deployment.deployment_filter import DeploymentFilter
@@ -151,11 +151,11 @@ def deployments(
     filters = {"--state": state, "--provider": provider, "--run": run, "--ended": ended}
     if approve:
         _check_selection(account, ids, all_accounts=False)
-        _refuse_ignored(filters | {"--live": live}, "--approve")
+        refuse_ignored(filters | {"--live": live}, "--approve")
     elif ids:
         raise typer.BadParameter("is only used together with --approve.", param_hint="--id")
     elif live:
-        _refuse_ignored(filters, "--live")
+        refuse_ignored(filters, "--live")
     wanted = DeploymentFilter(
         accounts=tuple(account or ()), state=state or "", provider=provider or "", run=run or "", with_ended=ended
     )
@@ -171,12 +171,6 @@ def deployments(
         return await handler.print_deployments(app, wanted, as_json=json, wide=wide)
 
     run_with_app(work, for_reading=not approve)
-
-
-def _refuse_ignored(options: Mapping[str, object], other: str) -> None:
-    """Raise BadParameter for an option that has no effect together with `other`: it would select more than meant."""
-    if ignored := [name for name, value in options.items() if value]:
-        raise typer.BadParameter(f"is not used together with {other}.", param_hint=", ".join(ignored))
 
 
 def _check_selection(accounts: list[str] | None, ids: list[str] | None, *, all_accounts: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
@@ -90,6 +90,12 @@ def check_selection(
         raise typer.BadParameter(choice, param_hint=hint)
     if names and all_selected:
         raise typer.BadParameter("pass either names or --all, not both.", param_hint="--all")
+
+
+def refuse_ignored(options: Mapping[str, object], other: str) -> None:
+    """Raise BadParameter for an option that has no effect together with `other`: it would select more than meant."""
+    if ignored := [name for name, value in options.items() if value]:
+        raise typer.BadParameter(f"is not used together with {other}.", param_hint=", ".join(ignored))
 
 
 def _print_version(requested: bool) -> None:

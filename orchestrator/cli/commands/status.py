@@ -20,7 +20,7 @@ from orchestrator.cli.commands.filters import (
 )
 from orchestrator.cli.commands.help_layout import Panel
 from orchestrator.cli.commands.name_completion import complete_accounts, complete_runs
-from orchestrator.cli.commands.root import JsonOption, WideOption, command
+from orchestrator.cli.commands.root import JsonOption, WideOption, command, refuse_ignored
 from orchestrator.cli.session import run_with_app
 from orchestrator.exports import ExportFormat
 
@@ -39,6 +39,8 @@ CheckpointOption = Annotated[
 CheckpointsOption = Annotated[
     bool, typer.Option("--checkpoints", help="List the checkpoints with their losses instead.")
 ]
+FormatOption = Annotated[ExportFormat, typer.Option("--format", "-f", help="Output format.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")]
 UnservableOption = Annotated[
     bool, typer.Option("--all", help="Include models that must be deployed before they can be called.")
 ]
@@ -90,13 +92,9 @@ def status(
     """,
 )
 def models(
-    output_format: Annotated[
-        ExportFormat, typer.Option("--format", "-f", help="Output format.")
-    ] = ExportFormat.TABLE,
+    output_format: FormatOption = ExportFormat.TABLE,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")
-    ] = None,
+    output: OutputOption = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
     provider: ProvidersOption = None,
     run: RunOption = None,
@@ -109,6 +107,10 @@ def models(
     checkpoints: CheckpointsOption = False,
 ) -> None:
     """Print each account's fine-tuned model id. Exits 1 if any is missing."""
+    if checkpoints:
+        has_format = output_format is not ExportFormat.TABLE
+        options = {"--format": has_format, "--json": json, "--output": output, "--checkpoint": checkpoint}
+        refuse_ignored(options | {"--name": name, "--all": everything}, "--checkpoints")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import models as handler
