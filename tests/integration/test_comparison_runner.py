@@ -14,6 +14,7 @@ from comparison_bench import ComparisonBench, KilledProcess, write_part
 from sqlalchemy import select
 from store_values import RUN
 
+from orchestrator.control.accounts import hold_accounts
 from orchestrator.control.comparisons import stop_comparison
 from orchestrator.core.comparison.answer import AnswerOutcome
 from orchestrator.core.comparison.comparison import Comparison, ComparisonState
@@ -114,6 +115,28 @@ async def test_model_trained_with_half_of_the_dataset_stands_out(bench: Comparis
     assert verdicts(ended)["globex"] == "different"
     assert "stands out: distance" in reasons(ended, "globex")
     assert {verdicts(ended)[name] for name in ("acme-eu", "acme-us")} <= {"alike", "not_sure"}
+
+
+async def test_account_that_is_put_on_hold_is_asked_nothing_more(
+    bench: ComparisonBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison, sleep = await bench.plan(), bench.sleep
+    before: list[int] = []
+
+    async def hold_and_sleep(seconds: float) -> None:
+        if not before:  # the pause between the two rounds
+            await hold_accounts(bench.database, ["globex"], reason="the customer left", by="me", now=bench.now)
+            before.append(sum(each.account == "globex" for each in bench.sandbox.questions))
+        await sleep(seconds)
+
+    monkeypatch.setattr(bench, "sleep", hold_and_sleep)
+    ended = await bench.run(comparison)
+    asked = Counter(each.account for each in bench.sandbox.questions)
+    assert before == [asked["globex"]]
+    assert asked["acme-us"] > asked["globex"] > 0
+    errors = {each.message for each in await bench.list_answers(comparison) if each.outcome is AnswerOutcome.ERROR}
+    assert errors == {"account globex is on hold: the customer left"}
+    assert verdicts(ended)["globex"] not in {"alike", "different"}
 
 
 async def test_model_of_another_base_model_is_not_comparable(bench: ComparisonBench) -> None:

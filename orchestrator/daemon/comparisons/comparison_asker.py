@@ -83,6 +83,7 @@ class ComparisonAsker:
         return None
 
     async def _ask_round(self, requests: list[ProbeRequest]) -> None:
+        await self._runner.apply_holds(self._askers.values())
         queues: dict[str, list[ProbeRequest]] = {}
         for request in requests:
             queues.setdefault(request.model, []).append(request)
@@ -189,6 +190,7 @@ class ComparisonAsker:
                 models=tuple(self._add_scores(model) for model in self.comparison.models),
             )
             await self._runner.save(self.comparison, batch)
+            await self._runner.apply_holds(self._askers.values())
         if self._on_progress is not None:
             scored = sum(map(len, self._scores.values()))
             self._on_progress(len(self.answers) + scored, self._plan.requests)

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final, cast
 
@@ -41,6 +41,7 @@ from orchestrator.daemon.comparisons.result_process import compute_in_process
 from orchestrator.providers.base import ChatProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
+from orchestrator.store.queries import accounts
 from orchestrator.store.queries.comparisons import comparison_records
 from orchestrator.store.queries.comparisons.comparison_records import StoredAnswer
 
@@ -226,6 +227,16 @@ class ComparisonRunner:
             asker.provider = cast(ChatProvider, connection.provider)
         elif asker.unavailable is None:
             asker.unavailable = f"account {account} is not connected: it is not listed, or its key is missing"
+
+    async def apply_holds(self, askers: Collection[ModelAsker]) -> None:
+        """Make the models unavailable whose account is on hold: nothing is sent for it, also when the hold is new."""
+        async with self._database.read() as connection:
+            states = await accounts.get_many(connection, {asker.model.account for asker in askers})
+        for asker in askers:
+            state = states.get(asker.model.account)
+            hold = state.hold if state else None
+            if hold is not None and hold.is_active(self.now()) and asker.unavailable is None:
+                asker.unavailable = f"account {asker.model.account} is on hold: {hold.reason}"
 
     async def save(self, comparison: Comparison, answers: list[StoredAnswer]) -> None:
         """Store a batch of answers. Raises NothingToDo if the claim was lost."""
