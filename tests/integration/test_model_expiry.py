@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import structlog
 from sqlalchemy import select
-from store_values import NOW, RUN, a_job, fill, read_job
+from store_values import NOW, RUN, a_job, a_standing, fill, read_job, save_standing
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import ConfigError, ProviderUnavailable
+from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.retirement import Retirement
 from orchestrator.core.remote import RemoteModel
@@ -159,3 +160,17 @@ async def test_retirement_of_the_base_model_is_known_before_training(days: Expir
     await record_base_model_retirements(days.database, RUN.specs, reported)
     before = await read_job(days.database, "beta")
     assert (before.retires_on, before.version) == (last, 1)
+
+
+async def test_model_of_an_account_on_hold_is_not_looked_up(days: ExpiryStage) -> None:
+    """With the key of another organisation, its models would seem to be gone. Published dates still count."""
+    wrong_key = Hold("wrong_organization", "the key belongs to org-2", "Correct the key.")
+    await save_standing(days.database, a_standing("acme", hold=wrong_key))
+    days.shop.models.clear()
+    assert await days.check() == []
+    assert days.shop.lookups == 0
+    assert (await read_job(days.database, "acme")).gone_at is None
+    await save_standing(days.database, a_standing("acme"))
+    await days.check(1)
+    assert days.shop.lookups > 0
+    assert (await read_job(days.database, "acme")).gone_at is not None

@@ -22,7 +22,7 @@ from orchestrator.inputs.retirements import RetirementList
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
-from orchestrator.store.queries import model_expiry, notifications
+from orchestrator.store.queries import accounts, model_expiry, notifications
 
 DAY_SECONDS = 24 * 3600.0
 BATCH_SIZE = 200  # models in one call; the rest is checked by the next one
@@ -62,12 +62,15 @@ class ModelExpiryChecker:
         """Check the models that were not checked for a day. Called by the scheduler."""
         async with self._database.read_long() as connection:  # slow: it reads every finished job of all runs
             due = await model_expiry.list_due_for_check(connection, self._clock.now() - DAY_SECONDS, BATCH_SIZE)
+            states = await accounts.get_many(connection, {job.account for job in due})
         if not due:
             return
+        # Nothing is sent for an account on hold. With the key of another organisation its models would seem gone.
+        held = {name for name, state in states.items() if state.hold and state.hold.is_active(self._clock.now())}
         slots = asyncio.Semaphore(MAX_CONCURRENT_LOOKUPS)
         base_models = _BaseModelCache(await self._load_retirements(), self._log)
         try:
-            await asyncio.gather(*(self._check(job, slots, base_models) for job in due))
+            await asyncio.gather(*(self._check(job, slots, base_models, is_held=job.account in held) for job in due))
         finally:
             await base_models.close()
 
@@ -78,9 +81,12 @@ class ModelExpiryChecker:
             self._log.warning("retirements.load_failed", message=error.message, hint=error.hint)
             return RetirementList({})
 
-    async def _check(self, job: Job, slots: asyncio.Semaphore, base_models: _BaseModelCache) -> None:
+    async def _check(
+        self, job: Job, slots: asyncio.Semaphore, base_models: _BaseModelCache, *, is_held: bool
+    ) -> None:
         async with slots:
-            lookup = await self._look_up(job, base_models)
+            published = _ModelLookup(None, base_models.find_published_end(job))
+            lookup = published if is_held else await self._look_up(job, base_models)
         notification = await self._save(job, lookup)
         if notification and notification.error:
             error = notification.error
