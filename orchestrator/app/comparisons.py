@@ -270,11 +270,11 @@ class ComparisonDesk:
         return list_callable_models(run_jobs, accounts=accounts, deployments=ready, find_price=find_price)
 
     async def _load_accounts(self) -> tuple[dict[str, Account], dict[str, Hold]]:
-        """Return the listed accounts that are not on hold, and the holds of the others: nothing is sent for these."""
+        """Return the listed accounts that may be asked, and the holds of the others: nothing is sent for these."""
         now = self._app.clock.now()
         async with self._app.database.read() as connection:
             states = await account_queries.list_all(connection)
-        holds = {name: state.hold for name, state in states.items() if state.hold and state.hold.is_active(now)}
+        holds = {name: hold for name, state in states.items() if (hold := state.find_blocking_hold(now)) is not None}
         listed = self._app.connections.get_listed_accounts()
         return {name: account for name, account in listed.items() if name not in holds}, holds
 

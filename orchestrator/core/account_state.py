@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Self, assert_never
+from typing import Final, Self, assert_never
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.errors import WrongOrganization
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.structs import Struct, replace
+
+BLOCKING_HOLD_KINDS: Final = frozenset(
+    {HoldKind.BY_OPERATOR.value, HoldKind.KEY_MISSING.value, WrongOrganization.kind}
+)
+"""Holds of an account under which nothing at all is sent: an operator forbids it, or the key is missing or another's.
+
+Every hold stops the jobs. Under the others finished models are still called and checked: an account that may no
+longer train has models that work.
+"""
 
 
 class AccountState(Struct, frozen=True, kw_only=True):
@@ -28,6 +38,11 @@ class AccountState(Struct, frozen=True, kw_only=True):
     def is_held_by_operator(self) -> bool:
         """Whether an operator holds the account: only an operator's release ends that hold."""
         return self.hold is not None and self.hold.kind == HoldKind.BY_OPERATOR
+
+    def find_blocking_hold(self, now: float) -> Hold | None:
+        """Return the hold if nothing at all may be sent for the account, see BLOCKING_HOLD_KINDS."""
+        hold = self.hold
+        return hold if hold is not None and hold.kind in BLOCKING_HOLD_KINDS and hold.is_active(now) else None
 
 
 class AccountVerified(Struct, frozen=True):

@@ -117,6 +117,8 @@ async def test_nothing_is_sent_for_an_account_on_hold(database: Database) -> Non
     await fill(database, [a_job(name, **done) for name in names])
     wrong_key = Hold("wrong_organization", "the key belongs to org-2", "Correct the key.")
     await save_standing(database, a_standing("globex", hold=wrong_key))
+    no_training = Hold("training_not_allowed", "the organisation may not train", "Ask for permission.")
+    await save_standing(database, a_standing("initech", hold=no_training))  # its finished models still work
     listed = {name: Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY") for name in names}
     providers = {name: AnsweringProvider() for name in names}
     desk = create_desk(database, find_no_price, is_service=True)

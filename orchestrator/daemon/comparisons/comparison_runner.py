@@ -229,13 +229,13 @@ class ComparisonRunner:
             asker.unavailable = f"account {account} is not connected: it is not listed, or its key is missing"
 
     async def apply_holds(self, askers: Collection[ModelAsker]) -> None:
-        """Make the models unavailable whose account is on hold: nothing is sent for it, also when the hold is new."""
+        """Make the models unavailable for whose account nothing may be sent, also when its hold is new."""
         async with self._database.read() as connection:
             states = await accounts.get_many(connection, {asker.model.account for asker in askers})
         for asker in askers:
             state = states.get(asker.model.account)
-            hold = state.hold if state else None
-            if hold is not None and hold.is_active(self.now()) and asker.unavailable is None:
+            hold = state.find_blocking_hold(self.now()) if state else None
+            if hold is not None and asker.unavailable is None:
                 asker.unavailable = f"account {asker.model.account} is on hold: {hold.reason}"
 
     async def save(self, comparison: Comparison, answers: list[StoredAnswer]) -> None:

@@ -65,8 +65,8 @@ class ModelExpiryChecker:
             states = await accounts.get_many(connection, {job.account for job in due})
         if not due:
             return
-        # Nothing is sent for an account on hold. With the key of another organisation its models would seem gone.
-        held = {name for name, state in states.items() if state.hold and state.hold.is_active(self._clock.now())}
+        # With the key of another organisation the models would seem to be gone.
+        held = {name for name, state in states.items() if state.find_blocking_hold(self._clock.now()) is not None}
         slots = asyncio.Semaphore(MAX_CONCURRENT_LOOKUPS)
         base_models = _BaseModelCache(await self._load_retirements(), self._log)
         try:
