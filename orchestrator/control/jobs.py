@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from orchestrator.control.accounts import get_account_states
@@ -106,8 +106,7 @@ async def retry(
         run, changed = await _apply_to_jobs(
             tx, names, restart, by=by, now=now, run_name=run_name, confirmed=confirmed
         )
-        added_usd = sum((after.earlier_usd or 0) - (before.earlier_usd or 0) for before, after in changed)
-        await _add_to_price(tx, run, added_usd, by=by, now=now)
+        await _add_retries_to_price(tx, run, changed, by=by, now=now)
         return [after for _, after in changed]
 
 
@@ -162,9 +161,15 @@ async def _apply_to_jobs(
     return run, changed
 
 
-async def _add_to_price(tx: Transaction, run: Run, usd: float, *, by: str, now: float) -> None:
-    """Add to the price of the run, and hold it if it costs more than it may."""
-    priced = add_to_run_price(run, usd)
+async def _add_retries_to_price(
+    tx: Transaction, run: Run, retried: Iterable[tuple[Job, Job]], *, by: str, now: float
+) -> None:
+    """Add the new rounds of these jobs (before and after) to the run's price; hold it if it costs more than it may.
+
+    Of a job that keeps its round the remote job is searched for, and followed without another price.
+    """
+    created = [(before, after) for before, after in retried if after.round > before.round]
+    priced = add_to_run_price(run, sum((new.earlier_usd or 0) - (old.earlier_usd or 0) for old, new in created))
     if priced != run:
         await run_queries.save(tx, priced)
     if priced.hold is not None and run.hold is None:

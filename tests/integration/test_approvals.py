@@ -7,9 +7,11 @@ from store_values import DATASET, NOW, RUN, SPEC, id_of, read_job, record
 
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import NothingToDo
+from orchestrator.core.errors import Failure, NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.remote_state import REMOTE_MISSING_KIND
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
@@ -101,20 +103,31 @@ async def test_approve_is_refused_without_a_price_hold(listed: Database) -> None
         await control.approve(listed, by="you", now=NOW + 4)
 
 
-async def test_retry_above_the_limit_of_its_run_is_held_until_it_is_approved(listed: Database) -> None:
+async def fail_and_retry(database: Database, failure: Failure) -> Run:
+    """Let the job fail after its create, and retry it: 10 USD are more than the 9 USD that the run may cost."""
     plan = replace(a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0), hold=None, limit_usd=9.0)
-    await control.apply_plan(listed, plan, start=True, now=NOW, cause="service")
-    job = await read_job(listed, "acme")
-    failed = replace(job, version=job.version + 1, state=JobState.FAILED, remote_job_id="ftjob-1")
-    assert await record(listed, Outcome(job=failed, previous_state=JobState.RUNNING, label=None))
-    assert [each.account for each in await control.retry(listed, None, by="me", now=NOW + 1)] == ["acme"]
-    async with listed.read() as connection:
-        run = await runs.get(connection, RUN.id)
+    await control.apply_plan(database, plan, start=True, now=NOW, cause="service")
+    job = await read_job(database, "acme")
+    failed = replace(job, version=job.version + 1, state=JobState.FAILED, remote_job_id="ftjob-1", failure=failure)
+    assert await record(database, Outcome(job=failed, previous_state=JobState.RUNNING, label=None))
+    assert [each.account for each in await control.retry(database, None, by="me", now=NOW + 1)] == ["acme"]
+    async with database.read() as connection:
+        return await runs.get(connection, RUN.id)
+
+
+async def test_retry_above_the_limit_of_its_run_is_held_until_it_is_approved(listed: Database) -> None:
+    run = await fail_and_retry(listed, Failure("job_failed", "The training failed.", "Retry it."))
     assert run.hold is not None
     assert (run.hold.kind, run.planned_usd) == (HoldKind.RUN_TOO_EXPENSIVE, 10.0)
     assert "estimated at $10.00, more than the $9.00" in run.hold.reason
     approved = await control.approve(listed, by="me", now=NOW + 2)
     assert (approved.hold, approved.approved_usd) == (None, 10.0)
+
+
+async def test_retry_that_searches_for_the_remote_job_adds_no_price(listed: Database) -> None:
+    """A hold would keep the remote job, which is paid for, from being followed."""
+    run = await fail_and_retry(listed, Failure(REMOTE_MISSING_KIND, "It is not listed.", "Retry it."))
+    assert (run.hold, run.planned_usd) == (None, 5.0)
 
 
 async def test_job_estimate_follows_the_plan_until_submission(listed: Database) -> None:
