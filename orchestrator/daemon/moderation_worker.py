@@ -36,7 +36,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.control.moderation import claim_moderation, save_moderation
 from orchestrator.core.account import AccountIdentity
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import DatabaseUnavailable, DatasetError, ProviderError, TemporaryError
+from orchestrator.core.errors import AccountError, DatabaseUnavailable, DatasetError, ProviderError, TemporaryError
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.retry_policy import backoff
 from orchestrator.core.jobs.run import Run
@@ -60,6 +60,7 @@ from orchestrator.planning.moderation import (
 )
 from orchestrator.providers.base import ModerationProvider, ProviderConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts
 
 RECORD_CHECK_SECONDS: Final = 2.0  # how soon an operator's release or waiver takes effect
 PROGRESS_SAVE_SECONDS: Final = 5.0  # how often the progress is stored
@@ -222,9 +223,11 @@ class ModerationWorker:
         moderators = list_moderators(chosen_account, self._connections)
         if not moderators:
             return build_unavailable_moderation(chosen_account, self._connections, self._clock.now())
-        errors: dict[str, ProviderError] = {}
+        errors = await self._find_held(moderators)
         for connection in moderators:
             name = connection.account.name
+            if name in errors:
+                continue
             try:
                 return await self._moderate_while_open(attempt, connection)
             except ProviderError as error:
@@ -237,6 +240,17 @@ class ModerationWorker:
         return build_failed_moderation(
             attempt.record, errors, has_verdicts=attempt.has_verdicts, now=self._clock.now(), jitter=self._jitter()
         )
+
+    async def _find_held(self, moderators: Sequence[ProviderConnection]) -> dict[str, ProviderError]:
+        """Return an error for each account for which nothing may be sent now, by name."""
+        async with self._database.read() as connection:
+            states = await accounts.get_many(connection, [each.account.name for each in moderators])
+        now = self._clock.now()
+        return {
+            name: AccountError(f"it is on hold: {hold.reason}", hint=hold.hint, account=name)
+            for name, state in states.items()
+            if (hold := state.find_blocking_hold(now)) is not None
+        }
 
     async def _moderate_while_open(self, attempt: _Attempt, connection: ProviderConnection) -> Moderation | None:
         """Return this account's record; None when the moderation was waived or the run was replaced meanwhile."""

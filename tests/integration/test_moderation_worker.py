@@ -240,6 +240,22 @@ async def test_refusal_holds_the_run_and_is_retried_after_a_release(
     assert not (await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 2)).moderation_requested
 
 
+async def test_no_chat_is_sent_with_the_key_of_an_account_on_hold(stage: Stage) -> None:
+    held, other = Provider(), Provider()
+    stage.account("acme", held)
+    await fill(stage.database, [a_job("acme"), a_job("globex")])
+    await control.hold_accounts(stage.database, ["acme"], reason="do not use it", by="me", now=NOW)
+    await stage.begin()
+    record = await stage.until(lambda record: record.progress is None)
+    assert (record.state, held.judged) == (ModerationStatus.MISSING, [])
+    assert "account acme: account_error: it is on hold: do not use it" in record.reason
+    assert record.hint == "Run `orchestrator release acme` to continue."
+    stage.account("globex", other)
+    await control.release_accounts(stage.database, ["globex"], by="me", now=NOW)  # moderates again
+    await stage.until(lambda record: record.state is ModerationStatus.PASSED)
+    assert (held.judged, bool(other.judged)) == ([], True)
+
+
 async def test_a_release_does_not_wait_for_the_next_attempt(stage: Stage) -> None:
     stage.account("acme", Provider(errors=[replace_retry(OUTAGE, 3600.0)]))
     await stage.begin()
