@@ -18,7 +18,7 @@ from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import deselect_job, hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.plans.budget import month_start
+from orchestrator.core.plans.budget import month_start, next_month_start
 from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine, Work, check_distinct_work
 from orchestrator.core.structs import Struct, field, replace
 from orchestrator.store.db.connection import StoreConnection
@@ -40,6 +40,7 @@ async def load_database_state(
             jobs=await job_queries.get_many(connection, job_ids),
             account_states=await account_queries.list_all(connection),
             committed_usd=await costs.get_committed_by_account(connection, run_id, month_start(now)),
+            month_end=next_month_start(now),
             run=await run_queries.find(connection, run_id),
         )
 

@@ -104,6 +104,7 @@ class BudgetExceeded(OrchestratorError):
 
     kind: ClassVar[str] = "unsafe_plan"
     default_hint = "Raise the account's `budget_usd` in the accounts file, or make the dataset smaller."
+    until: float | None = None  # epoch seconds at which the budget begins again; None: never
 
 
 class DatabaseLocked(OrchestratorError):
@@ -296,10 +297,7 @@ class JobNameTaken(RequestRejected):
     """The provider refused the job because somebody else has used its name, and names cannot be freed."""
 
     kind: ClassVar[str] = "job_name_taken"
-    default_hint = (
-        "Check the other job in the provider's console, then `orchestrator retry` the account: the next job has "
-        "another name."
-    )
+    default_hint = "Check the other job in the provider's console, then `orchestrator retry`: it uses another name."
 
 
 class DeploymentNameTaken(RequestRejected):

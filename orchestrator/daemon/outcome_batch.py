@@ -36,7 +36,7 @@ from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import is_submission_void, list_job_holds
 from orchestrator.core.jobs.transitions import Outcome
-from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start
+from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start, next_month_start
 from orchestrator.core.structs import Struct
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.transaction import Transaction
@@ -141,8 +141,13 @@ async def _find_blockers(
 def _find_budget_blocker(request: RecordRequest, committed: CommittedSpend) -> BudgetExceeded | None:
     if request.limits_of is None or request.limits_of.budget_usd is None:
         return None
-    hold = find_budget_hold(request.limits_of, request.job.estimated_usd, committed)
-    return BudgetExceeded(hold.reason, hint=hold.hint) if hold else None
+    account, usd = request.limits_of, request.job.estimated_usd
+    hold = find_budget_hold(account, usd, committed, month_end=next_month_start(request.at))
+    if hold is None:
+        return None
+    refusal = BudgetExceeded(hold.reason, hint=hold.hint)
+    refusal.until = hold.until
+    return refusal
 
 
 async def _record_single(tx: Transaction, request: RecordRequest) -> Outcome | Refusal:

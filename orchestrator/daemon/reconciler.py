@@ -249,7 +249,7 @@ class Reconciler:
         except JobLimitReached:  # not an error: a slot that becomes free wakes the job
             return sleep_until(loaded.job, self._next_check(loaded, self._clock.now()))
         except BudgetExceeded as error:
-            return hold_job(loaded.job, Hold(HoldKind.OVER_BUDGET, error.message, error.hint))
+            return hold_job(loaded.job, Hold(HoldKind.OVER_BUDGET, error.message, error.hint, error.until))
         if job.provider in loaded.run.pins:  # the values to pin may have been recorded since this job was loaded
             loaded = await self._load(job.id) or loaded
         return await self._attempt(job, self._steps.submit(replace(loaded, job=job), connection, deadline), deadline)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from reconciler_values import make_reconciler, ready_job, verify_accounts
@@ -17,6 +18,7 @@ from store_values import RUN, fill, id_of, read_job
 from orchestrator import status
 from orchestrator.app import SystemClock
 from orchestrator.control.accounts import hold_accounts, release_accounts
+from orchestrator.core.account import BudgetPeriod
 from orchestrator.core.errors import DailyLimitReached
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId
@@ -35,6 +37,7 @@ from orchestrator.store.queries import costs, jobs, outcomes, runs
 from orchestrator.store.schema.tables import announcements
 
 LAST_EVENING = datetime(2027, 1, 31, 23, 50, tzinfo=UTC).timestamp()
+FEBRUARY = datetime(2027, 2, 1, tzinfo=UTC).timestamp()
 OTHER_RUN = RunId("run-of-other-chats")
 Change = Callable[[Database], Awaitable[object]]
 
@@ -250,6 +253,25 @@ async def test_job_that_waits_until_the_next_month_counts_in_that_month(
     async with database.read() as connection:
         spent = await costs.get_committed(connection, "acme", RUN.id, month_start(clock.at))
     assert spent == CommittedSpend(total=50.0 * created, month=50.0 * created, run=50.0 * created)
+
+
+async def test_job_over_the_budget_of_the_month_is_created_in_the_next_one(database: Database) -> None:
+    clock, remote = MovedClock(LAST_EVENING), LimitedProvider(refusals=0)
+    costs_50: dict[str, Any] = {"estimated_usd": 50.0, "wake_at": LAST_EVENING}
+    spent = replace(ready_job("acme", "spent"), state=JobState.RUNNING, submitted_at=LAST_EVENING - 60, **costs_50)
+    waiting = replace(ready_job("acme", id_of("acme")), **costs_50)
+    await fill(database, [spent, waiting])
+    await verify_accounts(database, ["acme"])
+    monthly = BudgetPeriod.MONTH
+    reconciler = make_reconciler(database, {"acme": remote}, 60.0, clock=clock, slots=2, budget_period=monthly)
+    await reconciler.handle(waiting.id)
+    job = await load(database, waiting.id)
+    assert job.hold is not None
+    assert (job.hold.kind, job.hold.until, job.wake_at) == (HoldKind.OVER_BUDGET, FEBRUARY, FEBRUARY)
+    assert remote.created == []
+    clock.at = FEBRUARY
+    await reconciler.handle(waiting.id)
+    assert (await load(database, waiting.id)).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("change", [replace_run, hold_run, hold_account, moderate_run])

@@ -64,16 +64,30 @@ ROUNDING_USD: Final = 1e-6
 """Sums of the same prices in another order differ by less; without it a budget could fit the plan and not the job."""
 
 
-def find_budget_hold(account: Account, usd: float | None, committed: CommittedSpend) -> Hold | None:
-    """Return the hold of a job whose price does not fit into the account's budget; None if it fits or is unknown."""
+def next_month_start(now: float) -> float:
+    """Return the end of the calendar month (UTC) of `now`, in epoch seconds."""
+    date = datetime.fromtimestamp(now, UTC)
+    return datetime(date.year + date.month // 12, date.month % 12 + 1, 1, tzinfo=UTC).timestamp()
+
+
+def find_budget_hold(
+    account: Account, usd: float | None, committed: CommittedSpend, *, month_end: float | None = None
+) -> Hold | None:
+    """Return the hold of a job whose price does not fit into the account's budget; None if it fits or is unknown.
+
+    The hold of a budget for the month ends at `month_end` (epoch seconds), when the budget begins again.
+    """
     spent = committed.amount_for(account.budget_period)
     if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd + ROUNDING_USD:
         return None
     budget = _BUDGET_DESCRIPTIONS[account.budget_period].format(format_usd(account.budget_usd))
+    is_monthly = account.budget_period is BudgetPeriod.MONTH
+    hint = f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller."
     return Hold(
         HoldKind.OVER_BUDGET,
         f"this job is estimated at {format_usd(usd)} and {format_usd(spent)} of {budget} are committed already",
-        f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller.",
+        f"{hint} The next month (UTC) has its own budget." if is_monthly else hint,
+        month_end if is_monthly else None,
     )
 
 

@@ -146,6 +146,7 @@ class DatabaseState(Struct, frozen=True, kw_only=True):
     jobs: Mapping[JobId, Job]
     account_states: Mapping[str, AccountState]  # by account name
     committed_usd: Mapping[str, CommittedSpend]  # by account name, without the jobs that this plan would create
+    month_end: float | None = None  # end of the month of `committed_usd`, in epoch seconds; None: not known
     run: Run | None  # the stored run with the plan's id, for its approval; None: it is new
 
 
@@ -318,12 +319,10 @@ def _price_refused_hold(quote: Quote) -> Hold | None:
 
 
 def _budget_hold(account: Account, job: Job | None, usd: float | None, database_state: DatabaseState) -> Hold | None:
-    submitted = job is not None and job.submitted_at is not None
-    return (
-        None
-        if submitted
-        else find_budget_hold(account, usd, database_state.committed_usd.get(account.name, NO_COMMITTED_SPEND))
-    )
+    if job is not None and job.submitted_at is not None:
+        return None
+    committed = database_state.committed_usd.get(account.name, NO_COMMITTED_SPEND)
+    return find_budget_hold(account, usd, committed, month_end=database_state.month_end)
 
 
 def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:

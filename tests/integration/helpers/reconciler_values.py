@@ -10,7 +10,7 @@ import structlog
 from store_values import a_job, a_standing
 
 from orchestrator.app import SystemClock
-from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity, BudgetPeriod, ProviderName
 from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
@@ -42,6 +42,7 @@ def make_reconciler(
     clock_agrees: Callable[[], bool] = lambda: True,
     poll_min: float = 60,
     slots: int = 1,
+    budget_period: BudgetPeriod = BudgetPeriod.TOTAL,
 ) -> Reconciler:
     """A replica that speaks to these providers, by account: one job at a time, within this budget each."""
 
@@ -55,6 +56,7 @@ def make_reconciler(
             api_key="env:KEY",
             max_running_jobs=slots,
             budget_usd=budget_usd,
+            budget_period=budget_period,
         )
         return ProviderConnection(account, "12345678", cast(Provider, remote))
 

@@ -11,7 +11,13 @@ from core_values import a_run, an_account
 
 from orchestrator.core.account import BudgetPeriod
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.plans.budget import CommittedSpend, add_to_run_price, find_budget_hold, month_start
+from orchestrator.core.plans.budget import (
+    CommittedSpend,
+    add_to_run_price,
+    find_budget_hold,
+    month_start,
+    next_month_start,
+)
 
 COMMITTED = CommittedSpend(total=9.0, month=5.0, run=1.0)
 
@@ -99,3 +105,24 @@ def test_retry_keeps_another_hold_and_an_unknown_price() -> None:
     unknown = a_run(planned_usd=None, planned_limit_usd=10.0)
     assert add_to_run_price(unknown, 9.0) == unknown
     assert add_to_run_price(a_run(planned_usd=8.0), 900.0).hold is None, "without a limit"
+
+
+@pytest.mark.parametrize(
+    ("period", "until"), [(BudgetPeriod.MONTH, 7.0), (BudgetPeriod.TOTAL, None), (BudgetPeriod.RUN, None)]
+)
+def test_only_the_hold_of_a_budget_for_the_month_ends_with_it(period: BudgetPeriod, until: float | None) -> None:
+    hold = find_budget_hold(an_account(budget_usd=1.0, budget_period=period), 2.0, COMMITTED, month_end=7.0)
+    assert hold is not None
+    assert (hold.until, "next month" in hold.hint) == (until, until is not None)
+
+
+@pytest.mark.parametrize(
+    ("now", "end"),
+    [
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        (datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC)),
+        (datetime(2028, 11, 29, 12, tzinfo=UTC), datetime(2028, 12, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_month_ends_when_the_next_one_begins(now: datetime, end: datetime) -> None:
+    assert next_month_start(now.timestamp()) == end.timestamp()
