@@ -31,6 +31,7 @@ from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import CommittedSpend, month_start
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.structs import replace
+from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import costs, jobs, outcomes, runs
@@ -125,6 +126,18 @@ async def submit(database: Database, remote: LimitedProvider, clock: MovedClock)
     assert waiting.state is JobState.SUBMITTING
     assert waiting.wake_at is not None
     return waiting
+
+
+def change_after_load(reconciler: Reconciler, database: Database, change: Change) -> None:
+    """Let the change come between the load of the job and its intent."""
+    load_job = reconciler._load
+
+    async def load_before_change(job_id: JobId) -> jobs.LoadedJob | None:
+        loaded = await load_job(job_id)
+        await change(database)
+        return loaded
+
+    reconciler._load = load_before_change
 
 
 async def load(database: Database, job_id: JobId) -> Job:
@@ -281,14 +294,7 @@ async def test_hold_that_comes_before_the_intent_stops_the_create(database: Data
     await fill(database, [job])
     await verify_accounts(database, ["acme"])
     reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
-    load_job = reconciler._load
-
-    async def load_before_change(job_id: JobId) -> jobs.LoadedJob | None:
-        loaded = await load_job(job_id)
-        await change(database)
-        return loaded
-
-    reconciler._load = load_before_change
+    change_after_load(reconciler, database, change)
     await reconciler.handle(job.id)
     assert remote.created == []
     assert (await load(database, job.id)).state is JobState.READY
@@ -300,14 +306,7 @@ async def test_hold_that_comes_before_a_renewed_intent_stops_the_create(database
     waiting = await submit(database, remote, clock)
     clock.at = (waiting.wake_at or 0) + 1
     reconciler = make_reconciler(database, {"acme": remote}, clock=clock)
-    load_job = reconciler._load
-
-    async def load_before_change(job_id: JobId) -> jobs.LoadedJob | None:
-        loaded = await load_job(job_id)
-        await change(database)
-        return loaded
-
-    reconciler._load = load_before_change
+    change_after_load(reconciler, database, change)
     await reconciler.handle(waiting.id)
     assert remote.created == []
 
