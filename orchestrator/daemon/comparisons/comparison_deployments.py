@@ -109,15 +109,10 @@ def _find_obstacle(deployment: Deployment | None, account_hold: Hold | None, wai
     if waited >= MAX_HELD_SECONDS and deployment.hold is not None:
         return f"its deployment is on hold: {deployment.hold.reason}"
     if waited >= MAX_HELD_SECONDS and account_hold is not None:
-        return format_account_hold(account_hold)
+        return f"its account is on hold: {account_hold.reason}"
     if waited >= MAX_START_SECONDS:
         return f"its deployment was not ready after {format_exact_duration(MAX_START_SECONDS)}{why}"
     return None
-
-
-def format_account_hold(hold: Hold) -> str:
-    """Format why the deployment of a held account is not waited for."""
-    return f"its account is on hold: {hold.reason}"
 
 
 class ComparisonDeployments:
